@@ -1,0 +1,475 @@
+"""Every error a caller can meet, in one tree.
+
+    RecordLayerError
+    ├─ UsageError             a call that can never work: wrong type, closed object, unknown option
+    ├─ TupleError             bytes that are not a packed tuple, values that cannot be packed
+    ├─ SchemaError            metadata, key expressions and evolution
+    ├─ StoreError             what a record store refuses or finds broken
+    ├─ QueryError             queries, plans, continuations
+    ├─ TransactionError       FoundationDB's error codes, each with `number`, `retryable`, `maybe_committed`
+    └─ EngineError            opening and keeping an engine: paths, locks, disks, missing libraries
+
+The contract of an error is its `code` (a stable word), its constant `title`, its keyed `fields` and its `hint`.
+Texts are for people: `title`, then the fields, then how to mend it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar
+
+
+def _code_of(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+class RecordLayerError(Exception):
+    """Base of the tree. `fields` holds what the title leaves out; `hint` says how to mend it."""
+
+    code: ClassVar[str] = "record_layer_error"
+    title: ClassVar[str] = "the record layer met an error"
+    hint: str = ""
+    retryable: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.code = _code_of(cls.__name__)
+
+    def __init__(self, *, hint: str | None = None, **fields: object) -> None:
+        self.fields: dict[str, object] = fields
+        if hint is not None:
+            self.hint = hint
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        lines = [self.title]
+        if self.fields:
+            lines.append("  " + ", ".join(f"{name} {value!r}" for name, value in self.fields.items()))
+        if self.hint:
+            lines.append("  hint: " + self.hint)
+        return "\n".join(lines)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors cross process borders (multiprocessing, pytest-xdist): keyword-only construction needs help.
+        return _rebuild, (type(self), self.hint, self.fields)
+
+
+def _rebuild(cls: type[RecordLayerError], hint: str, fields: dict[str, object]) -> RecordLayerError:
+    return cls(hint=hint, **fields)
+
+
+# -- wrong use ---------------------------------------------------------------------------------------------
+
+
+class UsageError(RecordLayerError):
+    title = "this call cannot work"
+
+
+class WrongType(UsageError):
+    title = "a value has the wrong type"
+
+
+class Closed(UsageError):
+    title = "the object is closed"
+
+
+class ForeignAwaitable(UsageError):
+    title = "the core may await engine operations only"
+    hint = "extension code runs under both drivers: await what the engine returns, not asyncio objects"
+
+
+# -- tuples ------------------------------------------------------------------------------------------------
+
+
+class TupleError(RecordLayerError):
+    title = "a tuple cannot be packed or unpacked"
+
+
+class MalformedTuple(TupleError):
+    title = "these bytes are not a packed tuple"
+
+
+class UnpackableValue(TupleError):
+    title = "this value has no place in a tuple"
+    hint = "use None, bytes, str, int, float, SingleFloat, bool, UUID, Versionstamp, or a nested tuple of these"
+
+
+# -- schema ------------------------------------------------------------------------------------------------
+
+
+class SchemaError(RecordLayerError):
+    title = "the metadata is not valid"
+
+
+class UnknownField(SchemaError):
+    title = "a message has no such field"
+
+
+class UnknownRecordType(SchemaError):
+    title = "the metadata has no such record type"
+
+
+class UnknownIndex(SchemaError):
+    title = "the metadata has no such index"
+
+
+class InvalidKeyExpression(SchemaError):
+    title = "a key expression does not fit its record type"
+
+
+class InvalidMetaData(SchemaError):
+    title = "the metadata has findings that must be mended first"
+
+
+# -- record stores -----------------------------------------------------------------------------------------
+
+
+class StoreError(RecordLayerError):
+    title = "the record store refuses"
+
+
+class StoreMissing(StoreError):
+    title = "there is no record store here"
+
+
+class StoreExists(StoreError):
+    title = "a record store is already here"
+
+
+class NotARecordStore(StoreError):
+    title = "the store has data but no header"
+
+
+class FormatTooNew(StoreError):
+    title = "the store was written by a newer format"
+
+
+class StaleMetaData(StoreError):
+    title = "the store was opened with newer metadata before"
+
+
+class StoreLocked(StoreError):
+    title = "the store is locked"
+
+
+class RecordExists(StoreError):
+    title = "a record with this primary key exists already"
+
+
+class RecordMissing(StoreError):
+    title = "there is no record with this primary key"
+
+
+class RecordTypeChanged(StoreError):
+    title = "the stored record with this primary key has another type"
+
+
+class RecordTooLarge(StoreError):
+    title = "a record is larger than one value may be"
+
+
+class IndexEntryTooLarge(StoreError):
+    title = "an index entry is larger than the engine allows"
+
+
+class UniquenessViolation(StoreError):
+    title = "another record already has this value"
+
+
+class IndexNotReadable(StoreError):
+    title = "the index cannot be read in its state"
+
+
+class CorruptRecord(StoreError):
+    title = "a stored record cannot be read"
+
+
+# -- queries -----------------------------------------------------------------------------------------------
+
+
+class QueryError(RecordLayerError):
+    title = "the query cannot run"
+
+
+class NoPlan(QueryError):
+    title = "no index supports this query"
+
+
+class BadContinuation(QueryError):
+    title = "this continuation does not belong here"
+
+
+# -- engines -----------------------------------------------------------------------------------------------
+
+
+class EngineError(RecordLayerError):
+    title = "the engine cannot do this"
+
+
+class UnknownEngine(EngineError):
+    title = "no engine has this URL scheme"
+    hint = "use memory:, file:PATH or fdb:CLUSTER_FILE"
+
+
+class EngineMissing(EngineError):
+    title = "a library that this engine needs is not installed"
+
+
+class EngineUnavailable(EngineError):
+    title = "the engine does not answer"
+
+
+class EngineInUse(EngineError):
+    title = "another process owns this file"
+
+
+class OpenedBeforeFork(EngineError):
+    title = "this handle was opened before the process forked"
+    hint = "open the database in the child; nothing of the parent's was touched"
+
+
+class NotADatabase(EngineError):
+    title = "this path is not a recordlayer database"
+
+
+class NewerFile(EngineError):
+    title = "this file was written by a newer recordlayer"
+    hint = "upgrade recordlayer; the file was not touched"
+
+
+class CorruptFile(EngineError):
+    title = "the database file is damaged"
+
+
+class NoPermission(EngineError):
+    title = "the operating system forbids this"
+
+
+class DiskFull(EngineError):
+    title = "there is no room left on the disk"
+    hint = "free some space and try again; the store is as it was before"
+
+
+class MapFull(EngineError):
+    title = "the file has reached its reserved size"
+    hint = "open it with a larger map_size; the store is as it was before"
+
+
+class DiskError(EngineError):
+    title = "the disk reports an error"
+
+
+# -- transactions: FoundationDB's codes --------------------------------------------------------------------
+
+
+class TransactionError(RecordLayerError):
+    """An error with a FoundationDB code.
+
+    `number` is FoundationDB's code, `retryable` what its `on_error` retries, `maybe_committed` whether the
+    transaction may have been applied.
+    """
+
+    title = "the transaction failed"
+    number: int = 1000
+    maybe_committed: ClassVar[bool] = False
+
+
+class OperationFailed(TransactionError):
+    title, number = "the operation failed", 1000
+
+
+class TimedOutWaiting(TransactionError):
+    title, number = "an operation inside the cluster timed out", 1004
+
+
+class TooOld(TransactionError):
+    title, number = "the transaction is too old to read or commit", 1007
+    hint = "transactions live five seconds: read less in one, or continue in another from a continuation"
+    retryable = True
+
+
+class FutureVersion(TransactionError):
+    title, number = "the read version is newer than any commit", 1009
+    retryable = True
+
+
+class Conflict(TransactionError):
+    title, number = "another transaction changed what this one read", 1020
+    hint = "run it again: db.run(fn) does so by itself"
+    retryable = True
+
+
+class MaybeCommitted(TransactionError):
+    title, number = "the transaction may or may not have been committed", 1021
+    hint = "read what it wrote, or make it idempotent, before doing it again"
+    retryable = True
+    maybe_committed = True
+
+
+class Cancelled(TransactionError):
+    title, number = "the transaction was cancelled", 1025
+
+
+class TimedOut(TransactionError):
+    title, number = "the transaction's time is up", 1031
+    hint = "raise the timeout option, or do less in one transaction"
+
+
+class TooManyWatches(TransactionError):
+    title, number = "there are too many watches", 1032
+    hint = "raise the max_watches option of the database"
+
+
+class WatchesDisabled(TransactionError):
+    title, number = "watches need read-your-writes", 1034
+    hint = "do not set read_your_writes_disable on a transaction that watches"
+
+
+class Unreadable(TransactionError):
+    title, number = "what would be read depends on a versionstamp that is not known before the commit", 1036
+    hint = "read it after the commit, or set bypass_unreadable to see what was there before"
+
+
+class ProcessBehind(TransactionError):
+    title, number = "the storage process is behind", 1037
+    retryable = True
+
+
+class DatabaseLocked(TransactionError):
+    title, number = "the database is locked", 1038
+    retryable = True
+
+
+class ClusterVersionChanged(TransactionError):
+    title, number = "the cluster changed its version", 1039
+    retryable = True
+    maybe_committed = True
+
+
+class CommitProxyMemoryLimit(TransactionError):
+    title, number = "the cluster's commit proxies are out of memory", 1042
+    retryable = True
+
+
+class BatchThrottled(TransactionError):
+    title, number = "batch transactions are throttled", 1051
+    retryable = True
+
+
+class GrvProxyMemoryLimit(TransactionError):
+    title, number = "the cluster's read version proxies are out of memory", 1078
+    retryable = True
+
+
+class OperationCancelled(TransactionError):
+    title, number = "the operation was cancelled", 1101
+
+
+class TagThrottled(TransactionError):
+    title, number = "the transaction's tag is throttled", 1213
+    retryable = True
+
+
+class ProxyTagThrottled(TransactionError):
+    title, number = "the transaction's tag is throttled by the proxies", 1223
+    retryable = True
+
+
+class InputOutputError(TransactionError):
+    title, number = "the disk reports an error", 1510
+
+
+class InvalidOperation(TransactionError):
+    title, number = "this operation is not valid here", 2000
+
+
+class CommitReadIncomplete(TransactionError):
+    title, number = "the transaction was committed while a read was under way", 2002
+
+
+class KeyOutsideLegalRange(TransactionError):
+    title, number = "the key is outside the range that this transaction may use", 2004
+    hint = "keys must sort before ff"
+
+
+class InvertedRange(TransactionError):
+    title, number = "the range begins after its end", 2005
+
+
+class InvalidOptionValue(TransactionError):
+    title, number = "the option does not take this value", 2006
+
+
+class InvalidOption(TransactionError):
+    title, number = "there is no such option here", 2007
+
+
+class ReadVersionAlreadySet(TransactionError):
+    title, number = "the transaction has a read version already", 2010
+
+
+class VersionInvalid(TransactionError):
+    title, number = "this is no version", 2011
+
+
+class RangeLimitsInvalid(TransactionError):
+    title, number = "the limits of a range read are not valid", 2012
+
+
+class UsedDuringCommit(TransactionError):
+    title, number = "the transaction is used while or after it commits", 2017
+    hint = "begin another transaction, or reset this one"
+
+
+class InvalidMutationType(TransactionError):
+    title, number = "this is no atomic operation", 2018
+
+
+class TransactionInvalidVersion(TransactionError):
+    title, number = "the transaction has no valid version", 2020
+
+
+class NoCommitVersion(TransactionError):
+    title, number = "a transaction without writes has no commit version or versionstamp", 2021
+
+
+class TransactionReadOnly(TransactionError):
+    title, number = "the transaction is read-only", 2023
+
+
+class TransactionTooLarge(TransactionError):
+    title, number = "the transaction is larger than it may be", 2101
+    hint = "split the work over several transactions; ten million bytes is the limit, far less is healthy"
+
+
+class KeyTooLarge(TransactionError):
+    title, number = "a key is longer than 10,000 bytes", 2102
+
+
+class ValueTooLarge(TransactionError):
+    title, number = "a value is longer than 100,000 bytes", 2103
+
+
+class UnsupportedOperation(TransactionError):
+    title, number = "the operation is not supported", 2108
+
+
+class OtherTransactionError(TransactionError):
+    """A FoundationDB code without a class of its own: `number` is set on the instance."""
+
+    title = "the engine reports an error"
+
+    def __init__(self, *, hint: str | None = None, number: int = 4000, **fields: object) -> None:
+        self.number = number
+        super().__init__(hint=hint, number=number, **fields)
+
+
+_BY_NUMBER: dict[int, type[TransactionError]] = {
+    cls.number: cls for cls in TransactionError.__subclasses__() if cls is not OtherTransactionError
+}
+
+
+def transaction_error(number: int, **fields: object) -> TransactionError:
+    """The error of our tree for a FoundationDB error code."""
+    cls = _BY_NUMBER.get(number)
+    return cls(**fields) if cls is not None else OtherTransactionError(number=number, **fields)
