@@ -1,0 +1,1 @@
+"""The service: gRPC over the public names of recordlayer and its asyncio facade."""

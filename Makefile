@@ -1,0 +1,78 @@
+# Everything runs in .venv, which is made here on first use; nothing else on the machine is touched.
+# Needs Python >= 3.11 with its venv module, and make.
+
+.DELETE_ON_ERROR:
+.PHONY: all demo test test-fdb lint format bench generate check-generated clean
+
+PYTHON ?=
+ARGS ?=
+VENV := .venv
+PY := $(VENV)/bin/python
+INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check
+
+all: lint test
+
+demo: $(VENV)/.demo                 ## 33,000 cities into a file, queries with their plans, sync and async
+	@$(PY) -m bench.demo $(ARGS)
+
+test: $(VENV)/.dev                  ## the whole suite on the embedded engine: make test ARGS="-k tuples"
+	@$(PY) -m pytest $(ARGS)
+
+test-fdb: $(VENV)/.dev              ## the same on a cluster too: RECORDLAYER_TEST_CLUSTER_FILE's, or one in docker
+	@if [ -n "$$RECORDLAYER_TEST_CLUSTER_FILE" ]; then \
+	    $(PY) -m pytest $(ARGS); \
+	else \
+	    ARGS="$(ARGS)" docker compose -f docker/compose.test.yaml run --build --rm tests; status=$$?; \
+	    docker compose -f docker/compose.test.yaml down --volumes; exit $$status; \
+	fi
+
+lint: $(VENV)/.dev check-generated  ## format, lint, types, import direction, generated files
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@$(VENV)/bin/lint-imports --no-logo
+
+format: $(VENV)/.dev
+	@$(PY) -m ruff check --fix --exit-zero --quiet .
+	@$(PY) -m ruff format .
+
+bench: $(VENV)/.bench               ## ratios against peers doing the same job: make bench ARGS="tuples --json"
+	@$(PY) -m bench $(ARGS)
+
+generate: $(VENV)/.dev              ## what is derived from protos/ and from recordlayer/aio/
+	@$(PY) protos/generate.py
+	@$(PY) tests/house/generate_blocking.py
+
+check-generated: $(VENV)/.dev
+	@$(PY) protos/generate.py --check
+	@$(PY) tests/house/generate_blocking.py --check
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+# -- the virtual environment ---------------------------------------------------------------------------------
+
+$(VENV)/.demo $(VENV)/.dev $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(PY)
+	@echo "installing recordlayer[$*] into $(VENV) ..."
+	@$(INSTALL) --editable '.[$*]'
+	@touch $@
+
+$(PY):
+	@for python in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11); do \
+	    if command -v $$python >/dev/null 2>&1 \
+	        && $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	    then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	    echo "recordlayer needs Python 3.11 or newer ($(or $(PYTHON),python3) is not)." >&2; \
+	    echo "  On Debian 12 or Ubuntu 24.04 and later: apt-get install python3 python3-venv make" >&2; \
+	    echo "  With another interpreter: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; \
+	    exit 1; \
+	fi; \
+	if ! $$found -c 'import ensurepip, venv' 2>/dev/null; then \
+	    echo "$$found cannot make virtual environments: its venv module is not installed." >&2; \
+	    echo "  On Debian and Ubuntu: apt-get install python3-venv" >&2; \
+	    exit 1; \
+	fi; \
+	echo "making $(VENV) with $$($$found --version) ..."; \
+	$$found -m venv --clear $(VENV)
