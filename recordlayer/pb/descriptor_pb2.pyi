@@ -1,0 +1,1 @@
+from google.protobuf.descriptor_pb2 import *
