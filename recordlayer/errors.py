@@ -5,6 +5,7 @@
     ├─ TupleError             bytes that are not a packed tuple, values that cannot be packed
     ├─ SchemaError            metadata, key expressions and evolution
     ├─ StoreError             what a record store refuses or finds broken
+    ├─ IdempotencyError       keys of work that is applied once
     ├─ QueryError             queries, plans, continuations
     ├─ TransactionError       FoundationDB's error codes, each with `number`, `retryable`, `maybe_committed`
     └─ EngineError            opening and keeping an engine: paths, locks, disks, missing libraries
@@ -16,7 +17,7 @@ Texts are for people: `title`, then the fields, then how to mend it.
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 def _code_of(name: str) -> str:
@@ -48,6 +49,16 @@ class RecordLayerError(Exception):
         if self.hint:
             lines.append("  hint: " + self.hint)
         return "\n".join(lines)
+
+    def add(self, **fields: object) -> None:
+        """Say more: where somebody further up knows it."""
+        self.fields.update(fields)
+        self.args = (self._text(),)
+
+    def again(self) -> Self:
+        """A fresh error with the same content: one that is raised twice would gather tracebacks."""
+        fresh: Self = _rebuild(type(self), self.hint, self.fields)  # type: ignore[assignment]  # the same class
+        return fresh
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Errors cross process borders (multiprocessing, pytest-xdist): keyword-only construction needs help.
@@ -94,6 +105,27 @@ class UnpackableValue(TupleError):
     hint = "use None, bytes, str, int, float, SingleFloat, bool, UUID, Versionstamp, or a nested tuple of these"
 
 
+class InvalidVersionstamp(TupleError):
+    title = "these are not the parts of a versionstamp"
+    hint = (
+        "a versionstamp is a transaction version of 10 bytes (None: not known yet) and a user version from 0 to 65535"
+    )
+
+
+class IncompleteVersionstamp(TupleError):
+    title = "a tuple has the wrong number of incomplete versionstamps"
+    hint = "pack takes none; pack_with_versionstamp takes exactly one, whose place the engine fills in at commit"
+
+
+class NotInSubspace(TupleError):
+    title = "the key is not in this subspace"
+
+
+class UnboundedPrefix(TupleError):
+    title = "no key sorts behind all the keys with this prefix"
+    hint = "use a prefix with at least one byte other than ff"
+
+
 # -- schema ------------------------------------------------------------------------------------------------
 
 
@@ -113,12 +145,62 @@ class UnknownIndex(SchemaError):
     title = "the metadata has no such index"
 
 
+class UnknownFunction(SchemaError):
+    title = "no function of this name is registered"
+
+
 class InvalidKeyExpression(SchemaError):
     title = "a key expression does not fit its record type"
 
 
+class KeyFunctionFailed(SchemaError):
+    title = "a function of a key expression has no result for this record"
+
+
+class InvalidIndex(SchemaError):
+    title = "an index is not defined as its type needs it"
+
+
+class InvalidRecordType(SchemaError):
+    title = "a record type cannot be stored as it is defined"
+
+
+class MalformedMetaData(SchemaError):
+    title = "these bytes are not metadata"
+
+
+class EvolutionRefused(SchemaError):
+    """Metadata that cannot follow what stores were written with; `findings` says why, all at once."""
+
+    title = "the new metadata cannot follow the old one"
+
+    @property
+    def findings(self) -> tuple[Any, ...]:
+        found = self.fields.get("findings", ())
+        return found if isinstance(found, tuple) else ()
+
+    def _text(self) -> str:
+        old, new = self.fields.get("old_version"), self.fields.get("new_version")
+        lines = [self.title, f"  old version {old}, new version {new}"]
+        return "\n".join([*lines, *[f"  {number}. {finding}" for number, finding in enumerate(self.findings, 1)]])
+
+
 class InvalidMetaData(SchemaError):
+    """Several findings at once, each an error of its own in `findings`."""
+
     title = "the metadata has findings that must be mended first"
+
+    @property
+    def findings(self) -> tuple[RecordLayerError, ...]:
+        found = self.fields.get("findings", ())
+        return found if isinstance(found, tuple) else ()
+
+    def _text(self) -> str:
+        lines = [self.title]
+        for number, finding in enumerate(self.findings, 1):
+            text = str(finding).replace("\n", "\n     ")
+            lines.append(f"  {number}. {type(finding).__name__}: {text}")
+        return "\n".join(lines)
 
 
 # -- record stores -----------------------------------------------------------------------------------------
@@ -164,6 +246,10 @@ class RecordTypeChanged(StoreError):
     title = "the stored record with this primary key has another type"
 
 
+class IncompleteRecord(StoreError):
+    title = "a required field of the record is not set"
+
+
 class RecordTooLarge(StoreError):
     title = "a record is larger than one value may be"
 
@@ -180,8 +266,51 @@ class IndexNotReadable(StoreError):
     title = "the index cannot be read in its state"
 
 
+class IndexNotBuilt(StoreError):
+    title = "the index has not been built to its end"
+
+
 class CorruptRecord(StoreError):
     title = "a stored record cannot be read"
+
+
+class CorruptHeader(StoreError):
+    title = "the store's header cannot be read"
+
+
+class CorruptIndexEntry(StoreError):
+    title = "an index entry cannot be read"
+
+
+class StaleUserVersion(StoreError):
+    title = "the store has a newer user version"
+
+
+class IndexNotSupported(StoreError):
+    title = "this index cannot be maintained here"
+
+
+class LocalVersionsExhausted(StoreError):
+    title = "one transaction cannot give out more versions"
+    hint = "save fewer versioned records in one transaction: 65,536 is the limit"
+
+
+# -- idempotency keys --------------------------------------------------------------------------------------
+
+
+class IdempotencyError(RecordLayerError):
+    title = "the idempotency key cannot be used"
+
+
+class AlreadyApplied(IdempotencyError):
+    """Fields: `key`, `when` it was applied (ISO 8601), the `result` that was recorded, `version` of the commit."""
+
+    title = "work with this idempotency key has been applied already"
+    hint = "do not apply it again; what it recorded is in fields['result']"
+
+
+class UnknownIdempotencyRecord(IdempotencyError):
+    title = "what is stored for this idempotency key cannot be read"
 
 
 # -- queries -----------------------------------------------------------------------------------------------
@@ -197,6 +326,11 @@ class NoPlan(QueryError):
 
 class BadContinuation(QueryError):
     title = "this continuation does not belong here"
+
+
+class NotFinished(QueryError):
+    title = "this page is not finished"
+    hint = "iterate it to its end first, or ask for a limit"
 
 
 # -- engines -----------------------------------------------------------------------------------------------
@@ -217,6 +351,28 @@ class EngineMissing(EngineError):
 
 class EngineUnavailable(EngineError):
     title = "the engine does not answer"
+
+
+class InvalidEngineOption(EngineError):
+    title = "the engine does not take this option"
+
+
+class NoFile(EngineError):
+    title = "this engine keeps no file of its own"
+    hint = "a file: database can be compacted and verified; a cluster looks after itself"
+
+
+class PathTaken(EngineError):
+    title = "there is something at this path already"
+
+
+class DirectoryMissing(EngineError):
+    title = "the directory of this path does not exist"
+
+
+class OpenedDifferently(EngineError):
+    title = "this process has the file open already, in another way"
+    hint = "open it with the same options everywhere in one process"
 
 
 class EngineInUse(EngineError):
@@ -252,7 +408,7 @@ class DiskFull(EngineError):
 
 class MapFull(EngineError):
     title = "the file has reached its reserved size"
-    hint = "open it with a larger map_size; the store is as it was before"
+    hint = "open it with a larger max_size; the store is as it was before"
 
 
 class DiskError(EngineError):
@@ -301,7 +457,7 @@ class Conflict(TransactionError):
 
 class MaybeCommitted(TransactionError):
     title, number = "the transaction may or may not have been committed", 1021
-    hint = "read what it wrote, or make it idempotent, before doing it again"
+    hint = "give the work an idempotency_key: then this is found out, and it is applied once"
     retryable = True
     maybe_committed = True
 
@@ -450,6 +606,11 @@ class ValueTooLarge(TransactionError):
     title, number = "a value is longer than 100,000 bytes", 2103
 
 
+class ExactModeWithoutLimits(TransactionError):
+    title, number = "a range is read exactly, but without a limit", 2210
+    hint = "give a limit, or use another streaming mode"
+
+
 class UnsupportedOperation(TransactionError):
     title, number = "the operation is not supported", 2108
 
@@ -469,7 +630,7 @@ _BY_NUMBER: dict[int, type[TransactionError]] = {
 }
 
 
-def transaction_error(number: int, **fields: object) -> TransactionError:
+def transaction_error(number: int, **fields: Any) -> TransactionError:
     """The error of our tree for a FoundationDB error code."""
     cls = _BY_NUMBER.get(number)
     return cls(**fields) if cls is not None else OtherTransactionError(number=number, **fields)
