@@ -10,68 +10,73 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
+from collections import deque
 from collections.abc import Coroutine
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from recordlayer.errors import ForeignAwaitable
-from recordlayer.waiting.waitable import Waitable, Wake
+from recordlayer.waiting.waitable import Waitable, checked
 
 T = TypeVar("T")
 Core = Coroutine[Any, None, T]
 
 
-def _checked(yielded: object) -> Waitable[Any]:
-    if yielded is None or not hasattr(yielded, "on_ready"):
-        raise ForeignAwaitable(got=type(yielded).__name__)
-    return yielded  # type: ignore[return-value]  # structural: hasattr above is the whole protocol check
-
-
 def run_blocking(core: Core[T]) -> T:
     """The result of `core`, waiting in this thread. Works inside a running event loop too."""
-    step = partial(core.send, None)
-    while True:
-        try:
-            yielded = step()
-        except StopIteration as done:
-            result: T = done.value
-            return result
-        waitable: Waitable[Any] | None = None
-        try:
-            waitable = _checked(yielded)
-            waitable.block()
-            step = partial(core.send, None)
-        except BaseException as stop:
-            if waitable is not None:
-                waitable.cancel()
-            step = partial(core.throw, stop)
+    error: BaseException | None = None
+    try:
+        while True:
+            try:
+                yielded = core.send(None) if error is None else core.throw(error)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            error = None
+            waitable: Waitable[Any] | None = None
+            try:
+                waitable = checked(yielded)
+                waitable.block()
+            except BaseException as stop:
+                error = stop
+                if waitable is not None:
+                    waitable.cancel()
+    finally:
+        core.close()  # an interrupt may arrive between two lines of this function, with the core suspended
+        error = None  # its traceback holds this frame: do not leave a cycle behind
 
 
 async def run_asyncio(core: Core[T]) -> T:
     """The result of `core`, waiting on the running asyncio loop, which is never blocked."""
-    step = partial(core.send, None)
-    while True:
-        try:
-            yielded = step()
-        except StopIteration as done:
-            result: T = done.value
-            return result
-        waitable: Waitable[Any] | None = None
-        try:
-            waitable = _checked(yielded)
-            await _ready(waitable)
-            step = partial(core.send, None)
-        except BaseException as stop:
-            if waitable is not None:
-                waitable.cancel()
-            step = partial(core.throw, stop)
+    error: BaseException | None = None
+    try:
+        while True:
+            try:
+                yielded = core.send(None) if error is None else core.throw(error)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            error = None
+            waitable: Waitable[Any] | None = None
+            try:
+                waitable = checked(yielded)
+                await _ready(waitable)
+            except BaseException as stop:
+                error = stop
+                if waitable is not None:
+                    waitable.cancel()
+    finally:
+        core.close()
+        error = None
 
 
 async def _ready(waitable: Waitable[Any]) -> None:
-    waker = _Waker.of(asyncio.get_running_loop())
-    future = waker.loop.create_future()
-    waitable.on_ready(partial(waker.wake, future))
+    loop = asyncio.get_running_loop()
+    future = loop.create_future()
+    waitable.on_ready(partial(_Waker.of(loop).wake, future))
     await future
+
+
+_AT_ONCE = 32  # tasks woken in one turn of a loop: hundreds in a row would keep everybody else waiting
 
 
 class _Waker:
@@ -81,47 +86,50 @@ class _Waker:
     pipe each time.
     """
 
-    _of_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Waker] = weakref.WeakKeyDictionary()
+    _of_loop: ClassVar[weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Waker]] = weakref.WeakKeyDictionary()
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
-        self._lock = threading.Lock()
-        self._due: list[asyncio.Future[None]] = []
-        self._scheduled = False
+        self._due: deque[asyncio.Future[None]] = deque()
+        self._idle = threading.Lock()  # taken while a drain is on its way; never waited for
 
     @classmethod
     def of(cls, loop: asyncio.AbstractEventLoop) -> _Waker:
+        """The waker of the running loop."""
         waker = cls._of_loop.get(loop)
         if waker is None:
             waker = cls._of_loop[loop] = cls(loop)
         return waker
 
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        loop = self._loop()
-        assert loop is not None, "a waker is only used while its loop runs"
-        return loop
-
     def wake(self, future: asyncio.Future[None]) -> None:
-        with self._lock:
-            self._due.append(future)
-            if self._scheduled:
-                return
-            self._scheduled = True
-        loop = self._loop()
+        self._due.append(future)
+        if not self._idle.acquire(blocking=False):
+            return  # the drain on its way finds it: it gives `_idle` back before it looks
+        scheduled = False
         try:
+            loop = self._loop()
             if loop is not None:
                 loop.call_soon_threadsafe(self._drain)
+                scheduled = True
         except RuntimeError:  # the loop has closed meanwhile: nobody waits any more
-            pass
+            self._due.clear()
+        finally:
+            if not scheduled:
+                self._idle.release()
 
     def _drain(self) -> None:
-        with self._lock:
-            due, self._due = self._due, []
-            self._scheduled = False
-        for future in due:
+        """Wake some; the loop runs them, and all else that is due, before the next."""
+        self._idle.release()
+        for _ in range(_AT_ONCE):
+            try:
+                future = self._due.popleft()
+            except IndexError:
+                return
             if not future.done():
                 future.set_result(None)
+        loop = self._loop()
+        if loop is not None and self._due and self._idle.acquire(blocking=False):
+            loop.call_soon(self._drain)
 
 
-__all__ = ["Core", "Wake", "run_asyncio", "run_blocking"]
+__all__ = ["Core", "run_asyncio", "run_blocking"]
