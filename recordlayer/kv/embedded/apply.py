@@ -1,0 +1,54 @@
+"""Applying one transaction's writes to the base, and noting what they replace.
+
+The order is the write map's: cleared ranges, then keys in order (neighbours share pages), then versionstamped keys.
+"""
+
+from __future__ import annotations
+
+from recordlayer.kv.embedded.base_write import BaseWrite
+from recordlayer.kv.embedded.commit_request import CommitRequest
+from recordlayer.kv.embedded.window import Pending
+from recordlayer.kv.embedded.writes import RangeSet, stamped
+
+
+def apply(writing: BaseWrite, request: CommitRequest, pending: Pending) -> None:
+    """Put one transaction's writes into the base, noting in `pending` what they replace and where they conflict."""
+    writes, undo, silent = request.writes, pending.undo, pending.silent
+    quiet = writes.silent
+    size = 0
+    for begin, end in writes.cleared:
+        for key, cleared in writing.pop_range(begin, end):
+            if key not in undo:
+                undo[key] = cleared
+                size += len(key) + len(cleared)
+                silent.add(key)  # a range counts for conflicts as a range
+    if writes.cleared:
+        loud = RangeSet()
+        for begin, end in writes.cleared:
+            loud.add(begin, end)
+        for begin, end in writes.silent_ranges:
+            loud.remove(begin, end)
+        for begin, end in loud:
+            pending.ranges.add(begin, end)
+    for begin, end in writes.conflicts:
+        pending.ranges.add(begin, end)
+    put, pop = writing.put, writing.pop
+    for key in writes.sorted_keys():  # neighbours share pages
+        entry = writes.entries[key]
+        value = writes.resolve(entry, writing.get(key), request.stamp) if isinstance(entry, list) else entry
+        old = put(key, value) if value is not None else pop(key)
+        if key not in undo:
+            undo[key] = old
+            size += len(key) + (len(old) if old is not None else 0)
+            if key in quiet:
+                silent.add(key)
+        elif silent and key not in quiet:
+            silent.discard(key)
+    for operand, stamped_value in writes.stamped_keys:
+        key = stamped(operand, request.stamp)
+        old = put(key, stamped_value)
+        if key not in undo:
+            undo[key] = old
+            size += len(key)
+        silent.discard(key)
+    pending.size += size

@@ -1,0 +1,129 @@
+"""The reading half of a transaction. Reads answer at once: the newest values lie in the map or one page fault away.
+
+Source  FoundationDB's client 7.3, ReadYourWritesTransaction: the same checks and the same read conflicts.
+"""
+
+from __future__ import annotations
+
+from recordlayer.errors import InvalidOperation, WatchesDisabled
+from recordlayer.kv import legal
+from recordlayer.kv.embedded.ranges import read_chunk, selector_conflict
+from recordlayer.kv.embedded.transaction_state import OPERATION_ERRORS, RANGE_BYTES, TransactionState
+from recordlayer.kv.embedded.view import find
+from recordlayer.kv.engine import END_OF_KEYS, KEY_LIMIT, Chunk, KeySelector, StreamingMode
+from recordlayer.waiting.waitable import Failed, Ready, Waitable
+
+
+class Reading(TransactionState):
+    def get(self, key: bytes, *, snapshot: bool = False) -> Waitable[bytes | None]:
+        try:
+            if self._is_plain() and type(key) is bytes and key < END_OF_KEYS and len(key) <= KEY_LIMIT:
+                writes = self._writes
+                if key not in writes.entries and not writes.cleared.starts and not writes.unreadable_ranges.starts:
+                    # The usual case, in as few steps as it can be: a key that this transaction did not touch.
+                    self._has_read = True
+                    stored = self._point.database().get(key)
+                    if not snapshot:
+                        self._read_keys.add(key)
+                        self._size += 2 * len(key) + 1 + RANGE_BYTES
+                    return Ready(stored)
+            self._check()
+            legal.check_readable(key, system=self._settings.read_system_keys)
+            if len(key) > KEY_LIMIT:
+                return Ready(None)
+            value = self._reader(snapshot).get(key)
+            if not snapshot and (not self._settings.read_your_writes or not self._writes.independent(key)):
+                self._read_keys.add(key)
+                self._size += 2 * len(key) + 1 + RANGE_BYTES
+            return Ready(value)
+        except OPERATION_ERRORS as error:
+            return self._read_failed(error)
+
+    def get_key(self, selector: KeySelector, *, snapshot: bool = False) -> Waitable[bytes]:
+        try:
+            self._check()
+            chosen = legal.selector("selector", selector, system=self._settings.read_system_keys)
+            end_of_keys = self._end_of_keys()
+            found = find(self._reader(snapshot), chosen, end_of_keys)
+            if not snapshot:
+                self._add_read_range(*selector_conflict(chosen, found.key))
+            return Ready(found.key)
+        except OPERATION_ERRORS as error:
+            return self._read_failed(error)
+
+    def get_range(
+        self,
+        begin: bytes | KeySelector,
+        end: bytes | KeySelector,
+        *,
+        limit: int = 0,
+        target_bytes: int = 0,
+        reverse: bool = False,
+        snapshot: bool = False,
+        mode: StreamingMode = StreamingMode.ITERATOR,
+        iteration: int = 1,
+    ) -> Waitable[Chunk]:
+        try:
+            self._check()
+            system = self._settings.read_system_keys
+            chunk, conflict = read_chunk(
+                lambda: self._reader(snapshot),
+                legal.selector("begin", begin, system=system),
+                legal.selector("end", end, system=system),
+                end_of_keys=self._end_of_keys(),
+                limit=limit,
+                target_bytes=target_bytes,
+                reverse=reverse,
+                mode=mode,
+                iteration=iteration,
+            )
+            if not snapshot and conflict is not None:
+                self._add_read_range(*conflict)
+            return Ready(chunk)
+        except OPERATION_ERRORS as error:
+            return self._read_failed(error)
+
+    def watch(self, key: bytes) -> Waitable[None]:
+        try:
+            self._check()
+            if not self._settings.read_your_writes:
+                raise WatchesDisabled(key=key)
+            legal.check_readable(key, system=self._settings.read_system_keys)
+            if len(key) > KEY_LIMIT:
+                legal.check_writable(key, system=True)
+            value = self._reader(False).get(key)
+            if not self._writes.independent(key):
+                self._read_keys.add(key)
+            watch = self._file.watches.reserve(key, value)
+            self._watching.append(watch)
+            return watch
+        except OPERATION_ERRORS as error:
+            return self._read_failed(error)
+
+    def estimated_range_size(self, begin: bytes, end: bytes) -> Waitable[int]:
+        try:
+            self._check()
+            begin, end = legal.check_range(begin, end, system=True)
+            return Ready(self._file.base.estimated_size(begin, end))
+        except OPERATION_ERRORS as error:
+            return Failed(error)
+
+    def range_split_points(self, begin: bytes, end: bytes, chunk_size: int) -> Waitable[list[bytes]]:
+        try:
+            self._check()
+            begin, end = legal.check_range(begin, end, system=self._settings.read_system_keys)
+            if chunk_size <= 0:
+                raise InvalidOperation(chunk_size=chunk_size, hint="a chunk has one byte at least")
+            return Ready(self._file.base.split_points(begin, end, chunk_size))
+        except OPERATION_ERRORS as error:
+            return Failed(error)
+
+    def _add_read_range(self, begin: bytes, end: bytes) -> None:
+        if begin >= end:
+            return
+        self._size += len(begin) + len(end) + RANGE_BYTES
+        if self._settings.read_your_writes:
+            for low, high in self._writes.outside(begin, end):
+                self._read_ranges.add(low, high)
+        else:
+            self._read_ranges.add(begin, end)

@@ -1,0 +1,53 @@
+"""Scans of a tree in growing batches, which run at C speed and read at most one batch beyond their end."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from itertools import islice
+from operator import itemgetter
+from typing import Any
+
+KeyValue = tuple[bytes, bytes]
+
+key_of = itemgetter(0)
+_FIRST_BATCH, LARGEST_BATCH = 16, 1024
+
+
+def forward(cursor: Any, begin: bytes, end: bytes, limit: int) -> list[KeyValue]:
+    if not (cursor.set_range(begin) if begin else cursor.first()):
+        return []
+    rows: list[KeyValue] = []
+    pairs = cursor.iternext()
+    batch = _FIRST_BATCH
+    while True:
+        wanted = min(batch, limit - len(rows))
+        part = list(islice(pairs, wanted))
+        if not part:
+            return rows
+        if part[-1][0] >= end:
+            rows.extend(part[: bisect_left(part, end, key=key_of)])
+            return rows
+        rows.extend(part)
+        if len(part) < wanted or len(rows) >= limit:
+            return rows
+        batch = min(batch * 4, LARGEST_BATCH)
+
+
+def backward(cursor: Any, begin: bytes, end: bytes, limit: int) -> list[KeyValue]:
+    if not (cursor.prev() if cursor.set_range(end) else cursor.last()):
+        return []
+    rows: list[KeyValue] = []
+    pairs = cursor.iterprev()
+    batch = _FIRST_BATCH
+    while True:
+        wanted = min(batch, limit - len(rows))
+        part = list(islice(pairs, wanted))
+        if not part:
+            return rows
+        if part[-1][0] < begin:
+            rows.extend(row for row in part if row[0] >= begin)
+            return rows
+        rows.extend(part)
+        if len(part) < wanted or len(rows) >= limit:
+            return rows
+        batch = min(batch * 4, LARGEST_BATCH)

@@ -1,0 +1,294 @@
+"""A transaction's own writes, laid over what it reads, and handed to the commit.
+
+Of every key the map keeps the net effect: a value, cleared, or a stack of atomic operations whose base value is not
+known yet. Cleared ranges are kept apart, as disjoint ranges; a key written after its range was cleared is in `entries`
+and wins. That is also the order in which a commit applies them: ranges first, then keys.
+
+Reading such a key adds a read conflict only if its outcome depends on the database: not after a set or a clear.
+
+Keys whose value the commit decides (versionstamps) are unreadable until then.
+
+Source  FoundationDB's client, WriteMap and ReadYourWrites: the same coalescing, the same unreadable ranges.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from dataclasses import dataclass, field
+
+from recordlayer.kv.embedded.atomic import ATOMIC
+from recordlayer.kv.engine import MutationType
+from recordlayer.kv.legal import STAMP_LENGTH, placeholder_offset
+
+Range = tuple[bytes, bytes]
+Operation = tuple[MutationType | None, bytes]  # None: a plain set inside a stack
+Stack = list[Operation]
+WriteEntry = bytes | None | Stack
+
+_STAMPED_VALUE = MutationType.SET_VERSIONSTAMPED_VALUE
+_FEW = 64  # up to here, putting keys in one by one beats sorting
+_NONE: list[bytes] = []  # of all new sets, most of which stay empty; nobody changes it
+
+
+class RangeSet:
+    """Disjoint, sorted, non-empty ranges of keys."""
+
+    __slots__ = ("ends", "starts")
+
+    def __init__(self) -> None:
+        self.starts = self.ends = _NONE
+
+    def add(self, begin: bytes, end: bytes) -> None:
+        starts, ends = self.starts, self.ends
+        if not starts:
+            self.starts, self.ends = [begin], [end]
+            return
+        low = bisect_left(ends, begin)  # first range that ends at or behind begin: touches or overlaps
+        high = bisect_right(starts, end)
+        if low < high:
+            begin, end = min(begin, starts[low]), max(end, ends[high - 1])
+        starts[low:high] = [begin]
+        ends[low:high] = [end]
+
+    def remove(self, begin: bytes, end: bytes) -> None:
+        starts, ends = self.starts, self.ends
+        low = bisect_right(ends, begin)
+        high = bisect_left(starts, end)
+        if low >= high:
+            return
+        new_starts, new_ends = [], []
+        if starts[low] < begin:
+            new_starts.append(starts[low])
+            new_ends.append(begin)
+        if ends[high - 1] > end:
+            new_starts.append(end)
+            new_ends.append(ends[high - 1])
+        starts[low:high] = new_starts
+        ends[low:high] = new_ends
+
+    def covers(self, key: bytes) -> bool:
+        at = bisect_right(self.starts, key) - 1
+        return at >= 0 and key < self.ends[at]
+
+    def touches(self, key: bytes, *, before: bool) -> bool:
+        """Whether the set holds the key, or with `before` what lies directly before it."""
+        if not before:
+            return self.covers(key)
+        at = bisect_left(self.starts, key) - 1
+        return at >= 0 and key <= self.ends[at]
+
+    def overlapping(self, begin: bytes, end: bytes) -> list[Range]:
+        """The parts of the set inside [begin, end)."""
+        low = bisect_right(self.ends, begin)
+        high = bisect_left(self.starts, end)
+        return [(max(begin, self.starts[i]), min(end, self.ends[i])) for i in range(low, high)]
+
+    def __bool__(self) -> bool:
+        return bool(self.starts)
+
+    def __iter__(self):  # type: ignore[no-untyped-def]  # pairs of bytes; zip's type is clearer than ours
+        return zip(self.starts, self.ends, strict=True)
+
+
+@dataclass(slots=True)
+class WriteMap:
+    entries: dict[bytes, WriteEntry] = field(default_factory=dict)
+    cleared: RangeSet = field(default_factory=RangeSet)
+    stamped_keys: list[tuple[bytes, bytes]] = field(default_factory=list)  # key with its 4-byte offset, value
+    silent: set[bytes] = field(default_factory=set)  # keys written only without a write conflict
+    silent_ranges: RangeSet = field(
+        default_factory=RangeSet
+    )  # ranges cleared without one, as far as nothing else wrote
+    conflicts: RangeSet = field(default_factory=RangeSet)  # explicit write conflict ranges
+    unreadable: set[bytes] = field(default_factory=set)
+    unreadable_ranges: RangeSet = field(default_factory=RangeSet)
+    _sorted: list[bytes] = field(default_factory=list)  # keys of `entries` but for those that came since
+    _unsorted: list[bytes] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to commit."""
+        return not (self.entries or self.cleared or self.stamped_keys or self.conflicts)
+
+    # -- writing
+
+    def set(self, key: bytes, value: bytes, *, conflict: bool = True) -> None:
+        entries = self.entries
+        if key not in entries:
+            self._unsorted.append(key)
+            if not conflict:
+                self.silent.add(key)
+        elif conflict and self.silent:
+            self.silent.discard(key)
+        if self.unreadable and key in self.unreadable:
+            self._stack(key).append((None, value))  # still decided by the commit: it stays unreadable
+        else:
+            entries[key] = value
+
+    def clear(self, key: bytes, *, conflict: bool = True) -> None:
+        entries = self.entries
+        if key not in entries:
+            self._unsorted.append(key)
+            if not conflict:
+                self.silent.add(key)
+        elif conflict and self.silent:
+            self.silent.discard(key)
+        self.unreadable.discard(key)
+        if self.unreadable_ranges:
+            self.unreadable_ranges.remove(key, key + b"\0")
+        entries[key] = None
+
+    def clear_range(self, begin: bytes, end: bytes, *, conflict: bool = True) -> None:
+        gone = self.keys_in(begin, end)
+        if gone:
+            first = bisect_left(self._sorted, begin)
+            del self._sorted[first : first + len(gone)]
+        for key in gone:
+            if not conflict and key not in self.silent:
+                self.conflicts.add(key, key + b"\0")  # the write is gone, its conflict stays
+            del self.entries[key]
+            self.silent.discard(key)
+            self.unreadable.discard(key)
+        if self.unreadable_ranges:
+            self.unreadable_ranges.remove(begin, end)
+        if self.stamped_keys:
+            self.stamped_keys = [item for item in self.stamped_keys if not begin <= item[0] < end]
+        if conflict:
+            self.silent_ranges.remove(begin, end)
+        else:
+            fresh = RangeSet()
+            fresh.add(begin, end)
+            for low, high in self.cleared.overlapping(begin, end):
+                fresh.remove(low, high)  # cleared before: with a conflict, or silent already
+            for low, high in fresh:
+                self.silent_ranges.add(low, high)
+        self.cleared.add(begin, end)
+
+    def atomic(self, kind: MutationType, key: bytes, operand: bytes, *, conflict: bool = True) -> None:
+        known = key in self.entries
+        if not known:
+            self._unsorted.append(key)
+            if not conflict:
+                self.silent.add(key)
+        elif conflict and self.silent:
+            self.silent.discard(key)
+        if kind is _STAMPED_VALUE:
+            if known and key in self.unreadable:
+                self._stack(key).append((kind, operand))
+            else:
+                self.entries[key] = [(kind, operand)]
+            self.unreadable.add(key)
+            return
+        if self.unreadable and key in self.unreadable:
+            self._stack(key).append((kind, operand))
+            return
+        function = ATOMIC[kind]
+        if not known:
+            if self.cleared and self.cleared.covers(key):
+                self.entries[key] = function(None, operand)
+            else:
+                self.entries[key] = [(kind, operand)]
+            return
+        entry = self.entries[key]
+        if not isinstance(entry, list):
+            self.entries[key] = function(entry, operand)
+            return
+        last_kind, last = entry[-1]
+        if (
+            last_kind is kind
+            and kind is not MutationType.COMPARE_AND_CLEAR
+            and (len(last) == len(operand) or kind is MutationType.APPEND_IF_FITS)
+        ):
+            merged = function(last, operand)  # one operation with the effect of both
+            assert merged is not None
+            entry[-1] = (kind, merged)
+        else:
+            entry.append((kind, operand))
+
+    def set_stamped_key(self, key: bytes, value: bytes, read_version: int) -> None:
+        """`key` ends in the 4-byte offset of its placeholder; the keys it may become are unreadable from now on."""
+        low, high = stamped_key_range(key, read_version)
+        self.unreadable_ranges.add(low, min(high, b"\xff"))
+        self.stamped_keys.append((key, value))
+
+    def add_conflict(self, begin: bytes, end: bytes) -> None:
+        self.conflicts.add(begin, end)
+
+    # -- reading
+
+    def sorted_keys(self) -> list[bytes]:
+        """Keys of `entries`, ascending."""
+        keys, unsorted = self._sorted, self._unsorted
+        if unsorted:
+            # A transaction that reads and writes in turns has few new keys at a time: it must not sort all of them.
+            if len(unsorted) < _FEW:
+                for key in unsorted:
+                    insort(keys, key)
+            else:
+                keys += unsorted
+                keys.sort()
+            unsorted.clear()
+        return keys
+
+    def keys_in(self, begin: bytes, end: bytes) -> list[bytes]:
+        """Keys of `entries` in [begin, end), ascending."""
+        keys = self.sorted_keys()
+        return keys[bisect_left(keys, begin) : bisect_left(keys, end)]
+
+    def is_unreadable(self, key: bytes) -> bool:
+        return key in self.unreadable or (bool(self.unreadable_ranges) and self.unreadable_ranges.covers(key))
+
+    def independent(self, key: bytes) -> bool:
+        """Whether what a read of `key` gives is decided by this transaction alone."""
+        if key in self.entries:
+            entry = self.entries[key]
+            return not isinstance(entry, list) or entry[0][0] in (None, _STAMPED_VALUE)
+        return bool(self.cleared) and self.cleared.covers(key)
+
+    def resolve(self, entry: WriteEntry, stored: bytes | None, stamp: bytes | None = None) -> bytes | None:
+        """The value of an entry over `stored`. Versionstamped values show their operand as it stands until the commit
+        gives the stamp."""
+        if not isinstance(entry, list):
+            return entry
+        for kind, operand in entry:
+            if kind is None:
+                stored = operand
+            elif kind is _STAMPED_VALUE:
+                stored = operand if stamp is None else stamped(operand, stamp)
+            else:
+                stored = ATOMIC[kind](stored, operand)
+        return stored
+
+    def outside(self, begin: bytes, end: bytes) -> list[Range]:
+        """The parts of [begin, end) whose content depends on the database: those that a read conflicts on."""
+        if not (self.entries or self.cleared):
+            return [(begin, end)]
+        parts = RangeSet()
+        parts.add(begin, end)
+        for low, high in self.cleared.overlapping(begin, end):
+            parts.remove(low, high)
+        for key in self.keys_in(begin, end):
+            entry = self.entries[key]
+            if isinstance(entry, list) and entry[0][0] not in (None, _STAMPED_VALUE):
+                parts.add(key, key + b"\0")
+            else:
+                parts.remove(key, key + b"\0")
+        return list(parts)
+
+    def _stack(self, key: bytes) -> Stack:
+        entry = self.entries.get(key)
+        if not isinstance(entry, list):
+            entry = self.entries[key] = [(None, entry)] if entry is not None else []
+        return entry
+
+
+def stamped(operand: bytes, stamp: bytes) -> bytes:
+    """`operand` with its placeholder filled in and its offset gone."""
+    offset = placeholder_offset(operand)
+    return operand[:offset] + stamp + operand[offset + STAMP_LENGTH : -4]
+
+
+def stamped_key_range(key: bytes, read_version: int) -> Range:
+    """The keys that a versionstamped key may become, given that stamps are above `read_version`."""
+    lowest = read_version.to_bytes(8, "big") + b"\0\0"
+    return stamped(key, lowest), stamped(key, b"\xff" * STAMP_LENGTH) + b"\0"

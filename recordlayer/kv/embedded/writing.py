@@ -1,0 +1,101 @@
+"""The writing half of a transaction.
+
+Source  FoundationDB's client 7.3, ReadYourWritesTransaction: the same checks, in the same order.
+"""
+
+from __future__ import annotations
+
+from recordlayer.kv import legal
+from recordlayer.kv.embedded.reading import Reading
+from recordlayer.kv.embedded.transaction_state import MUTATION_BYTES, RANGE_BYTES
+from recordlayer.kv.engine import (
+    END_OF_KEYS,
+    KEY_LIMIT,
+    METADATA_VERSION_KEY,
+    VALUE_LIMIT,
+    ConflictKind,
+    MutationType,
+)
+
+_STAMPED_KEY = MutationType.SET_VERSIONSTAMPED_KEY
+
+
+class Writing(Reading):
+    def set(self, key: bytes, value: bytes) -> None:
+        if (
+            self._is_plain()
+            and type(key) is bytes
+            and type(value) is bytes
+            and key < END_OF_KEYS
+            and len(key) <= KEY_LIMIT
+            and len(value) <= VALUE_LIMIT
+            and not self._quiet_next
+            and not self._watching
+        ):
+            self._size += 3 * len(key) + len(value) + (MUTATION_BYTES + RANGE_BYTES + 1)
+            self._writes.set(key, value)
+            return
+        conflict = self._before_writing()
+        legal.check_set(key, value, system=self._settings.write_system_keys)
+        self._size += len(key) + len(value) + MUTATION_BYTES + (RANGE_BYTES + 2 * len(key) + 1 if conflict else 0)
+        self._writes.set(key, value, conflict=conflict)
+        if self._watching:
+            self._wrote_watched(key, key + b"\0", value)
+
+    def clear(self, key: bytes) -> None:
+        conflict = self._before_writing()
+        legal.check_clear(key, system=self._settings.write_system_keys)
+        if len(key) > KEY_LIMIT:
+            return  # no such key can exist
+        length = 2 * len(key) + 1
+        self._size += length + RANGE_BYTES + (RANGE_BYTES + length if conflict else 0)
+        self._writes.clear(key, conflict=conflict)
+        if self._watching:
+            self._wrote_watched(key, key + b"\0", None)
+
+    def clear_range(self, begin: bytes, end: bytes) -> None:
+        conflict = self._before_writing()
+        begin, end = legal.check_range(begin, end, system=self._settings.write_system_keys)
+        length = len(begin) + len(end)
+        self._size += length + MUTATION_BYTES + (RANGE_BYTES + length if conflict else 0)
+        if begin < end:
+            self._writes.clear_range(begin, end, conflict=conflict)
+            if self._watching:
+                self._wrote_watched(begin, end, None)
+
+    def atomic(self, kind: MutationType, key: bytes, operand: bytes) -> None:
+        conflict = self._before_writing()
+        legal.check_atomic(kind, key, operand, system=self._settings.write_system_keys)
+        self._size += len(key) + len(operand) + MUTATION_BYTES + (RANGE_BYTES + 2 * len(key) + 1 if conflict else 0)
+        if kind == _STAMPED_KEY:
+            self._writes.set_stamped_key(key, operand, self._point.version or 0)
+            return
+        self._writes.atomic(MutationType(kind), key, operand, conflict=conflict)
+        if self._watching:
+            self._wrote_watched(key, key + b"\0", None, known=False)
+
+    def add_conflict_range(self, kind: ConflictKind, begin: bytes, end: bytes) -> None:
+        self._check()
+        if (begin, end) != (METADATA_VERSION_KEY, METADATA_VERSION_KEY + b"\0"):
+            system = self._settings.read_system_keys if kind == ConflictKind.READ else self._settings.write_system_keys
+            begin, end = legal.check_range(begin, end, system=system)
+        if begin >= end:
+            return
+        if kind == ConflictKind.READ:
+            self._add_read_range(begin, end)
+        else:
+            self._size += len(begin) + len(end) + RANGE_BYTES
+            self._writes.add_conflict(begin, end)
+
+    def _before_writing(self) -> bool:
+        """Whether the write that begins counts for conflicts."""
+        if self._trouble is not None or self._committing or self._file.failure is not None or self._settings.timeout:
+            self._check()
+        quiet, self._quiet_next = self._quiet_next, False
+        return not quiet
+
+    def _wrote_watched(self, begin: bytes, end: bytes, value: bytes | None, *, known: bool = True) -> None:
+        """This transaction itself changes what it watches: the watch has its answer."""
+        for watch in self._watching:
+            if begin <= watch.key < end and (not known or watch.value != value):
+                self._file.watches.answer(watch)
