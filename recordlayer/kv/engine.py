@@ -28,7 +28,12 @@ METADATA_VERSION_KEY = b"\xff/metadataVersion"
 
 class KeySelector(NamedTuple):
     """The key `offset` places from the last key below `key` (or at it, with `or_equal`). FoundationDB's rule:
-    find the last key `< key` (`<= key` with `or_equal`), then move `offset` keys forward."""
+    find the last key `< key` (`<= key` with `or_equal`), then move `offset` keys forward.
+
+    Two things are left open, because FoundationDB's client decides them by what it has cached: whether a walk over more
+    than one key counts a key that an uncommitted COMPARE_AND_CLEAR of the same transaction cleared, and whether a range
+    between selectors that walk meets a key that is unreadable.
+    """
 
     key: bytes
     or_equal: bool
@@ -263,8 +268,7 @@ class Transaction(Protocol):
     def set_read_version(self, version: int) -> None: ...
 
     def committed_version(self) -> int:
-        """The version of this transaction's commit; -1 if it had no writes.  Raises  NoCommitVersion's siblings when not
-        committed."""
+        """The version of this transaction's commit; -1 if it had no writes, or is not committed."""
 
     def versionstamp(self) -> Waitable[bytes]:
         """The 10 bytes of the commit; ask before committing, awaited after.  Raises  NoCommitVersion without writes."""

@@ -1,0 +1,325 @@
+"""One transaction as the layers above the engine see it.
+
+A `Context` wraps an engine's transaction. It counts what is read and written, keeps the mutations that need the
+commit's version until just before the commit, gives out the local versions that order them, and runs hooks:
+
+    before_commit   checks that the commit waits for; one that raises makes the commit fail with nothing written
+    after_commit    runs once the commit is known to be durable
+    after_failure   runs when the commit failed, also when its outcome is unknown
+
+Source  Record Layer, FDBRecordContext: buffered versionstamp mutations, the local version counter, commit checks and
+        hooks; same order, same operands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from recordlayer.errors import Closed, LocalVersionsExhausted
+from recordlayer.kv.engine import Chunk, ConflictKind, MutationType, StreamingMode, Transaction
+from recordlayer.kv.observed import ObservedTransaction
+from recordlayer.kv.read_version_cache import ReadVersionCache
+from recordlayer.kv.tally import Places
+from recordlayer.kv.turns import Turns
+from recordlayer.waiting.waitable import Waitable
+from recordlayer.world import World
+
+Hook = Callable[[], Coroutine[Any, None, None]]
+
+_LAST_LOCAL_VERSION = 0xFFFF
+_STAMPED_KEY = MutationType.SET_VERSIONSTAMPED_KEY
+_STAMPED_VALUE = MutationType.SET_VERSIONSTAMPED_VALUE
+
+
+class Counters:
+    """What one transaction did so far.
+
+    reads        point and range reads begun
+    rows_read    pairs that the consumers of range reads received
+    bytes_read   bytes of those keys and values, and of the values of point reads, where the reader counted them
+    sets, mutations, clears, range_clears   writes by kind; `writes` is their sum
+    bytes_written                           keys and values of sets, keys and operands of mutations
+    """
+
+    __slots__ = ("bytes_read", "bytes_written", "clears", "mutations", "range_clears", "reads", "rows_read", "sets")
+
+    def __init__(self) -> None:
+        self.reads = self.rows_read = self.bytes_read = 0
+        self.sets = self.mutations = self.clears = self.range_clears = self.bytes_written = 0
+
+    @property
+    def writes(self) -> int:
+        return self.sets + self.mutations + self.clears + self.range_clears
+
+    def as_dict(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in self.__slots__} | {"writes": self.writes}
+
+    def __repr__(self) -> str:
+        return f"Counters({', '.join(f'{name}={value}' for name, value in self.as_dict().items() if value)})"
+
+
+class Context:
+    """One transaction with its counters, buffered mutations and hooks. Used by one thread or task at a time."""
+
+    __slots__ = (
+        "_after_commit",
+        "_after_failure",
+        "_before_commit",
+        "_closed",
+        "_doomed",
+        "_next_local_version",
+        "_stamp",
+        "_stamped_keys",
+        "_stamped_values",
+        "_version_given",
+        "_versions",
+        "_want_stamp",
+        "claims",
+        "committed",
+        "counters",
+        "observed",
+        "places",
+        "transaction",
+        "turns",
+        "world",
+    )
+
+    def __init__(self, transaction: Transaction, *, world: World, versions: ReadVersionCache | None = None) -> None:
+        self.transaction = transaction
+        self.world = world
+        self.observed = transaction if type(transaction) is ObservedTransaction else None
+        """Tells observers; None if there are none."""
+        self.places: list[Places] = [] if self.observed is None else self.observed.tallies.places
+        """Whose the keys are: the stores that were opened in this transaction."""
+        self.turns = Turns()
+        """Who changes which record: side by side, each in its turn."""
+        self._versions = versions
+        self._version_given = False
+        self.counters = Counters()
+        self.claims: dict[bytes, bytes] = {}
+        """Unique values written in this transaction, by whom: two records saved side by side must see each other
+        although neither can read the other's entry yet. Owned by `index.uniqueness`."""
+        self.committed = False
+        self._closed = False
+        self._doomed: BaseException | None = None
+        self._before_commit: list[Hook] = []
+        self._after_commit: list[Hook] = []
+        self._after_failure: list[Hook] = []
+        self._stamped_keys: dict[bytes, bytes] = {}
+        self._stamped_values: dict[bytes, bytes] = {}
+        self._next_local_version = 0
+        self._want_stamp = False
+        self._stamp: Waitable[bytes] | None = None
+
+    # -- reading
+
+    def get(self, key: bytes, *, snapshot: bool = False) -> Waitable[bytes | None]:
+        """The value of `key`, or None.  Cost  1 read."""
+        self.counters.reads += 1
+        return self.transaction.get(key, snapshot=snapshot)
+
+    def get_range(
+        self,
+        begin: bytes,
+        end: bytes,
+        *,
+        limit: int = 0,
+        reverse: bool = False,
+        snapshot: bool = False,
+        mode: StreamingMode = StreamingMode.ITERATOR,
+        iteration: int = 1,
+    ) -> Waitable[Chunk]:
+        """The first chunk of [begin, end).  Cost  1 read."""
+        self.counters.reads += 1
+        return self.transaction.get_range(
+            begin, end, limit=limit, reverse=reverse, snapshot=snapshot, mode=mode, iteration=iteration
+        )
+
+    async def read_all(self, begin: bytes, end: bytes, *, snapshot: bool = False) -> list[tuple[bytes, bytes]]:
+        """All pairs of [begin, end), for ranges known to be small.  Cost  1 read a chunk."""
+        rows: list[tuple[bytes, bytes]] = []
+        iteration = 1
+        while True:
+            chunk = await self.get_range(
+                begin, end, snapshot=snapshot, mode=StreamingMode.WANT_ALL, iteration=iteration
+            )
+            rows += chunk.rows
+            if not chunk.more or not chunk.rows:
+                self.counters.rows_read += len(rows)
+                return rows
+            begin = chunk.rows[-1][0] + b"\x00"
+            iteration += 1
+
+    # -- writing
+
+    def set(self, key: bytes, value: bytes) -> None:
+        counters = self.counters
+        counters.sets += 1
+        counters.bytes_written += len(key) + len(value)
+        self.transaction.set(key, value)
+
+    def clear(self, key: bytes) -> None:
+        self.counters.clears += 1
+        if self._stamped_values:
+            self._stamped_values.pop(key, None)
+        self.transaction.clear(key)
+
+    def clear_range(self, begin: bytes, end: bytes) -> None:
+        self.counters.range_clears += 1
+        for buffered in (self._stamped_values, self._stamped_keys):
+            for key in [key for key in buffered if begin <= key < end]:
+                del buffered[key]
+        self.transaction.clear_range(begin, end)
+
+    def atomic(self, kind: MutationType, key: bytes, operand: bytes) -> None:
+        counters = self.counters
+        counters.mutations += 1
+        counters.bytes_written += len(key) + len(operand)
+        self.transaction.atomic(kind, key, operand)
+
+    def add_read_conflict_key(self, key: bytes) -> None:
+        self.transaction.add_conflict_range(ConflictKind.READ, key, key + b"\x00")
+
+    def add_read_conflict_range(self, begin: bytes, end: bytes) -> None:
+        self.transaction.add_conflict_range(ConflictKind.READ, begin, end)
+
+    def add_write_conflict_range(self, begin: bytes, end: bytes) -> None:
+        self.transaction.add_conflict_range(ConflictKind.WRITE, begin, end)
+
+    # -- versions
+
+    def claim_local_version(self) -> int:
+        """The next local version: 0, 1, 2... in the order of the claims. Shared by all stores of the transaction.
+
+        Raises  LocalVersionsExhausted after 65,536.
+        """
+        version = self._next_local_version
+        if version > _LAST_LOCAL_VERSION:
+            raise LocalVersionsExhausted(versions=version)
+        self._next_local_version = version + 1
+        return version
+
+    def set_stamped_value(self, key: bytes, operand: bytes) -> None:
+        """At the commit, set `key` to `operand` with the commit's version in its placeholder; `operand` ends in the
+        placeholder's 4-byte offset. Kept until the commit; clearing the key before drops it."""
+        self._stamped_values[key] = operand
+
+    def stamped_value(self, key: bytes) -> bytes | None:
+        """The operand kept for `key`: what this transaction wrote there and the engine cannot read back yet."""
+        return self._stamped_values.get(key)
+
+    def drop_stamped_value(self, key: bytes) -> None:
+        self._stamped_values.pop(key, None)
+
+    def set_stamped_key(self, operand: bytes, value: bytes) -> None:
+        """At the commit, set the key that `operand` gives (it ends in the placeholder's 4-byte offset) to `value`."""
+        self._stamped_keys[operand] = value
+
+    def drop_stamped_key(self, operand: bytes) -> bool:
+        """Forget a stamped key of this transaction. Whether there was one."""
+        return self._stamped_keys.pop(operand, None) is not None
+
+    async def read_version(self) -> int:
+        versions = self._versions
+        if versions is None or self._version_given:  # nothing new is learned from what was known before
+            return await self.transaction.read_version()
+        asked = versions.now()
+        version = await self.transaction.read_version()
+        versions.learned(version, asked)
+        return version
+
+    def set_read_version(self, version: int) -> None:
+        """Read at this version.  Raises  ReadVersionAlreadySet."""
+        self.transaction.set_read_version(version)
+        self._version_given = True
+
+    def committed_version(self) -> int:
+        """The version of the commit; -1 if nothing was written."""
+        return self.transaction.committed_version()
+
+    async def approximate_size(self) -> int:
+        """Bytes of the writes and conflict ranges so far, as the size limit counts them."""
+        return await self.transaction.approximate_size()
+
+    def request_versionstamp(self) -> None:
+        """Have `versionstamp()` answered after the commit even if no mutation needs it."""
+        self._want_stamp = True
+
+    async def versionstamp(self) -> bytes:
+        """The 10 bytes of the commit, after it.  Raises  Closed if it was not asked for before the commit."""
+        if self._stamp is None:
+            raise Closed(
+                what="versionstamp", hint="call request_versionstamp() before the commit, or write a record version"
+            )
+        return await self._stamp
+
+    def forget_claims(self, prefix: bytes) -> None:
+        """What was claimed in a part of the database that this transaction has cleared."""
+        for claimed in [key for key in self.claims if key.startswith(prefix)]:
+            del self.claims[claimed]
+
+    # -- ending
+
+    def before_commit(self, check: Hook) -> None:
+        """Have the commit wait for `check()`; if it raises, the commit fails with that error."""
+        self._before_commit.append(check)
+
+    def after_commit(self, hook: Hook) -> None:
+        """Have `hook()` run once the commit has succeeded."""
+        self._after_commit.append(hook)
+
+    def after_failure(self, hook: Hook) -> None:
+        """Have `hook()` run if the commit fails."""
+        self._after_failure.append(hook)
+
+    def doom(self, error: BaseException) -> None:
+        """Half of something was written when `error` came: have every commit fail with it."""
+        if self._doomed is None:
+            self._doomed = error
+
+    async def commit(self) -> None:
+        """Make the writes durable, or fail and leave nothing. An error of an `after_commit` hook comes out here too,
+        with `committed` true."""
+        if self._closed:
+            raise Closed(what="transaction", hint="begin another with db.transaction()")
+        versions = self._versions
+        try:
+            if self._doomed is not None:
+                raise self._doomed
+            while self._before_commit:  # a check may add another
+                checks, self._before_commit = self._before_commit, []
+                for check in checks:
+                    await check()
+            self._flush_stamped()
+            asked = 0.0 if versions is None else versions.now()
+            await self.transaction.commit()
+        except BaseException:
+            for hook in self._after_failure:
+                await hook()
+            raise
+        self.committed = True
+        if versions is not None:
+            versions.learned(self.transaction.committed_version(), asked)
+        for hook in self._after_commit:
+            await hook()
+
+    def _flush_stamped(self) -> None:
+        if self._stamped_keys or self._stamped_values or self._want_stamp:
+            pending = [(key, _STAMPED_VALUE, operand) for key, operand in self._stamped_values.items()]
+            pending += [(operand, _STAMPED_KEY, value) for operand, value in self._stamped_keys.items()]
+            pending.sort()
+            for key, kind, operand in pending:
+                self.atomic(kind, key, operand)
+            self._stamped_keys, self._stamped_values = {}, {}
+            self._stamp = self.transaction.versionstamp()
+
+    def cancel(self) -> None:
+        """Every operation under way, and every later one, fails with Cancelled."""
+        self.transaction.cancel()
+
+    def close(self) -> None:
+        """Free the transaction; what was not committed is gone. May be called again."""
+        if not self._closed:
+            self._closed = True
+            self.transaction.close()
