@@ -1,0 +1,119 @@
+"""Reading single keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from recordlayer.kv.engine import KEY_LIMIT
+from recordlayer.testing.engine_suite.harness import Harness, both_drivers
+
+Drive = Callable[[Coroutine[Any, None, Any]], Any]
+
+
+class Reads(Harness):
+    def test_an_absent_key_reads_as_none(self) -> None:
+        assert self.do(self.begin().get(self.key(b"absent"))) is None
+
+    @both_drivers
+    def test_what_was_committed_is_read_by_the_next_transaction(self, drive: Drive) -> None:
+        async def write_then_read() -> bytes | None:
+            writer = self.begin()
+            writer.set(self.key(b"a"), b"value")
+            await writer.commit()
+            return await self.begin().get(self.key(b"a"))
+
+        assert drive(write_then_read()) == b"value"
+
+    def test_an_empty_value_is_not_an_absent_one(self) -> None:
+        self.put(a=b"")
+        assert self.value(b"a") == b""
+
+    def test_every_byte_survives_in_keys_and_values(self) -> None:
+        pairs = {bytes([byte, 0, byte]): bytes([byte]) * 3 for byte in range(256)}
+        pairs[b"all"] = bytes(range(256)) * 2
+        self.put(pairs)
+        assert self.stored() == pairs
+
+    def test_a_cleared_key_is_absent(self) -> None:
+        self.put(a=b"1", b=b"2", c=b"3")
+        self.commit(lambda tr: tr.clear(self.key(b"b")))
+        assert self.stored() == {b"a": b"1", b"c": b"3"}
+
+    def test_a_cleared_range_takes_its_begin_and_leaves_its_end(self) -> None:
+        self.put(a=b"1", b=b"2", c=b"3", d=b"4")
+        self.commit(lambda tr: tr.clear_range(self.key(b"b"), self.key(b"d")))
+        assert self.stored() == {b"a": b"1", b"d": b"4"}
+
+    def test_clearing_what_is_not_there_is_no_error(self) -> None:
+        self.commit(lambda tr: tr.clear(self.key(b"nothing")))
+        self.commit(lambda tr: tr.clear_range(self.key(b"m"), self.key(b"n")))
+        assert self.stored() == {}
+
+    def test_all_reads_of_a_transaction_see_one_version(self) -> None:
+        self.put(a=b"1", b=b"1")
+        reader = self.begin()
+        before = self.do(reader.get(self.key(b"a")))
+        self.put(a=b"2", b=b"2", c=b"2")
+        self.commit(lambda tr: tr.clear(self.key(b"a")))
+        assert before == b"1"
+        assert self.rows(reader) == [(b"a", b"1"), (b"b", b"1")]
+        assert self.do(reader.get(self.key(b"b"), snapshot=True)) == b"1"
+        assert self.do(reader.get(self.key(b"c"))) is None
+
+    def test_snapshot_reads_give_what_reads_give(self) -> None:
+        self.put(a=b"1")
+        reader = self.begin()
+        assert self.do(reader.get(self.key(b"a"), snapshot=True)) == b"1"
+        assert self.do(reader.get(self.key(b"b"), snapshot=True)) is None
+
+    @both_drivers
+    def test_many_reads_in_flight_give_each_its_own_answer(self, drive: Drive) -> None:
+        self.put_numbered(range(0, 100, 2))
+
+        async def read_all() -> list[bytes | None]:
+            reader = self.begin()
+            started = [reader.get(self.key(number)) for number in range(100)]
+            return [await read for read in reversed(started)][::-1]
+
+        assert drive(read_all()) == [None if number % 2 else b"v%d" % number for number in range(100)]
+
+    @both_drivers
+    def test_a_waitable_may_be_awaited_again(self, drive: Drive) -> None:
+        self.put(a=b"1")
+
+        async def twice() -> tuple[bytes | None, bytes | None]:
+            read = self.begin().get(self.key(b"a"))
+            return await read, await read
+
+        assert drive(twice()) == (b"1", b"1")
+
+    def test_on_ready_is_called_once_whenever_it_is_asked(self) -> None:
+        self.put(a=b"1")
+        read = self.begin().get(self.key(b"a"))
+        assert self.settles(read)
+        calls: list[int] = []
+        read.on_ready(lambda: calls.append(1))
+        assert read.ready()
+        assert calls == [1]
+        assert self.do(read) == b"1"
+
+    def test_cancelling_what_is_ready_changes_nothing(self) -> None:
+        self.put(a=b"1")
+        read = self.begin().get(self.key(b"a"))
+        assert self.settles(read)
+        read.cancel()
+        assert self.do(read) == b"1"
+
+    def test_a_key_longer_than_keys_may_be_is_absent(self) -> None:
+        long = self.key(b"x" * (KEY_LIMIT + 10))
+        assert self.do(self.begin().get(long)) is None
+
+    def test_reads_need_not_be_awaited(self) -> None:
+        self.put(a=b"1")
+        reader = self.begin()
+        reader.get(self.key(b"a"))
+        reader.get_range(self.prefix, self.behind)
+        reader.set(self.key(b"b"), b"2")
+        self.do(reader.commit())
+        assert self.stored() == {b"a": b"1", b"b": b"2"}
