@@ -1,0 +1,350 @@
+"""Aggregate indexes: one value for each group, changed by the engine without being read.
+
+Layout  key   (*grouping columns); without grouping columns the index's prefix itself
+        value 8 bytes little-endian; min_ever_tuple and max_ever_tuple: the packed grouped columns
+Cost    save: 1 atomic mutation per changed row (2 with clearWhenZero), no reads, no conflicts between writers
+        aggregate: 1 read for one group, 1 range read for the groups that begin alike
+
+Source  Record Layer, AtomicMutationIndexMaintainer, AtomicMutation.Standard
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from recordlayer.cursor.scan import FORWARD, KeyValueScan, ScanOptions
+from recordlayer.cursor.step import Cursor
+from recordlayer.cursor.transform import Map
+from recordlayer.errors import CorruptIndexEntry, IndexNotSupported, UsageError
+from recordlayer.index.bounds import Bounds
+from recordlayer.index.entry import AggregateEntry, Items
+from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Write
+from recordlayer.index.standard import StandardMaintainer, difference
+from recordlayer.keys.grouping import Grouping
+from recordlayer.kv.engine import MutationType
+from recordlayer.tuples import pack, unpack
+
+_ZERO = bytes(8)
+_SIGNED = 1 << 63
+_MASK = (1 << 64) - 1
+
+Operand = bytes | None
+"""The operand of a mutation; None if there is nothing to change."""
+
+
+def _little_endian(number: int) -> bytes:
+    return (number & _MASK).to_bytes(8, "little")
+
+
+_ONE, _MINUS_ONE = _little_endian(1), _little_endian(-1)
+
+
+def _signed(value: bytes) -> int:
+    number = int.from_bytes(value, "little")
+    return number - (1 << 64) if number & _SIGNED else number
+
+
+def _nothing(grouped: Items, null: bool) -> Operand:
+    return None
+
+
+def _number(grouped: Items) -> int | None:
+    (value,) = grouped
+    if value is None:
+        return None
+    if type(value) is not int:
+        raise UsageError(what="aggregate of a column that is no integer", got=type(value).__name__)
+    return value
+
+
+def _sum_added(grouped: Items, null: bool) -> Operand:
+    number = _number(grouped)
+    return None if number is None else _little_endian(number)
+
+
+def _sum_removed(grouped: Items, null: bool) -> Operand:
+    number = _number(grouped)
+    return None if number is None else _little_endian(-number)
+
+
+def _extreme(grouped: Items, null: bool) -> Operand:
+    number = _number(grouped)
+    if number is not None and number < 0:
+        raise UsageError(
+            what="a negative value in an index of minima or maxima of longs",
+            value=number,
+            hint="min_ever_long and max_ever_long compare without sign: use min_ever_tuple or max_ever_tuple",
+        )
+    return None if number is None else _little_endian(number)
+
+
+def _add(left: int, right: int) -> int:
+    return _signed(_little_endian(left + right))
+
+
+def _packed(grouped: Items, null: bool) -> Operand:
+    return pack(grouped)
+
+
+def _packed_columns(value: bytes) -> Items:
+    return unpack(value)
+
+
+def _least(left: Any, right: Any) -> Any:
+    return right if left is None or pack(right) < pack(left) else left
+
+
+def _greatest(left: Any, right: Any) -> Any:
+    return right if left is None or pack(right) > pack(left) else left
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """How one type of aggregate is kept; what is not said is as for a count.
+
+    added, removed  get the grouped columns and whether one of them is a null that does not count
+    drops_common    rows before and after the change cancel
+    """
+
+    added: Callable[[Items, bool], Operand]
+    removed: Callable[[Items, bool], Operand]
+    mutation: MutationType = MutationType.ADD
+    read: Callable[[bytes], Any] = _signed
+    fold: Callable[[Any, Any], Any] = _add
+    empty: Any = 0
+    idempotent: bool = False
+    drops_common: bool = True
+
+
+RULES: dict[str, Rule] = {
+    "count": Rule(added=lambda grouped, null: _ONE, removed=lambda grouped, null: _MINUS_ONE),
+    "count_updates": Rule(added=lambda grouped, null: _ONE, removed=_nothing, drops_common=False),
+    "count_not_null": Rule(
+        added=lambda grouped, null: None if null else _ONE,
+        removed=lambda grouped, null: None if null else _MINUS_ONE,
+    ),
+    "sum": Rule(added=_sum_added, removed=_sum_removed),
+    "min_ever_long": Rule(
+        mutation=MutationType.MIN,
+        empty=None,
+        added=_extreme,
+        removed=_nothing,
+        read=_signed,
+        fold=lambda left, right: right if left is None else min(left, right),
+        idempotent=True,
+    ),
+    "max_ever_long": Rule(
+        mutation=MutationType.MAX,
+        empty=None,
+        added=_extreme,
+        removed=_nothing,
+        read=_signed,
+        fold=lambda left, right: right if left is None else max(left, right),
+        idempotent=True,
+    ),
+    # Java mutates for removed rows too; what was ever there stays the minimum or maximum.
+    "min_ever_tuple": Rule(
+        mutation=MutationType.BYTE_MIN,
+        empty=None,
+        added=_packed,
+        removed=_packed,
+        read=_packed_columns,
+        fold=_least,
+        idempotent=True,
+    ),
+    "max_ever_tuple": Rule(
+        mutation=MutationType.BYTE_MAX,
+        empty=None,
+        added=_packed,
+        removed=_packed,
+        read=_packed_columns,
+        fold=_greatest,
+        idempotent=True,
+    ),
+}
+RULES["min_ever"], RULES["max_ever"] = RULES["min_ever_long"], RULES["max_ever_long"]
+
+
+class AtomicIndex(StandardMaintainer):
+    """Base of the aggregate types; which one is in `type`."""
+
+    __slots__ = ("_clear_when_zero", "_counts_rows", "_grouping", "_nulls_distinct", "_rule")
+
+    def __init__(self, space: IndexSpace) -> None:
+        super().__init__(space)
+        root = space.index.root_expression
+        if not isinstance(root, Grouping):
+            raise IndexNotSupported(
+                index=space.index.name, type=self.type, hint="aggregates need a grouping expression"
+            )
+        self._rule = RULES[self.type]
+        self._grouping = root.grouping_count
+        self._nulls_distinct = root.nulls_distinct[self._grouping :]
+        self._counts_rows = root.grouped_count == 0
+        clear = space.index.flag("clearWhenZero")
+        self._clear_when_zero = clear and self._rule.mutation is MutationType.ADD and self.type != "count_updates"
+
+    @property
+    def idempotent(self) -> bool:
+        return self._rule.idempotent
+
+    def writes(self, old: IndexedRecord | None, new: IndexedRecord | None) -> list[Write]:
+        changes = self._changes_of_whole_keys(old, new) if self._counts_rows else self._changes_of_rows(old, new)
+        writes: list[Write] = []
+        for key, operand in changes:
+            self.check_size(key, operand, new if new is not None else old)
+            writes.append((self._rule.mutation, key, operand))
+            if self._clear_when_zero:
+                writes.append((MutationType.COMPARE_AND_CLEAR, key, _ZERO))
+        return writes
+
+    def _changes_of_whole_keys(self, old: IndexedRecord | None, new: IndexedRecord | None) -> list[tuple[bytes, bytes]]:
+        """Where nothing is grouped, the row is the key and every row counts alike."""
+        before, after = self._keys(old), self._keys(new)
+        if self._rule.drops_common:
+            before, after = difference(before, after)
+        removed, added = self._rule.removed((), False), self._rule.added((), False)
+        changes = [] if removed is None else [(key, removed) for key in before]
+        return changes if added is None else changes + [(key, added) for key in after]
+
+    def _keys(self, record: IndexedRecord | None) -> list[bytes]:
+        if record is None or not self.covers(record.message):
+            return []
+        message = record.message
+        return self._functions.keys(type(message))(message, record.key_context, self.space.entries, b"")
+
+    def _changes_of_rows(self, old: IndexedRecord | None, new: IndexedRecord | None) -> list[tuple[bytes, bytes]]:
+        before, after = self.rows(old), self.rows(new)
+        if self._rule.drops_common:
+            before, after = difference(before, after)
+        changes: list[tuple[bytes, bytes]] = []
+        for rows, rule in ((before, self._rule.removed), (after, self._rule.added)):
+            for row in rows:
+                operand = self._operand(rule, row)
+                if operand is not None:
+                    changes.append((pack(row[: self._grouping], self.space.entries), operand))
+        return changes
+
+    def _operand(self, rule: Callable[[Items, bool], Operand], row: Items) -> Operand:
+        grouped = row[self._grouping :]
+        null = any(column is None and distinct for column, distinct in zip(grouped, self._nulls_distinct, strict=True))
+        return rule(grouped, null)
+
+    def amounts(self, record: IndexedRecord) -> list[tuple[Items, int]]:
+        """For types that add: how much a record that is there adds to which groups."""
+        found = []
+        for row in self.rows(record):
+            operand = self._operand(self._rule.added, row)
+            if operand is not None:
+                found.append((row[: self._grouping], _signed(operand)))
+        return found
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    def _value(self, key: bytes, value: bytes) -> Any:
+        if self._rule.read is _signed and len(value) != 8:
+            raise CorruptIndexEntry(index=self.space.index.name, key=key, value=value, found="not 8 bytes")
+        return self._rule.read(value)
+
+    def scan(self, bounds: Bounds, options: ScanOptions = FORWARD) -> Cursor[AggregateEntry]:
+        """The groups within bounds and their values.  Cost  1 range read a chunk."""
+        start = len(self.space.entries)
+        source = KeyValueScan(self.space.context, bounds.keys(self.space.entries), options)
+        return Map(source, lambda pair: AggregateEntry(unpack(pair[0], start), self._value(*pair)))
+
+    async def aggregate(self, group: Items, *, snapshot: bool = False) -> Any:
+        """The aggregate over all groups that begin with `group`: 0 for counts and sums of none, None for the others.
+
+        Cost    1 read if `group` has all grouping columns, else 1 range read a chunk.
+        Raises  UsageError for more columns than the index groups by.
+        """
+        if len(group) > self._grouping:
+            raise UsageError(
+                index=self.space.index.name,
+                group=group,
+                hint=f"the index groups by {self._grouping} columns: give at most as many values",
+            )
+        key = pack(group, self.space.entries)
+        if len(group) == self._grouping:
+            value = await self.space.context.get(key, snapshot=snapshot)
+            return self._rule.empty if value is None else self._value(key, value)
+        total = self._rule.empty
+        cursor = self.scan(Bounds.equal(group), ScanOptions(snapshot=snapshot))
+        while True:
+            batch = await cursor.batch()
+            for entry in batch.values:
+                total = self._rule.fold(total, entry.value)
+            if batch.stop is not None:
+                return total
+
+
+class CountIndex(AtomicIndex):
+    """How many records (with a fan-out: rows) each group has."""
+
+    type: ClassVar[str] = "count"
+    __slots__ = ()
+
+
+class CountUpdatesIndex(AtomicIndex):
+    """How often records of each group were saved."""
+
+    type: ClassVar[str] = "count_updates"
+    __slots__ = ()
+
+
+class CountNotNullIndex(AtomicIndex):
+    """How many records of each group have a value."""
+
+    type: ClassVar[str] = "count_not_null"
+    __slots__ = ()
+
+
+class SumIndex(AtomicIndex):
+    """The sum of an integer column for each group; wraps at 64 bits."""
+
+    type: ClassVar[str] = "sum"
+    __slots__ = ()
+
+
+class MinEverLongIndex(AtomicIndex):
+    """The least value that was ever saved in each group; no negative ones."""
+
+    type: ClassVar[str] = "min_ever_long"
+    __slots__ = ()
+
+
+class MaxEverLongIndex(AtomicIndex):
+    """The greatest value that was ever saved in each group; no negative ones."""
+
+    type: ClassVar[str] = "max_ever_long"
+    __slots__ = ()
+
+
+class MinEverIndex(MinEverLongIndex):
+    """The older name of min_ever_long."""
+
+    type: ClassVar[str] = "min_ever"
+    __slots__ = ()
+
+
+class MaxEverIndex(MaxEverLongIndex):
+    """The older name of max_ever_long."""
+
+    type: ClassVar[str] = "max_ever"
+    __slots__ = ()
+
+
+class MinEverTupleIndex(AtomicIndex):
+    """The least tuple that was ever saved in each group."""
+
+    type: ClassVar[str] = "min_ever_tuple"
+    __slots__ = ()
+
+
+class MaxEverTupleIndex(AtomicIndex):
+    """The greatest tuple that was ever saved in each group."""
+
+    type: ClassVar[str] = "max_ever_tuple"
+    __slots__ = ()

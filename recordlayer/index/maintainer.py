@@ -1,0 +1,125 @@
+"""What an index type is: two verbs that every one has, and more that it may have.
+
+An index type sees a narrow `IndexSpace`, never the store: the transaction, its keyspaces, its definition, its state.
+
+Source  Record Layer, IndexMaintainer; what is optional there by throwing is optional here by protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
+
+from recordlayer.cursor.scan import ScanOptions
+from recordlayer.cursor.step import Cursor
+from recordlayer.index.bounds import Bounds
+from recordlayer.index.functions import IndexFunctions
+from recordlayer.index.state import IndexState
+from recordlayer.keys.expression import RecordContext
+from recordlayer.kv.context import Context
+from recordlayer.tuples import pack
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from recordlayer.metadata import Index
+
+Items = tuple[Any, ...]
+
+SET, CLEAR = -1, -2
+Write = tuple[int, bytes, bytes]
+"""SET, CLEAR or a MutationType; the key; the value or operand."""
+
+
+class IndexedRecord(Protocol):
+    """A record as index types see it."""
+
+    @property
+    def message(self) -> Message: ...
+
+    @property
+    def primary_key(self) -> Items: ...
+
+    @property
+    def primary_key_bytes(self) -> bytes: ...
+
+    @property
+    def key_context(self) -> RecordContext: ...
+
+
+class IndexSpace:
+    """Where one index of one store lives, in one transaction.
+
+    Layout  keyspaces of the store: 2 entries, 3 secondary, 6 built ranges, 7 violations, 9 build; the index state is in
+            5, by name
+    """
+
+    __slots__ = ("_key", "_store", "context", "entries", "functions", "index", "state")
+
+    def __init__(
+        self, context: Context, store: bytes, index: Index, state: IndexState, functions: IndexFunctions
+    ) -> None:
+        self.context = context
+        self.index = index
+        self.state = state
+        self.functions = functions
+        self._store = store
+        self._key = pack((index.subspace_key,))
+        self.entries = store + b"\x15\x02" + self._key
+
+    def space(self, number: int) -> bytes:
+        """The index's prefix in a keyspace of the store."""
+        return self._store + bytes((0x15, number)) + self._key
+
+
+class Maintainer(Protocol):
+    """An index type at work on one index of one store."""
+
+    type: ClassVar[str]
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether applying the same change twice leaves the index as applying it once."""
+
+    def prepare(self, old: IndexedRecord | None, new: IndexedRecord | None) -> list[Write]:
+        """What turns the entries of `old` into those of `new`, in order. Writes nothing itself, so that a record which
+        one index refuses leaves no trace in the others.  Raises  IndexEntryTooLarge and what the type refuses."""
+
+    def finish(self, old: IndexedRecord | None, new: IndexedRecord | None) -> Coroutine[Any, None, None] | None:
+        """Called when that is written: the part of the change that needs to read, None if there is none."""
+
+    def scan(self, bounds: Bounds, options: ScanOptions) -> Cursor[Any]:
+        """The entries within bounds, in key order."""
+
+
+class Verdict(Protocol):
+    """A check under way, begun before anything is written."""
+
+    async def settle(self, old: IndexedRecord | None) -> None:
+        """Wait for what was begun.  Raises  UniquenessViolation."""
+
+    def claim(self) -> None:
+        """Without waiting, just before writing: take note of what will be written.  Raises  UniquenessViolation."""
+
+
+class Checked(Protocol):
+    """Index types that may refuse a record. Asking for the protocol with isinstance is slow: `as_checked` asks once."""
+
+    checks: bool
+    """Whether this index does."""
+
+    def check(self, new: IndexedRecord) -> Verdict | None:
+        """Begin to look whether `new` may be written; None if there is nothing to look at."""
+
+
+def as_checked(maintainer: Maintainer) -> Checked | None:
+    """The maintainer, if it may refuse records."""
+    return cast("Checked", maintainer) if getattr(maintainer, "checks", False) else None
+
+
+@runtime_checkable
+class Aggregating(Protocol):
+    """Index types that keep one value for each group."""
+
+    async def aggregate(self, group: Items, *, snapshot: bool = False) -> Any:
+        """The aggregate over all groups that begin with `group`."""

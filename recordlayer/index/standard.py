@@ -1,0 +1,118 @@
+"""What most index types share: entries before and after, and only the difference is written.
+
+Cost    1 write per changed entry; nothing for entries that stay
+Source  Record Layer, StandardIndexMaintainer: order of removals and additions, common entries, writers on an index that
+        is being built
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+
+from recordlayer.errors import IndexEntryTooLarge, IndexNotSupported
+from recordlayer.index.built import BuiltRanges
+from recordlayer.index.maintainer import CLEAR, SET, IndexedRecord, IndexSpace, Items, Write
+from recordlayer.index.state import IndexState
+from recordlayer.kv.context import Context
+from recordlayer.kv.engine import KEY_LIMIT, VALUE_LIMIT, MutationType
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+E = TypeVar("E")
+
+
+def difference(old: list[E], new: list[E]) -> tuple[list[E], list[E]]:
+    """What is to be removed, and what is to be added.
+
+    Every copy of an entry that is on both sides is left out, however many there are on each: Java does so, and sums of
+    repeated fields depend on it.
+    """
+    if not old or not new:
+        return old, new
+    if old == new:
+        return [], []
+    common = set(old).intersection(new)
+    if not common:
+        return old, new
+    return [entry for entry in old if entry not in common], [entry for entry in new if entry not in common]
+
+
+def perform(context: Context, writes: list[Write]) -> None:
+    """Write what was prepared."""
+    for kind, key, value in writes:
+        if kind == SET:
+            context.set(key, value)
+        elif kind == CLEAR:
+            context.clear(key)
+        else:
+            context.atomic(
+                cast("MutationType", kind), key, value
+            )  # constructing an enum would cost more than the write
+
+
+class StandardMaintainer:
+    """Base of index types whose entries follow from one record alone. `writes` is theirs; this decides whether to."""
+
+    type: ClassVar[str]
+
+    __slots__ = ("_functions", "_predicate", "space")
+
+    def __init__(self, space: IndexSpace) -> None:
+        self.space = space
+        self._functions = space.functions
+        self._predicate = space.index.predicate
+
+    @property
+    def idempotent(self) -> bool:
+        raise NotImplementedError
+
+    def covers(self, message: Message) -> bool:
+        """Whether a record fulfils the index's own condition."""
+        return self._predicate is None or self._predicate.decide(message) is True
+
+    def rows(self, record: IndexedRecord | None) -> list[Items]:
+        """The rows that a record has in this index."""
+        if record is None or not self.covers(record.message):
+            return []
+        message = record.message
+        return self._functions.rows(type(message))(message, record.key_context)
+
+    def writes(self, old: IndexedRecord | None, new: IndexedRecord | None) -> list[Write]:
+        """What turns the entries of `old` into those of `new`, whatever the index's state."""
+        raise NotImplementedError
+
+    def prepare(self, old: IndexedRecord | None, new: IndexedRecord | None) -> list[Write]:
+        state = self.space.state
+        if state.is_readable or (state is IndexState.WRITE_ONLY and self.idempotent):
+            return self.writes(old, new)
+        if state is IndexState.WRITE_ONLY_WITH_QUEUE:
+            raise IndexNotSupported(
+                index=self.space.index.name,
+                state=state.name,
+                hint="changes to this index go to a queue that is not supported here: let its build end",
+            )
+        return []
+
+    def finish(self, old: IndexedRecord | None, new: IndexedRecord | None) -> Coroutine[Any, None, None] | None:
+        if self.space.state is IndexState.WRITE_ONLY and not self.idempotent:
+            return self._write_if_built(old, new)
+        return None
+
+    async def _write_if_built(self, old: IndexedRecord | None, new: IndexedRecord | None) -> None:
+        """An entry that must not be counted twice is only touched where the build has been already."""
+        record = new if new is not None else old
+        if record is not None and await BuiltRanges(self.space).contains(record.primary_key_bytes):
+            perform(self.space.context, self.writes(old, new))
+
+    def check_size(self, key: bytes, value: bytes, record: IndexedRecord | None) -> None:
+        """Raises  IndexEntryTooLarge when the engine would refuse an entry."""
+        if len(key) > KEY_LIMIT or len(value) > VALUE_LIMIT:
+            raise IndexEntryTooLarge(
+                index=self.space.index.name,
+                primary_key=None if record is None else record.primary_key,
+                key_bytes=len(key),
+                value_bytes=len(value),
+                hint=f"keys may have {KEY_LIMIT:,} bytes and values {VALUE_LIMIT:,}: index a shorter field",
+            )

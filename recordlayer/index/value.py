@@ -1,0 +1,110 @@
+"""VALUE index: one entry for each row that the key expression gives.
+
+Layout  key   (*columns, *primary key columns not among them)
+        value (*covering columns), nothing if there are none
+Cost    save: 1 write per changed entry; unique: + 1 range read each
+Source  Record Layer, ValueIndexMaintainer; same entries, same order
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, ClassVar
+
+from recordlayer.cursor.scan import FORWARD, KeyValueScan, ScanOptions
+from recordlayer.cursor.step import Cursor
+from recordlayer.cursor.transform import Map
+from recordlayer.index.bounds import Bounds
+from recordlayer.index.entry import EntryLayout, IndexEntry
+from recordlayer.index.maintainer import CLEAR, SET, IndexedRecord, IndexSpace, Write
+from recordlayer.index.standard import StandardMaintainer, difference
+from recordlayer.index.uniqueness import UniqueKey, UniqueVerdict, forget, keeps_violations, remove_violations
+from recordlayer.keys.grouping import KeyWithValue
+from recordlayer.tuples import pack
+
+Pair = tuple[bytes, bytes]
+
+
+class ValueIndex(StandardMaintainer):
+    """Entries by value, for look-ups, ranges and order."""
+
+    type: ClassVar[str] = "value"
+
+    __slots__ = ("_layout", "_nulls_distinct", "_split", "checks")
+
+    def __init__(self, space: IndexSpace) -> None:
+        super().__init__(space)
+        index = space.index
+        root = index.root_expression
+        self._split: int | None = root.split_point if isinstance(root, KeyWithValue) else None
+        self._layout = EntryLayout(index.name, root.column_size, index.primary_key_positions, space.functions.unpack)
+        self.checks = index.unique
+        self._nulls_distinct = root.nulls_distinct
+
+    @property
+    def idempotent(self) -> bool:
+        return True
+
+    # -- what a record has -----------------------------------------------------------------------------
+
+    def pairs(self, record: IndexedRecord | None) -> list[Pair]:
+        """The entries of a record: keys and values as they are stored."""
+        if record is None or not self.covers(record.message):
+            return []
+        message = record.message
+        layout = self._layout
+        if layout.positions is None:
+            tail = record.primary_key_bytes
+        else:
+            tail = pack(layout.trimmed(record.primary_key))
+        if self._split is None:
+            keys = self._functions.keys(type(message))(message, record.key_context, self.space.entries, tail)
+            return [(key, b"") for key in keys]
+        return self._functions.pairs(type(message))(message, record.key_context, self.space.entries, tail)
+
+    # -- maintenance -----------------------------------------------------------------------------------
+
+    def writes(self, old: IndexedRecord | None, new: IndexedRecord | None) -> list[Write]:
+        removed, added = difference(self.pairs(old), self.pairs(new))
+        for key, value in added:
+            self.check_size(key, value, new)
+        return [(CLEAR, key, b"") for key, _ in removed] + [(SET, key, value) for key, value in added]
+
+    def finish(self, old: IndexedRecord | None, new: IndexedRecord | None) -> Coroutine[Any, None, None] | None:
+        if not self.checks or old is None:
+            return super().finish(old, new)
+        kept = {key.own for key in self._unique_keys(new)} if new is not None else set()
+        gone = [key for key in self._unique_keys(old) if key.own not in kept]
+        for key in gone:
+            forget(self.space, key.prefix, key.own)
+        if gone and keeps_violations(self.space.state):
+            return remove_violations(self.space, [key.columns for key in gone], old)
+        return None
+
+    # -- uniqueness ------------------------------------------------------------------------------------
+
+    def check(self, new: IndexedRecord) -> UniqueVerdict | None:
+        if not self.checks:
+            return None
+        keys = self._unique_keys(new)
+        return UniqueVerdict(self.space, self._layout, new, keys) if keys else None
+
+    def _unique_keys(self, record: IndexedRecord) -> list[UniqueKey]:
+        keys = []
+        tail = pack(self._layout.trimmed(record.primary_key))
+        for row in self.rows(record):
+            columns = row if self._split is None else row[: self._split]
+            if any(column is None and distinct for column, distinct in zip(columns, self._nulls_distinct, strict=True)):
+                continue
+            prefix = pack(columns, self.space.entries)
+            keys.append(UniqueKey(columns, prefix, prefix + tail))
+        return keys
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    def scan(self, bounds: Bounds, options: ScanOptions = FORWARD) -> Cursor[IndexEntry]:
+        """The entries within bounds.  Cost  1 range read a chunk."""
+        keys = bounds.keys(self.space.entries)
+        start, layout = len(self.space.entries), self._layout
+        source = KeyValueScan(self.space.context, keys, options)
+        return Map(source, lambda pair: IndexEntry(layout, pair[0][start:], pair[1]))
