@@ -1,0 +1,154 @@
+"""Scans: the pairs of one key range, in either direction, chunk by chunk.
+
+Cost    1 range read a chunk; a limit below a chunk's size makes it one.
+Source  Record Layer, KeyValueCursorBase: prefix, continuation and limits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recordlayer.cursor.continuation import unwrap_key, wrap_key
+from recordlayer.cursor.limits import Budget
+from recordlayer.cursor.step import Batch, Cursor, Stop, never
+from recordlayer.errors import BadContinuation
+from recordlayer.kv.context import Context
+from recordlayer.kv.engine import Chunk, KeyValue, StreamingMode
+from recordlayer.waiting.waitable import Waitable
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRange:
+    """begin <= key < end; continuations hold what follows the first `prefix_length` bytes of a key."""
+
+    begin: bytes
+    end: bytes
+    prefix_length: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanOptions:
+    """How to scan.
+
+    limit         pairs, 0 for all; reaching it stops the scan with LIMIT_REACHED
+    expect        about how many pairs will be wanted, 0 if unknown: the size of the first chunk, never a limit
+    continuation  where to go on; None for the beginning
+    """
+
+    reverse: bool = False
+    snapshot: bool = False
+    limit: int = 0
+    expect: int = 0
+    continuation: bytes | None = None
+    budget: Budget | None = None
+
+
+FORWARD = ScanOptions()
+
+
+class KeyValueScan(Cursor[KeyValue]):
+    """The pairs of a key range."""
+
+    __slots__ = (
+        "_begin",
+        "_context",
+        "_end",
+        "_iteration",
+        "_last",
+        "_left",
+        "_options",
+        "_pending",
+        "_prefix_length",
+        "_wanted",
+    )
+
+    def __init__(self, context: Context, keys: KeyRange, options: ScanOptions = FORWARD) -> None:
+        self._context = context
+        self._begin, self._end, self._prefix_length = keys.begin, keys.end, keys.prefix_length
+        self._options = options
+        self._left = options.limit
+        self._iteration = 0
+        self._last: bytes | None = None
+        self._wanted = 0
+        self._pending: Waitable[Chunk] | None = None
+        if options.continuation is not None:
+            self._resume_behind(options.continuation)
+
+    def _resume_behind(self, continuation: bytes) -> None:
+        if not isinstance(continuation, bytes):
+            raise BadContinuation(reason="it is not bytes", got=type(continuation).__name__)
+        key = self._begin[: self._prefix_length] + unwrap_key(continuation)
+        if not self._begin <= key <= self._end:
+            raise BadContinuation(
+                reason="it lies outside the range that is scanned",
+                hint="resume with the same bounds, index and query that gave it",
+            )
+        self._last = key
+        self._behind(key)
+
+    def _behind(self, key: bytes) -> None:
+        if self._options.reverse:
+            self._end = max(key, self._begin)
+        else:
+            self._begin = min(key + b"\x00", self._end)
+
+    def start(self) -> None:
+        if self._pending is not None:
+            return
+        options = self._options
+        wanted = self._left
+        if not wanted and not self._iteration:
+            wanted = options.expect
+        if options.budget is not None and options.budget.keys is not None:
+            allowed = max(1, options.budget.keys)
+            wanted = min(wanted, allowed) if wanted else allowed
+        self._wanted = wanted
+        self._iteration += 1
+        self._pending = self._context.get_range(
+            self._begin,
+            self._end,
+            limit=wanted,
+            reverse=options.reverse,
+            snapshot=options.snapshot,
+            mode=StreamingMode.WANT_ALL if wanted else StreamingMode.ITERATOR,
+            iteration=self._iteration,
+        )
+
+    async def batch(self) -> Batch[KeyValue]:
+        budget = self._options.budget
+        if budget is not None and self._pending is None and self._iteration and self._last is not None:
+            stop = budget.spent()  # by another scan of the same execution
+            if stop is not None:
+                return Batch([], never, stop, self.continuation_of(self._last))
+        self.start()
+        assert self._pending is not None, "start() has begun a read"
+        chunk = await self._pending
+        self._pending = None
+        rows = chunk.rows
+        counters = self._context.counters
+        counters.rows_read += len(rows)
+        counters.bytes_read += sum([len(key) + len(value) for key, value in rows])
+        more = chunk.more or (self._wanted > 0 and len(rows) >= self._wanted)
+        stop = None if more else Stop.EXHAUSTED
+        if budget is not None and rows:
+            kept = budget.take(rows)
+            if len(kept) < len(rows):
+                rows, stop = kept, None
+        if rows:
+            self._last = rows[-1][0]
+            self._behind(self._last)
+            if self._left:
+                self._left -= len(rows)
+                if not self._left:
+                    stop = Stop.LIMIT_REACHED
+            if stop is None and budget is not None:
+                stop = budget.spent()
+        end = None
+        if stop is not None and stop is not Stop.EXHAUSTED and self._last is not None:
+            end = self.continuation_of(self._last)
+        prefix_length = self._prefix_length
+        return Batch(rows, lambda index: wrap_key(rows[index][0][prefix_length:]), stop, end)
+
+    def continuation_of(self, key: bytes) -> bytes:
+        """The continuation behind a key of the range."""
+        return wrap_key(key[self._prefix_length :])
