@@ -1,0 +1,113 @@
+"""The header of a store: which format, which metadata, which options; the value of its first key.
+
+Fields that are not known here stay: the message is parsed, changed and written back, never made anew.
+
+Source  Record Layer, DataStoreInfo in record_metadata.proto; FormatVersion
+"""
+
+from __future__ import annotations
+
+import enum
+
+from google.protobuf.message import DecodeError
+
+from recordlayer.errors import CorruptHeader, FormatTooNew, StoreLocked
+from recordlayer.pb.record_metadata_pb2 import DataStoreInfo
+
+
+class FormatVersion(enum.IntEnum):
+    """What a writer of a store may rely on. It only rises; opening a store never raises it unasked."""
+
+    INFO_ADDED = 1
+    RECORD_COUNT_ADDED = 2
+    RECORD_COUNT_KEY_ADDED = 3
+    FORMAT_CONTROL = 4
+    SAVE_UNSPLIT_WITH_SUFFIX = 5
+    SAVE_VERSION_WITH_RECORD = 6
+    CACHEABLE_STATE = 7
+    HEADER_USER_FIELDS = 8
+    READABLE_UNIQUE_PENDING = 9
+    CHECK_INDEX_BUILD_TYPE_DURING_UPDATE = 10
+    RECORD_COUNT_STATE = 11
+    STORE_LOCK_STATE = 12
+    INCARNATION = 13
+    FULL_STORE_LOCK = 14
+    WRITE_ONLY_WITH_QUEUE = 15
+
+
+DEFAULT_FORMAT = FormatVersion.CACHEABLE_STATE
+"""What a new store gets: the same as from a Java process that says nothing."""
+
+NO_VERSION = -1
+"""Stands for the metadata version and user version of a store without a header."""
+
+_LOCK = DataStoreInfo.StoreLockState
+
+
+class StoreHeader:
+    """A parsed header. `present` is false for a store that has none yet."""
+
+    __slots__ = ("message", "present")
+
+    def __init__(self, message: DataStoreInfo, *, present: bool) -> None:
+        self.message = message
+        self.present = present
+
+    @classmethod
+    def absent(cls) -> StoreHeader:
+        return cls(DataStoreInfo(), present=False)
+
+    @classmethod
+    def parse(cls, value: bytes, *, key: bytes) -> StoreHeader:
+        """Raises  CorruptHeader."""
+        try:
+            return cls(DataStoreInfo.FromString(value), present=True)
+        except DecodeError as error:
+            raise CorruptHeader(key=key, value=value[:64], found=str(error)) from error
+
+    def serialized(self) -> bytes:
+        return self.message.SerializeToString(deterministic=True)
+
+    # -- what it says ----------------------------------------------------------------------------------
+
+    @property
+    def format_version(self) -> int:
+        return self.message.formatVersion
+
+    @property
+    def metadata_version(self) -> int:
+        return self.message.metaDataversion if self.present else NO_VERSION
+
+    @property
+    def user_version(self) -> int:
+        return self.message.userVersion if self.present else NO_VERSION
+
+    @property
+    def cacheable(self) -> bool:
+        return self.message.cacheable
+
+    def check_format(self) -> None:
+        """Raises  FormatTooNew for a format version that is not known here."""
+        if self.present and not 1 <= self.format_version <= max(FormatVersion):
+            raise FormatTooNew(
+                format_version=self.format_version,
+                newest_known=int(max(FormatVersion)),
+                hint="use a recordlayer that knows this format; the store was not touched",
+            )
+
+    def check_lock(self, *, bypass: str | None) -> None:
+        """Raises  StoreLocked if the store must not even be opened."""
+        if not self.message.HasField("store_lock_state"):
+            return
+        lock = self.message.store_lock_state
+        if lock.lock_state == _LOCK.FULL_STORE and lock.reason != bypass:
+            raise StoreLocked(state="FULL_STORE", reason=lock.reason, since_ms=lock.timestamp)
+        if lock.lock_state == _LOCK.UNSPECIFIED and self.format_version >= FormatVersion.FULL_STORE_LOCK:
+            raise StoreLocked(state="unknown", reason=lock.reason, hint="a newer writer locked the store in a new way")
+
+    def check_may_write(self) -> None:
+        """Raises  StoreLocked if records must not be changed."""
+        lock = self.message.store_lock_state
+        if self.message.HasField("store_lock_state") and lock.lock_state != _LOCK.UNSPECIFIED:
+            name = _LOCK.State.Name(lock.lock_state)
+            raise StoreLocked(state=name, reason=lock.reason, since_ms=lock.timestamp)

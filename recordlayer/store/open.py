@@ -1,0 +1,234 @@
+"""Opening a store: what is read, what is refused, and when the header is written.
+
+Cost    2 ranges in 1 round trip (the first pair of the store, the index states) + what an upgrade needs
+Source  Record Layer, FDBRecordStore.checkVersion and its callees
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from recordlayer.errors import (
+    CorruptHeader,
+    FormatTooNew,
+    NotARecordStore,
+    StaleMetaData,
+    StaleUserVersion,
+    StoreExists,
+    StoreMissing,
+    UsageError,
+    WrongType,
+)
+from recordlayer.kv.context import Context
+from recordlayer.kv.engine import METADATA_VERSION_KEY, KeyValue, MutationType, StreamingMode
+from recordlayer.metadata import RecordMetaData
+from recordlayer.observe.events import StoreOpened
+from recordlayer.store.header import DEFAULT_FORMAT, FormatVersion, StoreHeader
+from recordlayer.store.layout import Keyspace, StoreLayout
+from recordlayer.store.places import StorePlaces
+from recordlayer.store.schema import schema_of
+from recordlayer.store.serializer import PLAIN, Serializer
+from recordlayer.store.states import IndexStates
+from recordlayer.store.store import RecordStore
+from recordlayer.store.upgrade import Before, upgrade
+from recordlayer.tuples import Subspace, pack
+
+_STAMP_OPERAND = bytes(14)  # a placeholder of 10 bytes at offset 0
+
+
+def store_prefix(path: Sequence[Any] | Subspace) -> bytes:
+    """The prefix of the store at a path: the packed tuple of its names, as Java packs a key space path.
+
+    Raises  WrongType, UsageError.
+    """
+    if isinstance(path, Subspace):
+        return path.key()
+    if not isinstance(path, (tuple, list)):
+        raise WrongType(path=path, hint='a path is a tuple of names, such as ("shop", "acme")')
+    if not path:
+        raise UsageError(path=path, hint="give at least one name: a store at the root would own the whole database")
+    return pack(tuple(path))
+
+
+class OpenMode(enum.Enum):
+    """What must or must not be there. The values are Java's names."""
+
+    CREATE_OR_OPEN = "ERROR_IF_NO_INFO_AND_NOT_EMPTY"
+    """Create the store if nothing is there."""
+    CREATE = "ERROR_IF_EXISTS"
+    OPEN = "ERROR_IF_NOT_EXISTS"
+    TOLERATE_LEFTOVERS = "ERROR_IF_NO_INFO_AND_HAS_RECORDS_OR_INDEXES"
+    """As CREATE_OR_OPEN, also when only states and progress of index builds are there."""
+    UNCHECKED = "NONE"
+    """Take whatever is there for a store without a header."""
+
+
+_LEFTOVERS = (Keyspace.INDEX_STATES, Keyspace.INDEX_RANGES, Keyspace.INDEX_BUILDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenOptions:
+    """How to open a store.
+
+    format_version  the least that the store shall have afterwards; a store is never lowered
+    user_version    a version of the application's own; a store with a newer one is refused, an older one is raised
+    bypass_lock     the reason of a full lock, to open the store all the same
+    count_records   an index that is new to a store is built at once if there are at most 200 records; without a COUNT
+                    index to ask, look at up to 201 of them. Java takes any record for too many then.
+    """
+
+    mode: OpenMode = OpenMode.CREATE_OR_OPEN
+    format_version: int = DEFAULT_FORMAT
+    user_version: int | None = None
+    serializer: Serializer = PLAIN
+    bypass_lock: str | None = None
+    count_records: bool = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.mode, OpenMode):
+            raise WrongType(argument="mode", value=self.mode, hint="use OpenMode")
+        if type(self.format_version) not in (int, FormatVersion) or self.format_version < 1:
+            raise UsageError(format_version=self.format_version, hint=f"versions are 1 to {max(FormatVersion)}")
+        if self.format_version > max(FormatVersion):
+            raise FormatTooNew(format_version=self.format_version, newest_known=int(max(FormatVersion)))
+
+
+DEFAULT_OPEN = OpenOptions()
+
+
+async def open_store(
+    context: Context, metadata: RecordMetaData, prefix: bytes, options: OpenOptions = DEFAULT_OPEN
+) -> RecordStore:
+    """The store whose keys begin with `prefix`, created or upgraded if need be.
+
+    Raises  StoreMissing, StoreExists, NotARecordStore, FormatTooNew, StaleMetaData, StaleUserVersion, StoreLocked,
+            CorruptHeader.
+    """
+    if not isinstance(metadata, RecordMetaData):
+        raise WrongType(metadata=metadata, hint="give what RecordMetaDataBuilder(...).build() returns")
+    layout = StoreLayout(prefix)
+    places = StorePlaces(prefix, metadata)
+    context.places.append(places)
+    observed = context.observed
+    began = 0.0 if observed is None else context.world.clock.monotonic()
+    first_read = context.get_range(prefix + b"\x00", prefix + b"\xff", limit=1, mode=StreamingMode.EXACT)
+    states_range = layout.index_states + b"\x00", layout.index_states + b"\xff"
+    states_read = context.get_range(*states_range, snapshot=True, mode=StreamingMode.WANT_ALL)
+    first = (await first_read).rows
+    chunk = await states_read
+    rows = chunk.rows
+    if chunk.more and rows:
+        rows = rows + await context.read_all(rows[-1][0] + b"\x00", states_range[1], snapshot=True)
+    header, is_new = header_of(layout, first, options.mode)
+    header.check_format()
+    header.check_lock(bypass=options.bypass_lock)
+    before = Before(
+        is_new=is_new,
+        format_version=header.format_version,
+        metadata_version=header.metadata_version,
+        cacheable=header.cacheable,
+    )
+    changed = _raise_versions(header, metadata, options, layout)
+    store = RecordStore(
+        context,
+        layout,
+        metadata,
+        header,
+        IndexStates(context, layout, rows, schema_of(metadata)),
+        omits_suffix=_omits_suffix(header, metadata, before, options),
+        serializer=options.serializer,
+    )
+    if before.format_version != header.format_version or before.metadata_version != metadata.version:
+        await upgrade(store, before, count_records=options.count_records)
+        changed = True
+    if changed:
+        write_header(store, was_cacheable=before.cacheable)
+    if observed is not None:
+        took = timedelta(seconds=context.world.clock.monotonic() - began)
+        observed.emit(StoreOpened(origin=observed.origin, store=places.store, took=took, created=is_new))
+    return store
+
+
+def header_of(layout: StoreLayout, first: list[KeyValue], mode: OpenMode) -> tuple[StoreHeader, bool]:
+    """The header in the first pair of a store, or an absent one; and whether the store is new."""
+    if not first:
+        if mode is OpenMode.OPEN:
+            raise StoreMissing(prefix=layout.prefix, hint="create it, or open it with OpenMode.CREATE_OR_OPEN")
+        return StoreHeader.absent(), True
+    key, value = first[0]
+    if key == layout.header:
+        if mode is OpenMode.CREATE:
+            raise StoreExists(prefix=layout.prefix, hint="open it, or create one elsewhere")
+        return StoreHeader.parse(value, key=key), False
+    keyspace = layout.keyspace_of(key)
+    tolerated = mode is OpenMode.UNCHECKED or (mode is OpenMode.TOLERATE_LEFTOVERS and keyspace in _LEFTOVERS)
+    if not tolerated:
+        raise NotARecordStore(
+            prefix=layout.prefix,
+            first_key=key,
+            looks_like="nothing of a record store" if keyspace is None else keyspace.name.lower().replace("_", " "),
+            hint="is the path right? The data there belong to something else, or the header was lost",
+        )
+    return StoreHeader.absent(), True
+
+
+def _raise_versions(header: StoreHeader, metadata: RecordMetaData, options: OpenOptions, layout: StoreLayout) -> bool:
+    """Put the versions into the header. Whether one of the caller's own changed."""
+    stored = header.metadata_version
+    if stored > metadata.version:
+        raise StaleMetaData(
+            stored_version=stored,
+            given_version=metadata.version,
+            prefix=layout.prefix,
+            hint="another process uses newer metadata with this store: load it, or restart with the new release",
+        )
+    changed = False
+    if options.user_version is not None:
+        if header.user_version > options.user_version:
+            raise StaleUserVersion(stored_version=header.user_version, given_version=options.user_version)
+        changed = header.user_version != options.user_version
+        header.message.userVersion = options.user_version
+    header.message.formatVersion = max(header.format_version, options.format_version)
+    return changed
+
+
+def _omits_suffix(header: StoreHeader, metadata: RecordMetaData, before: Before, options: OpenOptions) -> bool:
+    """Whether unsplit records have no suffix. Sets the header's flag when a store leaves the formats without suffix."""
+    suffixed = FormatVersion.SAVE_UNSPLIT_WITH_SUFFIX
+    if header.format_version < suffixed:
+        return True
+    if not before.is_new and 0 < before.format_version < suffixed and not metadata.split_long_records:
+        header.message.omit_unsplit_record_suffix = True
+    return header.message.omit_unsplit_record_suffix
+
+
+def write_header(store: RecordStore, *, was_cacheable: bool) -> None:
+    """Store the header with the time of the change; processes that have it cached learn of it at their next read."""
+    context = store.context
+    store.header.message.lastUpdateTime = int(context.world.clock.wall() * 1000)
+    store.header.present = True
+    context.set(store.layout.header, store.header.serialized())
+    if was_cacheable:
+        context.atomic(MutationType.SET_VERSIONSTAMPED_VALUE, METADATA_VERSION_KEY, _STAMP_OPERAND)
+
+
+async def delete_store(context: Context, prefix: bytes) -> None:
+    """Remove a store with all that is in it. Processes that have it cached learn of it.
+
+    Cost  1 read, 1 clear range.
+    """
+    layout = StoreLayout(prefix)
+    value = await context.get(layout.header)
+    if value is not None:
+        try:
+            cacheable = StoreHeader.parse(value, key=layout.header).cacheable
+        except CorruptHeader:
+            cacheable = True
+        if cacheable:
+            context.atomic(MutationType.SET_VERSIONSTAMPED_VALUE, METADATA_VERSION_KEY, _STAMP_OPERAND)
+    context.clear_range(prefix + b"\x00", prefix + b"\xff")
+    context.forget_claims(prefix)

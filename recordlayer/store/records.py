@@ -1,0 +1,232 @@
+"""The records of a store: reading and writing them in whichever way its format keeps them.
+
+Cost    load: 1 range read (a point read where records have no suffix; + 1 read for versions of old formats)
+        scan: 1 range read a chunk
+Source  Record Layer, FDBRecordStore.loadRawRecord, SplitHelper, FDBRecordStore.scanTypedRecords
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from recordlayer.cursor.pipeline import ReadEach
+from recordlayer.cursor.scan import FORWARD, KeyRange, ScanOptions
+from recordlayer.cursor.step import Cursor
+from recordlayer.kv.context import Context
+from recordlayer.kv.engine import Chunk, KeyValue, StreamingMode
+from recordlayer.store.layout import StoreLayout
+from recordlayer.store.record import Codec, StoredRecord
+from recordlayer.store.record_scan import RecordScan
+from recordlayer.store.split import (
+    UNSPLIT,
+    VERSION,
+    RawRecord,
+    Shape,
+    Splitting,
+    broken,
+    pending_version,
+    write_version,
+)
+from recordlayer.tuples import Versionstamp
+from recordlayer.waiting.waitable import Waitable
+
+_OLD_PLACEHOLDER = bytes(4)
+
+
+class Reading(NamedTuple):
+    """A load under way."""
+
+    base: bytes
+    pairs: Waitable[Chunk] | None
+    value: Waitable[bytes | None] | None
+    old_version: Waitable[bytes | None] | None
+    snapshot: bool
+
+    def cancel(self) -> None:
+        """Nobody wants the record any more."""
+        for waitable in (self.pairs, self.value, self.old_version):
+            if waitable is not None:
+                waitable.cancel()
+
+
+class Records:
+    """The records keyspace of one store in one transaction.
+
+    old_versions  versions lie in their own keyspace (formats before 6, and stores that omit suffixes)
+    points        a record is one pair: its metadata has neither versions nor long records. A point read will do then,
+                  which engines answer several times faster than a range
+    """
+
+    __slots__ = ("_codec", "_context", "_layout", "_old_versions", "_stores_versions", "points", "splitting")
+
+    def __init__(
+        self,
+        context: Context,
+        layout: StoreLayout,
+        codec: Codec,
+        splitting: Splitting,
+        *,
+        old_versions: bool,
+    ) -> None:
+        self._context = context
+        self._layout = layout
+        self._codec = codec
+        self.splitting = splitting
+        self._old_versions = old_versions
+        self._stores_versions = codec.metadata.store_record_versions
+        self.points = splitting.has_suffixes and not splitting.splits and not self._stores_versions
+
+    @property
+    def has_old_versions(self) -> bool:
+        return self._old_versions
+
+    # -- one record ------------------------------------------------------------------------------------
+
+    def begin(self, primary_key: bytes, *, snapshot: bool = False, exact: bool = False) -> Reading:
+        """Start to load a record. `exact`: with everything that may lie there, for who is going to replace it: versions
+        that the metadata does not ask for as well."""
+        context = self._context
+        base = self._layout.records + primary_key
+        if self.points and not exact:
+            return Reading(base, None, context.get(base + UNSPLIT, snapshot=snapshot), None, snapshot)
+        old_version = None
+        if self._old_versions and self._stores_versions:
+            old_version = context.get(self._layout.old_versions + primary_key, snapshot=snapshot)
+        if not self.splitting.has_suffixes:
+            return Reading(base, None, context.get(base, snapshot=snapshot), old_version, snapshot)
+        pairs = context.get_range(base + b"\x00", base + b"\xff", snapshot=snapshot, mode=StreamingMode.WANT_ALL)
+        return Reading(base, pairs, None, old_version, snapshot)
+
+    async def finish(self, reading: Reading) -> RawRecord | None:
+        """The record whose load is under way, None if there is none.  Raises  CorruptRecord."""
+        base = reading.base
+        if reading.value is not None:
+            value = await reading.value
+            raw = None if value is None else RawRecord(value, None, Shape(0, False, len(base), len(value)))
+            if value is not None:
+                self._context.counters.rows_read += 1
+                self._context.counters.bytes_read += len(value)
+        else:
+            assert reading.pairs is not None, "one of both is under way"
+            chunk = await reading.pairs
+            rows = chunk.rows
+            if chunk.more and rows:
+                rows = rows + await self._context.read_all(
+                    rows[-1][0] + b"\x00", base + b"\xff", snapshot=reading.snapshot
+                )
+            raw = self.assemble(base, rows)
+        if raw is not None:
+            if reading.old_version is not None:
+                raw.version = await self._old_version(base, reading.old_version)
+            elif (version := pending_version(self._context, base)) is not None:
+                raw.version = version
+        return raw
+
+    def assemble(self, base: bytes, rows: list[KeyValue]) -> RawRecord | None:
+        """The record in the pairs below `base`.  Raises  CorruptRecord."""
+        counters = self._context.counters
+        counters.rows_read += len(rows)
+        if len(rows) == 1:
+            key, value = rows[0]
+            counters.bytes_read += len(key) + len(value)
+            if key[len(base) :] == UNSPLIT:
+                return RawRecord(value, None, Shape(0, False, len(key), len(value)))
+        else:
+            counters.bytes_read += sum(len(key) + len(value) for key, value in rows)
+        return self.splitting.assemble(base, rows)
+
+    async def _old_version(self, base: bytes, read: Waitable[bytes | None]) -> Versionstamp | None:
+        key = self._old_version_key(base)
+        pending = self._context.stamped_value(key)
+        if pending is not None:
+            return Versionstamp.from_bytes(pending[:12])
+        value = await read
+        if value is None:
+            return None
+        if len(value) != 12:
+            raise broken(key, "a version has 12 bytes", value=value)
+        return Versionstamp.from_bytes(value)
+
+    def _old_version_key(self, base: bytes) -> bytes:
+        return self._layout.old_versions + base[len(self._layout.records) :]
+
+    def check_size(self, record: StoredRecord, data: bytes) -> None:
+        """Raises  RecordTooLarge."""
+        self.splitting.check_size(self._layout.records + record.primary_key_bytes, len(data))
+
+    def write(self, record: StoredRecord, data: bytes, old: RawRecord | None) -> None:
+        """Store a record and its version in place of `old`.  Cost  1 write (+ 1 with a version; see `split`)."""
+        base = self._layout.records + record.primary_key_bytes
+        record.shape = self.splitting.write(self._context, base, data, None if old is None else old.shape)
+        self._write_version(base, record.version, had_version=old is not None and old.version is not None)
+
+    def _write_version(self, base: bytes, version: Versionstamp | None, *, had_version: bool) -> None:
+        context = self._context
+        if not self._old_versions:
+            if version is not None:
+                write_version(context, base, version)
+            elif had_version:
+                context.clear(base + VERSION)
+            return
+        key = self._old_version_key(base)
+        if version is None:
+            if had_version:
+                context.clear(key)
+        elif version.is_complete:
+            context.drop_stamped_value(key)
+            context.set(key, version.to_bytes())
+        else:
+            context.set_stamped_value(key, version.to_bytes() + _OLD_PLACEHOLDER)
+
+    def remove(self, primary_key: bytes, old: RawRecord) -> None:
+        """Clear a record and its version.  Cost  1 clear (+ 1 for a version of an old format)."""
+        base = self._layout.records + primary_key
+        self.splitting.remove(self._context, base)
+        if self._old_versions and old.version is not None:
+            self._context.clear(self._old_version_key(base))
+
+    def stored(self, primary_key: bytes, raw: RawRecord) -> StoredRecord:
+        return StoredRecord(self._codec, primary_key, raw.data, raw.version, raw.shape)
+
+    async def load_points(self, primary_keys: list[bytes], *, snapshot: bool, width: int) -> list[StoredRecord | None]:
+        """Records that are one pair each, None where there is none; `width` reads are under way together."""
+        context, prefix, codec = self._context, self._layout.records, self._codec
+        get = context.get
+        found: list[StoredRecord | None] = []
+        size = 0
+        for start in range(0, len(primary_keys), width):
+            part = primary_keys[start : start + width]
+            reads = [get(prefix + key + UNSPLIT, snapshot=snapshot) for key in part]
+            for key, read in zip(part, reads, strict=True):
+                value = await read
+                if value is None:
+                    found.append(None)
+                else:
+                    size += len(value)
+                    found.append(StoredRecord(codec, key, value))
+        context.counters.rows_read += len(primary_keys)
+        context.counters.bytes_read += size
+        return found
+
+    # -- many ------------------------------------------------------------------------------------------
+
+    def scan(self, keys: KeyRange, options: ScanOptions = FORWARD) -> Cursor[StoredRecord]:
+        """The records of a range of primary keys, in order of their keys."""
+        scan = RecordScan(self._context, self._layout.records, self._codec, self.splitting, keys, options)
+        if not (self._old_versions and self._stores_versions):
+            return scan
+        old_versions = self._layout.old_versions
+
+        def read(record: StoredRecord) -> Waitable[bytes | None]:
+            return self._context.get(old_versions + record.primary_key_bytes, snapshot=options.snapshot)
+
+        def finish(record: StoredRecord, value: bytes | None) -> StoredRecord:
+            key = old_versions + record.primary_key_bytes
+            pending = self._context.stamped_value(key)
+            if pending is not None:
+                record.version = Versionstamp.from_bytes(pending[:12])
+            elif value is not None:
+                record.version = Versionstamp.from_bytes(value)
+            return record
+
+        return ReadEach(scan, read, finish)

@@ -1,0 +1,57 @@
+"""Scans as callers ask for them: by a prefix of the key or by bounds, with limits.
+
+Cost  1 range read a chunk
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from recordlayer.cursor.limits import Limits
+from recordlayer.cursor.scan import ScanOptions
+from recordlayer.cursor.step import Cursor
+from recordlayer.errors import UsageError, WrongType
+from recordlayer.index.bounds import Bounds
+from recordlayer.store.record import StoredRecord
+from recordlayer.store.store import RecordStore
+
+
+def _as_items(prefix: Any) -> tuple[Any, ...]:
+    return tuple(prefix) if isinstance(prefix, (tuple, list)) else (prefix,)
+
+
+def _bounds(prefix: tuple[Any, ...], bounds: Bounds | None) -> Bounds:
+    if bounds is None:
+        return Bounds.equal(prefix)
+    if not isinstance(bounds, Bounds):
+        raise WrongType(argument="bounds", value=bounds, hint="make them with Bounds.between(low, high)")
+    if prefix:
+        raise UsageError(prefix=prefix, bounds=str(bounds), hint="give a prefix or bounds, not both")
+    return bounds
+
+
+def _options(
+    store: RecordStore, *, reverse: bool, limit: int, resume: bytes | None, limits: Limits, snapshot: bool
+) -> ScanOptions:
+    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
+        raise UsageError(limit=limit, hint="give a whole number; None for all")
+    return ScanOptions(
+        reverse=reverse,
+        snapshot=snapshot,
+        limit=limit,
+        continuation=resume,
+        budget=limits.budget(store.context.world.clock),
+    )
+
+
+def record_scan(store: RecordStore, prefix: Any, *, bounds: Bounds | None, **how: Any) -> Cursor[StoredRecord]:
+    """The records whose primary key begins with `prefix`, or lies within bounds."""
+    items = _as_items(prefix)
+    if items:
+        items = store.primary_key_prefix(items)
+    return store.scan(_bounds(items, bounds), _options(store, **how))
+
+
+def index_scan(store: RecordStore, index: str, prefix: Any, *, bounds: Bounds | None, **how: Any) -> Cursor[Any]:
+    """The entries of an index that begin with `prefix`, or lie within bounds."""
+    return store.scan_index(index, _bounds(_as_items(prefix), bounds), _options(store, **how))

@@ -1,0 +1,63 @@
+"""What follows from a metadata and is worked out once for all its stores: how primary keys are written and made,
+and the generated functions of its indexes.
+
+It is kept as long as the metadata and holds no reference to it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from recordlayer.errors import InvalidKeyExpression
+from recordlayer.index.functions import IndexFunctions
+from recordlayer.keys import RecordContext
+from recordlayer.keys.compiled import Keys, compile_keys
+from recordlayer.metadata import Index, RecordMetaData, RecordType
+from recordlayer.store.primary_keys import PrimaryKeys
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+
+class Schema:
+    """The functions of one metadata."""
+
+    __slots__ = ("_key_functions", "contexts", "functions", "primary_keys")
+
+    def __init__(self, metadata: RecordMetaData) -> None:
+        self.primary_keys = PrimaryKeys(metadata)
+        self.functions = {
+            name: IndexFunctions(index, _only_type(metadata, index)) for name, index in metadata.indexes.items()
+        }
+        self.contexts: dict[str, RecordContext] = {name: known.context for name, known in metadata.record_types.items()}
+        self._key_functions: dict[type[Message], Keys] = {}
+
+    def primary_key(self, record_type: RecordType, message: Message) -> bytes:
+        """The packed primary key of a record.  Raises  InvalidKeyExpression if there is not exactly one."""
+        kind = type(message)
+        function = self._key_functions.get(kind)
+        if function is None:
+            name = f"primary_key_of_{record_type.name}"
+            function = self._key_functions[kind] = compile_keys(record_type.primary_key, kind, name=name)
+        keys = function(message, self.contexts[record_type.name], b"", b"")
+        if len(keys) != 1:
+            raise InvalidKeyExpression(expression=record_type.primary_key, rows=len(keys), hint="one row was expected")
+        return keys[0]
+
+
+def _only_type(metadata: RecordMetaData, index: Index) -> RecordType | None:
+    """The one record type that an index covers, None if it covers several."""
+    covered = metadata.record_types_of(index)
+    return covered[0] if len(covered) == 1 else None
+
+
+_KNOWN: WeakKeyDictionary[RecordMetaData, Schema] = WeakKeyDictionary()
+
+
+def schema_of(metadata: RecordMetaData) -> Schema:
+    """The one `Schema` of a metadata."""
+    known = _KNOWN.get(metadata)
+    if known is None:
+        known = _KNOWN[metadata] = Schema(metadata)
+    return known

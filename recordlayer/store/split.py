@@ -1,0 +1,192 @@
+"""Records as key-value pairs: one for a small record, parts for a large one, and one for its version.
+
+Layout  (*primary key, 0)          the record, up to 100,000 bytes
+        (*primary key, 1), (2)...  its parts of 100,000 bytes
+        (*primary key, -1)         its version: a packed tuple of one versionstamp
+        (*primary key)             the record, in stores that omit the suffix of unsplit records
+Cost    write: 1 set a part, + 1 clear range if other pairs were there before; read: 1 range read
+Source  Record Layer, SplitHelper
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from recordlayer.errors import CorruptRecord, MalformedTuple, RecordTooLarge
+from recordlayer.kv.context import Context
+from recordlayer.kv.engine import KEY_LIMIT, VALUE_LIMIT, KeyValue
+from recordlayer.tuples import Versionstamp, pack, unpack
+
+PART = 100_000
+"""Bytes of a part; a record of exactly as many is not split."""
+
+UNSPLIT = pack((0,))
+VERSION = pack((-1,))
+FIRST_PART = pack((1,))
+_SUFFIX_BYTES = 4
+_STAMP_CODE = b"\x33"
+_STAMP_OFFSET = (1).to_bytes(4, "little")  # the placeholder stands behind the code of the versionstamp
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Which pairs a stored record has."""
+
+    parts: int
+    """0: unsplit."""
+    has_version: bool
+    key_bytes: int
+    value_bytes: int
+
+    @property
+    def is_split(self) -> bool:
+        return self.parts > 0
+
+
+class RawRecord:
+    """A record's bytes as stored, put together."""
+
+    __slots__ = ("data", "shape", "version")
+
+    def __init__(self, data: bytes, version: Versionstamp | None, shape: Shape) -> None:
+        self.data = data
+        self.version = version
+        self.shape = shape
+
+
+@dataclass(frozen=True, slots=True)
+class Splitting:
+    """How a store keeps its records."""
+
+    splits: bool
+    """Records over 100,000 bytes are allowed, in parts."""
+    omits_suffix: bool
+    """Unsplit records have no suffix unless records are split. (Old formats, and stores that began with one.)"""
+
+    @property
+    def has_suffixes(self) -> bool:
+        return self.splits or not self.omits_suffix
+
+    def check_size(self, base: bytes, size: int) -> None:
+        """Raises  RecordTooLarge when a record must not be split, or its key is too long."""
+        if len(base) + _SUFFIX_BYTES > KEY_LIMIT:
+            raise RecordTooLarge(
+                key_bytes=len(base),
+                limit=KEY_LIMIT - _SUFFIX_BYTES,
+                hint="the primary key is too long: use a shorter one",
+            )
+        if size > PART and not self.splits:
+            raise RecordTooLarge(
+                bytes=size,
+                limit=VALUE_LIMIT,
+                hint="let the metadata split long records: RecordMetaDataBuilder.split_long_records(True)",
+            )
+
+    def write(self, context: Context, base: bytes, data: bytes, old: Shape | None) -> Shape:
+        """Store `data` for the record whose key without suffix is `base`, in place of `old`. The version is another
+        matter: `write_version`, behind this. `check_size` comes before."""
+        size = len(data)
+        if old is not None and (old.is_split or size > PART):
+            context.clear_range(base + b"\x00", base + b"\xff")
+        if size <= PART:
+            key = base + UNSPLIT if self.has_suffixes else base
+            context.set(key, data)
+            return Shape(0, False, len(key), size)
+        key_bytes = 0
+        starts = range(0, size, PART)
+        for number, start in enumerate(starts, 1):
+            key = base + pack((number,))
+            context.set(key, data[start : start + PART])
+            key_bytes += len(key)
+        return Shape(len(starts), False, key_bytes, size)
+
+    def remove(self, context: Context, base: bytes) -> None:
+        """Clear all pairs of a record."""
+        if self.has_suffixes:
+            context.clear_range(base + b"\x00", base + b"\xff")
+        else:
+            context.clear(base)
+
+    def assemble(self, base: bytes, pairs: Iterable[KeyValue]) -> RawRecord | None:
+        """The record in the pairs below `base`, in key order; None if there are none.
+
+        Raises  CorruptRecord when a part is missing or one too many is there.
+        """
+        version: Versionstamp | None = None
+        parts: list[bytes] = []
+        unsplit: bytes | None = None
+        key_bytes = value_bytes = 0
+        start = len(base)
+        has_version = False
+        for key, value in pairs:
+            key_bytes += len(key)
+            value_bytes += len(value)
+            suffix = key[start:]
+            if suffix == UNSPLIT:
+                if parts:
+                    raise broken(key, "a whole record follows parts of one")
+                unsplit = value
+            elif suffix == VERSION:
+                version, has_version = read_version(key, value), True
+            elif unsplit is not None:
+                raise broken(key, "something follows the record", suffix=suffix)
+            elif suffix != pack((len(parts) + 1,)):
+                raise broken(key, f"part {len(parts) + 1} was expected", suffix=suffix)
+            else:
+                parts.append(value)
+        if unsplit is None and not parts:
+            if has_version:
+                raise broken(base + VERSION, "there is a version without a record")
+            return None
+        data = unsplit if unsplit is not None else b"".join(parts)
+        return RawRecord(data, version, Shape(len(parts), has_version, key_bytes, value_bytes))
+
+
+def read_version(key: bytes, value: bytes) -> Versionstamp:
+    """The version in the value of a version key.  Raises  CorruptRecord."""
+    try:
+        (version,) = unpack(value)
+    except (MalformedTuple, ValueError) as error:
+        raise broken(key, "the version is not a packed versionstamp", value=value) from error
+    if not isinstance(version, Versionstamp):
+        raise broken(key, "the version is not a versionstamp", value=value)
+    return version
+
+
+def write_version(context: Context, base: bytes, version: Versionstamp) -> None:
+    """Store the version beside its record: at once if it is complete, at the commit if not."""
+    key = base + VERSION
+    if version.is_complete:
+        context.drop_stamped_value(key)
+        context.set(key, _STAMP_CODE + version.to_bytes())
+    else:
+        context.set_stamped_value(key, _STAMP_CODE + version.to_bytes() + _STAMP_OFFSET)
+
+
+def pending_version(context: Context, base: bytes) -> Versionstamp | None:
+    """The version that this transaction keeps for a record until it commits."""
+    operand = context.stamped_value(base + VERSION)
+    return None if operand is None else read_version(base, operand[:-4])
+
+
+def broken(key: bytes, found: str, **fields: Any) -> CorruptRecord:
+    """The error for pairs that are no record."""
+    return CorruptRecord(key=key, found=found, **fields)
+
+
+def suffix_length(key: bytes, begin: int) -> int:
+    """How many bytes the suffix at the end of a record key has, when nothing is known about the pairs around it.
+
+    `begin` is where the primary key begins. The last element cannot be told from the end of the key alone, except where
+    no integer of more bytes can be meant.
+    """
+    last = key[-1]
+    if last == 0x14 and len(key) > begin + 1 and key[-2] != 0x15 and (len(key) < begin + 3 or key[-3] != 0x16):
+        return 1
+    try:
+        suffix = unpack(key, begin)[-1]
+        return len(pack((suffix,)))
+    except (MalformedTuple, IndexError) as error:
+        raise broken(key, "the key is not a packed tuple") from error

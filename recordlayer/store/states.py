@@ -1,0 +1,107 @@
+"""The states of a store's indexes, as one transaction sees and changes them.
+
+Layout  keyspace 5: (index name) -> (code); nothing for a readable index
+Cost    reading: part of opening the store. Consulting one adds its key to the read conflicts, so that a change of state
+        conflicts with the writers who went by the old one; the reading itself is a snapshot and conflicts with nobody.
+
+Source  Record Layer, FDBRecordStore: loadIndexStatesAsync, getIndexState, markIndexNotReadable, clearIndexData
+"""
+
+from __future__ import annotations
+
+from recordlayer.errors import CorruptHeader, MalformedTuple
+from recordlayer.index.maintainer import IndexSpace
+from recordlayer.index.state import IndexState
+from recordlayer.kv.context import Context
+from recordlayer.kv.engine import KeyValue
+from recordlayer.metadata import Index
+from recordlayer.store.layout import Keyspace, StoreLayout
+from recordlayer.store.schema import Schema
+from recordlayer.tuples import pack, prefix_range, unpack
+
+_BUILD_LOCK_END = b"\x15\x01"  # sub-key 0 of a build space is the lock, the others begin here
+
+
+class IndexStates:
+    """Index states of one store in one transaction."""
+
+    __slots__ = ("_consulted", "_context", "_layout", "_schema", "_states")
+
+    def __init__(self, context: Context, layout: StoreLayout, rows: list[KeyValue], schema: Schema) -> None:
+        self._schema = schema
+        self._context = context
+        self._layout = layout
+        self._consulted: set[str] = set()
+        self._states: dict[str, IndexState] = {}
+        start = len(layout.index_states)
+        for key, value in rows:
+            try:
+                (name,) = unpack(key, start)
+            except (MalformedTuple, ValueError) as error:
+                raise CorruptHeader(what="index state", key=key, value=value) from error
+            self._states[str(name)] = IndexState.unpacked(value, index=str(name))
+
+    def _key(self, name: str) -> bytes:
+        return pack((name,), self._layout.index_states)
+
+    def of(self, index: Index) -> IndexState:
+        """The state of an index. From now on this transaction conflicts with a change of it."""
+        name = index.name
+        if name not in self._consulted:
+            self._consulted.add(name)
+            self._context.add_read_conflict_key(self._key(name))
+        return self._states.get(name, IndexState.READABLE)
+
+    def peek(self, index: Index) -> IndexState:
+        """The same for showing, without conflicts."""
+        return self._states.get(index.name, IndexState.READABLE)
+
+    def set(self, index: Index, state: IndexState) -> None:
+        """Store a state. What must go with it (data, built ranges) is the caller's business."""
+        key = self._key(index.name)
+        if state is IndexState.READABLE:
+            self._states.pop(index.name, None)
+            self._context.clear(key)
+        else:
+            self._states[index.name] = state
+            self._context.set(key, state.packed())
+
+    def forget(self, name: str) -> None:
+        """Clear the state of an index that is no more."""
+        self._states.pop(name, None)
+        self._context.clear(self._key(name))
+
+    def space(self, index: Index) -> IndexSpace:
+        """Where an index lives, with its state."""
+        return IndexSpace(self._context, self._layout.prefix, index, self.of(index), self._schema.functions[index.name])
+
+
+def clear_index_data(context: Context, layout: StoreLayout, subspace_key: object) -> None:
+    """Clear everything that an index keeps, except its state and the lock of its build."""
+    key = pack((subspace_key,))
+    context.clear_range(*prefix_range(layout.of(Keyspace.INDEXES) + key))
+    for keyspace in (
+        Keyspace.INDEX_SECONDARY,
+        Keyspace.SLIDING_WINDOWS,
+        Keyspace.INDEX_RANGES,
+        Keyspace.UNIQUENESS_VIOLATIONS,
+    ):
+        prefix = layout.of(keyspace) + key
+        context.clear_range(prefix + b"\x00", prefix + b"\xff")
+    build = layout.of(Keyspace.INDEX_BUILDS) + key
+    context.clear_range(build + _BUILD_LOCK_END, build + b"\xff")
+
+
+def clear_former_index(context: Context, layout: StoreLayout, subspace_key: object) -> None:
+    """Clear the data of an index that the metadata no longer has."""
+    key = pack((subspace_key,))
+    for keyspace in (
+        Keyspace.INDEXES,
+        Keyspace.INDEX_SECONDARY,
+        Keyspace.SLIDING_WINDOWS,
+        Keyspace.INDEX_RANGES,
+        Keyspace.UNIQUENESS_VIOLATIONS,
+    ):
+        prefix = layout.of(keyspace) + key
+        context.clear_range(prefix + b"\x00", prefix + b"\xff")
+    context.clear(layout.of(Keyspace.INDEXES) + key)  # an ungrouped aggregate, which Java leaves behind

@@ -1,0 +1,256 @@
+"""A record store in one transaction: saving, loading, deleting and scanning records and their indexes.
+
+This class says in which order things happen; how is in the other modules of the package.
+
+Cost    save: 1 range read (+ 1 for each entry of a unique index), 1 write for the record (+ 1 with a version), 1 for
+        each changed index entry; delete: 1 range read, 1 clear for the record, 1 for each entry; load: 1 range read
+Source  Record Layer, FDBRecordStore
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from recordlayer.cursor.scan import FORWARD, ScanOptions
+from recordlayer.cursor.step import Cursor
+from recordlayer.errors import IndexNotReadable, UsageError, WrongType
+from recordlayer.index.bounds import Bounds
+from recordlayer.index.maintainer import Aggregating, Maintainer
+from recordlayer.index.state import IndexState
+from recordlayer.kv.context import Context
+from recordlayer.kv.engine import ConflictKind
+from recordlayer.metadata import Index, RecordMetaData
+from recordlayer.store.counts import RecordCounts, are_kept
+from recordlayer.store.expect import Expect, VersionBehavior
+from recordlayer.store.header import FormatVersion, StoreHeader
+from recordlayer.store.layout import Keyspace, StoreLayout
+from recordlayer.store.record import Codec, StoredRecord
+from recordlayer.store.records import Records
+from recordlayer.store.serializer import Serializer
+from recordlayer.store.split import RawRecord, Splitting
+from recordlayer.store.states import IndexStates
+from recordlayer.store.upkeep import Upkeep
+from recordlayer.tuples import Versionstamp, pack
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+Items = tuple[Any, ...]
+
+
+class RecordStore:
+    """An open store. Made by `store.open.open_store`; lives as long as its transaction."""
+
+    def __init__(
+        self,
+        context: Context,
+        layout: StoreLayout,
+        metadata: RecordMetaData,
+        header: StoreHeader,
+        states: IndexStates,
+        *,
+        omits_suffix: bool,
+        serializer: Serializer,
+    ) -> None:
+        self.context = context
+        self.layout = layout
+        self.metadata = metadata
+        self.header = header
+        self.states = states
+        self.codec = Codec(metadata, serializer)
+        self.upkeep = Upkeep(context, metadata, states)
+        self.counts: RecordCounts | None = None
+        if are_kept(header, metadata.record_count_key):
+            assert metadata.record_count_key is not None, "counters are kept by a key"
+            self.counts = RecordCounts(context, layout, metadata.record_count_key)
+        old_versions = omits_suffix or header.format_version < FormatVersion.SAVE_VERSION_WITH_RECORD
+        self.records = Records(
+            context,
+            layout,
+            self.codec,
+            Splitting(metadata.split_long_records, omits_suffix),
+            old_versions=old_versions,
+        )
+        self._keys = self.codec.schema.primary_keys
+
+    # -- one record ------------------------------------------------------------------------------------
+
+    def identify(self, message: Message) -> StoredRecord:
+        """A message as a record of this store.
+
+        Raises  UnknownRecordType, WrongType for what is no message.
+        """
+        record_type = self.metadata.record_type_of(message)
+        key = self.codec.schema.primary_key(record_type, message)
+        return StoredRecord.of_message(self.codec, record_type, message, key)
+
+    async def save(
+        self,
+        message: Message,
+        *,
+        expect: Expect = Expect.ANYTHING,
+        version: Versionstamp | None = None,
+        version_behavior: VersionBehavior = VersionBehavior.DEFAULT,
+    ) -> StoredRecord:
+        """Write a record, in place of one with the same primary key, and bring its indexes up to date.
+
+        Raises  RecordExists, RecordMissing, RecordTypeChanged, as `expect` says; UniquenessViolation; RecordTooLarge;
+                IndexEntryTooLarge; IncompleteRecord; StoreLocked. Nothing has been written then.
+        """
+        self.header.check_may_write()
+        new = self.identify(message)
+        turns, place = self.context.turns, self.layout.records + new.primary_key_bytes
+        if not turns.take(place):
+            await turns.wait(place)
+        try:
+            reading = self.records.begin(new.primary_key_bytes, exact=True)
+            verdicts = self.upkeep.verdicts(new)
+            raw = await self.records.finish(reading)
+            old = None if raw is None else self.records.stored(new.primary_key_bytes, raw)
+            expect.check(old, new)
+            for verdict in verdicts:
+                await verdict.settle(old)
+            new.version = self._version_for(version, version_behavior)
+            await self._write(new, old, raw, verdicts)
+            return new
+        finally:
+            turns.leave(place)
+
+    async def _write(
+        self, new: StoredRecord, old: StoredRecord | None, raw: RawRecord | None, verdicts: Sequence[Any]
+    ) -> None:
+        # What can be refused comes first; from the first write on nothing waits until the record is complete.
+        data = self.codec.encode(new.message)
+        self.records.check_size(new, data)
+        writes, changes = self.upkeep.prepare(old, new)
+        for verdict in verdicts:
+            verdict.claim()
+        self.records.write(new, data, raw)
+        if old is None and self.counts is not None:
+            self.counts.added(new)
+        await self._finish(writes, changes)
+
+    async def _finish(self, writes: list[Any], changes: list[Any]) -> None:
+        try:
+            for pending in self.upkeep.apply(writes, changes):
+                await pending
+        except BaseException as error:
+            self.context.doom(error)  # a record without its entries must not be committed
+            raise
+
+    def _version_for(self, given: Versionstamp | None, behavior: VersionBehavior) -> Versionstamp | None:
+        if given is not None and not isinstance(given, Versionstamp):
+            raise WrongType(argument="version", value=given, hint="give a Versionstamp")
+        if behavior is VersionBehavior.NO_VERSION:
+            if given is not None:
+                raise UsageError(version=given, behavior=behavior.value, hint="leave the version out")
+            return None
+        if given is not None or behavior is VersionBehavior.IF_PRESENT:
+            return given
+        if behavior is VersionBehavior.WITH_VERSION or self.metadata.store_record_versions:
+            return Versionstamp.incomplete(self.context.claim_local_version())
+        return None
+
+    async def load(self, key: Any, *, snapshot: bool = False) -> StoredRecord | None:
+        """The record with a primary key, or None.  Raises  CorruptRecord; UsageError, WrongType for no such key."""
+        packed = pack(self._keys.columns(key))
+        raw = await self.records.finish(self.records.begin(packed, snapshot=snapshot))
+        return None if raw is None else self.records.stored(packed, raw)
+
+    async def load_many(self, keys: Sequence[Any], *, snapshot: bool = False) -> list[StoredRecord | None]:
+        """The records with these primary keys, None where there is none.  Cost  as many range reads, 1 round trip."""
+        packed = [pack(self._keys.columns(key)) for key in keys]
+        readings = [self.records.begin(one, snapshot=snapshot) for one in packed]
+        raws = [await self.records.finish(reading) for reading in readings]
+        return [None if raw is None else self.records.stored(one, raw) for one, raw in zip(packed, raws, strict=True)]
+
+    async def exists(self, key: Any, *, snapshot: bool = False) -> bool:
+        """Whether there is a record with a primary key.  Cost  as `load`."""
+        return await self.load(key, snapshot=snapshot) is not None
+
+    async def delete(self, key: Any) -> bool:
+        """Remove the record with a primary key and its index entries. Whether there was one."""
+        return await self.delete_packed(pack(self._keys.columns(key)))
+
+    async def delete_packed(self, packed: bytes) -> bool:
+        """The same for a primary key as it is stored."""
+        self.header.check_may_write()
+        turns, place = self.context.turns, self.layout.records + packed
+        if not turns.take(place):
+            await turns.wait(place)
+        try:
+            raw = await self.records.finish(self.records.begin(packed, exact=True))
+            if raw is None:
+                return False
+            old = self.records.stored(packed, raw)
+            writes, changes = self.upkeep.prepare(old, None)
+            if self.counts is not None:
+                self.counts.removed(old)
+            self.records.remove(packed, raw)
+            await self._finish(writes, changes)
+            return True
+        finally:
+            turns.leave(place)
+
+    def add_conflict(self, kind: ConflictKind, key: Any) -> None:
+        """Behave as if the record with a primary key had been read, or written, whether there is one or not."""
+        base = self.layout.records + pack(self._keys.columns(key))
+        self.context.transaction.add_conflict_range(kind, base, base + b"\xff")
+
+    def delete_all(self) -> None:
+        """Remove all records and index entries; the header and the index states stay.  Cost  2 clear ranges."""
+        self.header.check_may_write()
+        prefix = self.layout.prefix
+        states = self.layout.index_states
+        self.context.clear_range(self.layout.of(Keyspace.RECORDS), states + b"\x00")
+        self.context.clear_range(states + b"\xff", prefix + b"\xff")
+        self.context.forget_claims(prefix)
+
+    # -- many ------------------------------------------------------------------------------------------
+
+    def primary_key_prefix(self, key: Any) -> Items:
+        """The beginning of a primary key, checked."""
+        return self._keys.columns(key, whole=False)
+
+    def scan(self, bounds: Bounds = Bounds.ALL, options: ScanOptions = FORWARD) -> Cursor[StoredRecord]:
+        """The records within bounds, by primary key.  Cost  1 range read a chunk."""
+        return self.records.scan(bounds.keys(self.layout.records), options)
+
+    def index_maintainer(self, name: str) -> Maintainer:
+        """The index type at work on a readable index.  Raises  UnknownIndex, IndexNotReadable."""
+        index = self.metadata.index(name)
+        self.check_readable(index)
+        maintainer = self.upkeep.maintainer(index)
+        assert maintainer is not None, "a readable index is not disabled"
+        return maintainer
+
+    def scan_index(self, name: str, bounds: Bounds = Bounds.ALL, options: ScanOptions = FORWARD) -> Cursor[Any]:
+        """The entries of an index within bounds.  Raises  UnknownIndex, IndexNotReadable.
+
+        Cost  1 range read a chunk.
+        """
+        return self.index_maintainer(name).scan(bounds, options)
+
+    async def aggregate(self, name: str, group: Items = (), *, snapshot: bool = False) -> Any:
+        """What an aggregate index holds for all groups that begin with `group`.
+
+        Cost    1 read if `group` has all grouping columns, else 1 range read a chunk.
+        Raises  UnknownIndex, IndexNotReadable; UsageError if the index keeps no aggregate.
+        """
+        maintainer = self.index_maintainer(name)
+        if not isinstance(maintainer, Aggregating):
+            raise UsageError(index=name, type=maintainer.type, hint="only aggregate indexes can answer this")
+        return await maintainer.aggregate(group, snapshot=snapshot)
+
+    # -- index states ----------------------------------------------------------------------------------
+
+    def index_state(self, name: str) -> IndexState:
+        """The state of an index.  Raises  UnknownIndex."""
+        return self.states.of(self.metadata.index(name))
+
+    def check_readable(self, index: Index) -> None:
+        """Raises  IndexNotReadable."""
+        state = self.states.of(index)
+        if not state.is_readable:
+            raise IndexNotReadable(index=index.name, state=state.name, hint="build the index first")

@@ -1,0 +1,214 @@
+"""What opening a store does when its format or its metadata version is older than the caller's: in the opening
+transaction, in Java's order, so that everyone afterwards may rely on it.
+
+Cost    nothing for a new store; else see each step. An index that is new to a store with more than 200 records is left
+        disabled, to be built online.
+Source  Record Layer, FDBRecordStore.checkPossiblyRebuild, checkRebuild
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recordlayer.cursor.scan import ScanOptions
+from recordlayer.errors import CorruptRecord, StoreError
+from recordlayer.index.bounds import Bounds
+from recordlayer.index.state import IndexState
+from recordlayer.keys.serial import from_proto, to_proto
+from recordlayer.metadata import Index
+from recordlayer.pb.record_metadata_pb2 import DataStoreInfo
+from recordlayer.store.build import index_records
+from recordlayer.store.counts import RecordCounts
+from recordlayer.store.header import FormatVersion
+from recordlayer.store.layout import Keyspace
+from recordlayer.store.marking import clear_and_mark, mark_readable_unchecked
+from recordlayer.store.record import StoredRecord
+from recordlayer.store.split import VERSION
+from recordlayer.store.states import clear_former_index
+from recordlayer.store.store import RecordStore
+from recordlayer.tuples import Versionstamp, pack
+
+MOST_RECORDS_FOR_INLINE_BUILD = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Before:
+    """What the header said before it was changed."""
+
+    is_new: bool
+    format_version: int
+    metadata_version: int
+    cacheable: bool
+
+
+async def upgrade(store: RecordStore, before: Before, *, count_records: bool = True) -> None:
+    """Bring everything but the header itself to the store's new format and metadata.
+
+    `count_records`: see `open.OpenOptions`.
+    """
+    if not before.is_new:
+        await _move_old_versions(store, before)
+    metadata_changed = before.metadata_version != store.metadata.version
+    if metadata_changed:
+        if not before.is_new and not store.metadata.store_record_versions and store.records.has_old_versions:
+            _clear_old_versions(store)
+        store.header.message.metaDataversion = store.metadata.version
+    await _bring_counts_up_to_date(store, before)
+    if metadata_changed:
+        _clear_former_indexes(store, before)
+        _release_uniqueness(store)
+        await _bring_indexes_up_to_date(store, before, count_records=count_records)
+    _disable_replaced(store)
+
+
+# -- versions ------------------------------------------------------------------------------------------------
+
+
+async def _move_old_versions(store: RecordStore, before: Before) -> None:
+    inline = FormatVersion.SAVE_VERSION_WITH_RECORD
+    if not store.metadata.store_record_versions or store.records.has_old_versions or before.format_version >= inline:
+        return
+    prefix = store.layout.old_versions
+    for key, value in await store.context.read_all(prefix + b"\x00", prefix + b"\xff"):
+        base = store.layout.records + key[len(prefix) :]
+        store.context.set(base + VERSION, pack((Versionstamp.from_bytes(value),)))
+    _clear_old_versions(store)
+
+
+def _clear_old_versions(store: RecordStore) -> None:
+    prefix = store.layout.old_versions
+    store.context.clear_range(prefix + b"\x00", prefix + b"\xff")
+
+
+# -- record counts -------------------------------------------------------------------------------------------
+
+
+async def _bring_counts_up_to_date(store: RecordStore, before: Before) -> None:
+    key = store.metadata.record_count_key
+    header = store.header.message
+    keyed = store.header.format_version >= FormatVersion.RECORD_COUNT_KEY_ADDED
+    stored = from_proto(header.record_count_key) if header.HasField("record_count_key") else None
+    same = (stored is None) == (key is None) and (
+        stored is None or key is None or stored.ignoring_nulls() == key.ignoring_nulls()
+    )
+    introduced = not before.is_new and before.format_version < FormatVersion.RECORD_COUNT_ADDED
+    if not introduced and (not keyed or same):
+        return
+    counts = None if key is None else RecordCounts(store.context, store.layout, key)
+    if not before.is_new:
+        prefix = store.layout.record_counts
+        store.context.clear_range(prefix + b"\x00", prefix + b"\xff")
+    if keyed:
+        header.ClearField("record_count_key")
+        if key is not None:
+            header.record_count_key.CopyFrom(to_proto(key))
+    if not before.is_new and counts is not None and header.record_count_state != DataStoreInfo.DISABLED:
+        counts.set_all(await _records(store, limit=0))
+
+
+async def _records(store: RecordStore, *, limit: int) -> list[StoredRecord]:
+    records: list[StoredRecord] = []
+    cursor = store.scan(Bounds.ALL, ScanOptions(limit=limit))
+    while True:
+        batch = await cursor.batch()
+        records += batch.values
+        if batch.stop is not None:
+            return records
+
+
+# -- indexes -------------------------------------------------------------------------------------------------
+
+
+def _clear_former_indexes(store: RecordStore, before: Before) -> None:
+    for former in store.metadata.former_indexes:
+        if former.removed_version > before.metadata_version >= former.added_version:
+            clear_former_index(store.context, store.layout, former.subspace_key)
+            if former.former_name is not None:
+                store.states.forget(former.former_name)
+
+
+def _release_uniqueness(store: RecordStore) -> None:
+    for index in store.metadata.indexes.values():
+        state = store.states.peek(index)
+        if index.unique or state not in (IndexState.WRITE_ONLY, IndexState.READABLE_UNIQUE_PENDING):
+            continue
+        violations = store.layout.of(Keyspace.UNIQUENESS_VIOLATIONS) + pack((index.subspace_key,))
+        store.context.clear_range(violations + b"\x00", violations + b"\xff")
+        if state is IndexState.READABLE_UNIQUE_PENDING:
+            mark_readable_unchecked(store, index)
+
+
+async def _bring_indexes_up_to_date(store: RecordStore, before: Before, *, count_records: bool) -> None:
+    changed = [
+        index for index in store.metadata.indexes.values() if index.last_modified_version > before.metadata_version
+    ]
+    waiting: list[Index] = []
+    for index in changed:
+        if index.replaced_by:
+            _disable(store, index)
+        elif before.is_new or _covers_new_types_only(store, index, before):
+            if store.states.peek(index) is not IndexState.READABLE:
+                mark_readable_unchecked(store, index)
+        else:
+            waiting.append(index)
+    if not waiting:
+        return
+    counted = await _counted(store, before)
+    limit = MOST_RECORDS_FOR_INLINE_BUILD if count_records else 0
+    few = counted <= MOST_RECORDS_FOR_INLINE_BUILD if counted is not None else None
+    # One more than the limit says that there are too many; the ones read are the ones to index.
+    records = [] if few is False else await _records(store, limit=0 if few else limit + 1)
+    if few is None:
+        few = len(records) <= limit
+    for index in waiting:
+        if few:
+            await _build(store, index, records)
+        else:
+            _disable(store, index)
+
+
+async def _counted(store: RecordStore, before: Before) -> int | None:
+    """How many records there are, as far as an index or a counter knows; None if none does."""
+    states = DataStoreInfo.RecordCountState
+    if store.counts is not None and store.header.message.record_count_state == states.READABLE:
+        return await store.counts.total()
+    for index in store.metadata.indexes.values():
+        known_before = index.last_modified_version <= before.metadata_version
+        if index.type == "count" and index.is_universal and index.predicate is None and known_before:
+            expression = index.root_expression
+            if not expression.creates_duplicates and store.states.peek(index).is_readable:
+                return int(await store.aggregate(index.name, snapshot=True))
+    return None
+
+
+def _covers_new_types_only(store: RecordStore, index: Index, before: Before) -> bool:
+    return all(
+        known.since_version is not None and known.since_version > before.metadata_version
+        for known in store.metadata.record_types_of(index)
+    )
+
+
+async def _build(store: RecordStore, index: Index, records: list[StoredRecord]) -> None:
+    """Index these records, which are all there are. An index that refuses one of them is left disabled."""
+    clear_and_mark(store, index, IndexState.WRITE_ONLY)
+    mark_readable_unchecked(store, index)
+    try:
+        await index_records(store, index, records)
+    except CorruptRecord:
+        raise
+    except StoreError:
+        _disable(store, index)
+
+
+def _disable(store: RecordStore, index: Index) -> None:
+    clear_and_mark(store, index, IndexState.DISABLED)
+
+
+def _disable_replaced(store: RecordStore) -> None:
+    """Indexes whose replacements are all readable have done their work."""
+    for index in store.metadata.indexes.values():
+        if not index.replaced_by or store.states.peek(index) is IndexState.DISABLED:
+            continue
+        replacements = [store.metadata.indexes.get(name) for name in index.replaced_by]
+        if all(one is not None and store.states.peek(one) is IndexState.READABLE for one in replacements):
+            _disable(store, index)

@@ -1,0 +1,120 @@
+"""Keeping the indexes of a store in step with its records.
+
+Everything an index would write is worked out for all of them before anything is written, so that a record which one of
+them refuses leaves the transaction as it was.
+
+Cost    see each index type; an index whose entries stay the same costs nothing
+Source  Record Layer, FDBRecordStore.updateSecondaryIndexes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any
+
+from recordlayer.errors import IndexNotSupported
+from recordlayer.index.maintainer import Checked, Maintainer, Verdict, Write, as_checked
+from recordlayer.index.registry import maintainer_for
+from recordlayer.index.standard import perform
+from recordlayer.index.state import IndexState
+from recordlayer.kv.context import Context
+from recordlayer.metadata import Index, RecordMetaData, RecordType
+from recordlayer.store.record import StoredRecord
+from recordlayer.store.states import IndexStates
+
+_Change = tuple[Maintainer, StoredRecord | None, StoredRecord | None]
+
+
+class Upkeep:
+    """The index types at work on one store in one transaction. They are made when first needed."""
+
+    __slots__ = ("_by_index", "_by_type", "_checked", "_context", "_metadata", "_states")
+
+    def __init__(self, context: Context, metadata: RecordMetaData, states: IndexStates) -> None:
+        self._context = context
+        self._metadata = metadata
+        self._states = states
+        self._by_index: dict[str, Maintainer | None] = {}
+        self._by_type: dict[str, tuple[Maintainer, ...]] = {}
+        self._checked: dict[str, tuple[Checked, ...]] = {}
+
+    def forget(self) -> None:
+        """Look at the states of the indexes again: one has changed."""
+        self._by_index.clear()
+        self._by_type.clear()
+        self._checked.clear()
+
+    def maintainer(self, index: Index) -> Maintainer | None:
+        """The index type at work on an index; None if the index is disabled.
+
+        Raises  IndexNotSupported
+        """
+        name = index.name
+        if name not in self._by_index:
+            space = self._states.space(index)
+            disabled = space.state is IndexState.DISABLED
+            self._by_index[name] = None if disabled else maintainer_for(space)
+        return self._by_index[name]
+
+    def maintainers(self, record_type: RecordType) -> tuple[Maintainer, ...]:
+        """Those of all indexes that records of a type have entries in.
+
+        Raises  IndexNotSupported
+        """
+        found = self._by_type.get(record_type.name)
+        if found is None:
+            self._refuse_what_is_only_read(record_type)
+            all_of_them = [self.maintainer(index) for index in self._metadata.indexes_of(record_type)]
+            found = tuple(one for one in all_of_them if one is not None)
+            self._by_type[record_type.name] = found
+            self._checked[record_type.name] = tuple(one for one in map(as_checked, found) if one is not None)
+        return found
+
+    def _refuse_what_is_only_read(self, record_type: RecordType) -> None:
+        """Indexes of other types, joined ones for instance, may depend on records of this one."""
+        for refusal in self._metadata.refusals.get(record_type.name, ()):
+            index = None if refusal.index is None else self._metadata.indexes[refusal.index]
+            if index is None or self._states.of(index) is not IndexState.DISABLED:
+                raise IndexNotSupported(
+                    index=refusal.index,
+                    record_type=record_type.name,
+                    reason=refusal.reason,
+                    hint="records of this type are only read here: write them with the Java Record Layer",
+                )
+
+    def verdicts(self, new: StoredRecord) -> list[Verdict]:
+        """The checks that a new record needs, begun."""
+        self.maintainers(new.record_type)
+        begun = [checked.check(new) for checked in self._checked[new.record_type.name]]
+        return [verdict for verdict in begun if verdict is not None]
+
+    def prepare(self, old: StoredRecord | None, new: StoredRecord | None) -> tuple[list[Write], list[_Change]]:
+        """All writes that a change of a record needs, and which index types are concerned.
+
+        Raises  IndexEntryTooLarge and what an index type refuses; nothing has been written then.
+        """
+        changes: list[_Change]
+        if old is None or new is None or old.record_type is new.record_type:
+            record = new if new is not None else old
+            assert record is not None, "one of them is there"
+            changes = [(maintainer, old, new) for maintainer in self.maintainers(record.record_type)]
+        else:
+            before, after = self.maintainers(old.record_type), self.maintainers(new.record_type)
+            changes = [(maintainer, old, new if maintainer in after else None) for maintainer in before]
+            changes += [(maintainer, None, new) for maintainer in after if maintainer not in before]
+        writes: list[Write] = []
+        for maintainer, one, other in changes:
+            writes += maintainer.prepare(one, other)
+        return writes, changes
+
+    def apply(self, writes: list[Write], changes: list[_Change]) -> list[Coroutine[Any, None, None]]:
+        """Write what was prepared; what is then still to be awaited."""
+        perform(self._context, writes)
+        pending = [maintainer.finish(one, other) for maintainer, one, other in changes]
+        return [coroutine for coroutine in pending if coroutine is not None]
+
+    def refuse_unknown(self) -> None:
+        """Raises  IndexNotSupported if some index of the store cannot be maintained here."""
+        for index in self._metadata.indexes.values():
+            if self._states.peek(index) is not IndexState.DISABLED:
+                self.maintainer(index)
