@@ -1,0 +1,50 @@
+"""What a plan is expected to cost: pairs read and round trips.
+
+Without statistics these are assumptions, and explanations say so by their `~`. They are good enough to tell a look-up
+from a range and a range from a scan of everything, and that is what they are for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ASSUMED_RECORDS = 10_000
+EQUALITY = 0.01
+"""Part of the entries that have one value of a column."""
+RANGE = 0.3
+TEXT = 0.05
+CONDITION = 0.3
+"""Part of the records that fulfil a condition which no index answers."""
+ROUND_TRIP = 5.0
+"""A round trip weighs as many pairs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """rows: what comes out; keys: pairs read; round_trips: waits one after the other."""
+
+    rows: float
+    keys: float
+    round_trips: int
+
+    @property
+    def cost(self) -> float:
+        return self.keys + ROUND_TRIP * self.round_trips
+
+
+def scanned(*, equalities: int, has_range: bool, is_text: bool, unique: bool) -> float:
+    """Rows of a scan with so many columns bound to a value, the next one perhaps to a range."""
+    if unique:
+        return 1.0
+    rows = ASSUMED_RECORDS * EQUALITY ** min(equalities, 2)
+    if has_range:
+        rows *= TEXT if is_text else RANGE
+    return max(1.0, rows)
+
+
+def shown(rows: float) -> str:
+    """A rough number: two digits at most."""
+    if rows < 1.5:
+        return "~1"
+    digits = len(str(round(rows))) - 2
+    return f"~{round(rows, -digits) if digits > 0 else round(rows):,.0f}"

@@ -1,0 +1,61 @@
+"""What a plan node is.
+
+A plan is a tree of nodes, made once by the planner and run any number of times, on any store with the same metadata.
+Running gives a cursor whose continuations mean something for this plan only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from recordlayer.cursor.limits import Budget
+from recordlayer.cursor.scan import ScanOptions
+from recordlayer.cursor.step import Cursor
+from recordlayer.query.cost import Estimate
+from recordlayer.store.store import RecordStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One execution of a plan.
+
+    expect  about how many results will be taken, 0 if unknown: how much to read at first
+    """
+
+    store: RecordStore
+    continuation: bytes | None = None
+    snapshot: bool = False
+    expect: int = 0
+    budget: Budget | None = None
+
+    def scan_options(self, *, reverse: bool) -> ScanOptions:
+        return ScanOptions(
+            reverse=reverse,
+            snapshot=self.snapshot,
+            expect=self.expect,
+            continuation=self.continuation,
+            budget=self.budget,
+        )
+
+
+class Node(Protocol):
+    """What every node says about itself.
+
+    title   one line about this node alone, for trees
+    line    the whole plan in one line, for logs and golden files
+    unit    what the rows are called
+    """
+
+    title: str
+    line: str
+    unit: str
+    estimate: Estimate
+    children: tuple[Plan, ...]
+
+
+class Plan(Node, Protocol):
+    """A node that gives rows."""
+
+    def execute(self, run: Run) -> Cursor[Any]:
+        """The rows of this node."""

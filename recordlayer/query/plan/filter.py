@@ -1,0 +1,79 @@
+"""Filters: what no scan has answered.
+
+Cost  no reads
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from recordlayer.cursor.step import Cursor
+from recordlayer.cursor.transform import Filter
+from recordlayer.query.cost import CONDITION, Estimate
+from recordlayer.query.evaluate import Decide
+from recordlayer.query.plan.base import Plan, Run
+from recordlayer.query.predicate import Predicate
+from recordlayer.store.record import StoredRecord
+
+
+class FilterRecords:
+    """The records for which a condition is true."""
+
+    unit = "records"
+
+    def __init__(self, source: Plan, predicate: Predicate, decide: Mapping[str, Decide]) -> None:
+        self.children: tuple[Plan, ...] = (source,)
+        self._decide = decide
+        self.title = f"Filter {predicate}"
+        self.line = f"Filter({source.line}, {predicate})"
+        below = source.estimate
+        self.estimate = Estimate(below.rows * CONDITION, below.keys, below.round_trips)
+
+    def execute(self, run: Run) -> Cursor[StoredRecord]:
+        decide = self._decide
+        if len(decide) == 1:
+            (only,) = decide.values()
+            return Filter(self.children[0].execute(run), lambda record: only(record.message) is True)
+
+        def keep(record: StoredRecord) -> bool:
+            return decide[record.record_type.name](record.message) is True
+
+        return Filter(self.children[0].execute(run), keep)
+
+
+class FilterTypes:
+    """The records of some types."""
+
+    unit = "records"
+
+    def __init__(self, source: Plan, names: tuple[str, ...]) -> None:
+        self.children: tuple[Plan, ...] = (source,)
+        self._names = frozenset(names)
+        self.title = f"Only {', '.join(names)}"
+        self.line = f"Only({source.line}, {', '.join(names)})"
+        self.estimate = replace(source.estimate, rows=source.estimate.rows / 2)
+
+    def execute(self, run: Run) -> Cursor[StoredRecord]:
+        names = self._names
+        return Filter(self.children[0].execute(run), lambda record: record.record_type.name in names)
+
+
+class FilterEntries:
+    """The index entries for which a condition is true, before any record is read."""
+
+    unit = "entries"
+
+    def __init__(self, source: Plan, predicate: Predicate, decide: Decide, message_of: Any) -> None:
+        self.children: tuple[Plan, ...] = (source,)
+        self._decide = decide
+        self._message_of = message_of
+        self.title = f"Filter entries {predicate}"
+        self.line = f"FilterEntries({source.line}, {predicate})"
+        below = source.estimate
+        self.estimate = Estimate(below.rows * CONDITION, below.keys, below.round_trips)
+
+    def execute(self, run: Run) -> Cursor[Any]:
+        decide, message_of = self._decide, self._message_of
+        return Filter(self.children[0].execute(run), lambda entry: decide(message_of(entry)) is True)

@@ -1,0 +1,81 @@
+"""Scans: records by primary key, entries by index; of one range, or of several one after the other.
+
+Cost  1 range read a chunk and range; the first chunks of several ranges are under way together
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from recordlayer.cursor.pipeline import FlatMap
+from recordlayer.cursor.scan import ScanOptions
+from recordlayer.cursor.step import Cursor
+from recordlayer.cursor.transform import ListCursor
+from recordlayer.index.bounds import Bounds
+from recordlayer.index.entry import IndexEntry
+from recordlayer.query.cost import Estimate
+from recordlayer.query.plan.base import Plan, Run
+from recordlayer.store.record import StoredRecord
+
+T = TypeVar("T")
+
+Ranges = tuple[Bounds, ...]
+
+
+def range_text(conditions: Sequence[object], ranges: Ranges, *, reverse: bool) -> str:
+    """What a scan is bounded by, in words."""
+    words = ", ".join(str(condition) for condition in conditions)
+    text = f"[{words}]" if conditions else " ".join(str(bounds) for bounds in ranges) or "[nothing]"
+    return f"{text} in reverse" if reverse else text
+
+
+def each(ranges: Ranges, scan: Callable[[Bounds, ScanOptions], Cursor[T]], options: ScanOptions) -> Cursor[T]:
+    """A scan of all the ranges, the last one first in reverse."""
+    if len(ranges) == 1:
+        return scan(ranges[0], options)
+    ordered = ranges[::-1] if options.reverse else ranges
+    return FlatMap(
+        lambda continuation: ListCursor(ordered, continuation),
+        lambda bounds, continuation: scan(bounds, replace(options, continuation=continuation)),
+        options.continuation,
+    )
+
+
+class ScanRecords:
+    """The records within bounds, by primary key."""
+
+    unit = "records"
+    children: tuple[Plan, ...] = ()
+
+    def __init__(self, ranges: Ranges, *, reverse: bool, answered: Sequence[object], rows: float) -> None:
+        self.ranges = ranges
+        self.reverse = reverse
+        text = range_text(answered, ranges, reverse=reverse)
+        self.title = f"Scan records {text}"
+        self.line = f"Scan(records{text})"
+        self.estimate = Estimate(rows, rows, 1)
+
+    def execute(self, run: Run) -> Cursor[StoredRecord]:
+        return each(self.ranges, run.store.scan, run.scan_options(reverse=self.reverse))
+
+
+class ScanIndex:
+    """The entries of an index within bounds."""
+
+    unit = "entries"
+    children: tuple[Plan, ...] = ()
+
+    def __init__(self, index: str, ranges: Ranges, *, reverse: bool, answered: Sequence[object], rows: float) -> None:
+        self.index = index
+        self.ranges = ranges
+        self.reverse = reverse
+        text = range_text(answered, ranges, reverse=reverse)
+        self.title = f"Scan {index} {text}"
+        self.line = f"Scan({index}{text})"
+        self.estimate = Estimate(rows, rows, 1)
+
+    def execute(self, run: Run) -> Cursor[IndexEntry]:
+        maintainer = run.store.index_maintainer(self.index)
+        return each(self.ranges, maintainer.scan, run.scan_options(reverse=self.reverse))

@@ -1,0 +1,169 @@
+"""From a query to a plan: the rules propose, the cheapest plan that keeps the query's promises is taken.
+
+Every rule is a function from a `Problem` to plans; a plan that a rule gives answers the whole query. What a rule could
+not use it notes with the reason, for `explain`.
+
+Plans are values for one metadata and one set of readable indexes, and kept in a small cache by query.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from recordlayer.errors import NoPlan, QueryError, UnknownField
+from recordlayer.keys import access
+from recordlayer.query.evaluate import Decide, compiled, resolve
+from recordlayer.query.plan.base import Plan
+from recordlayer.query.predicate import Compare, Path, PathStep, Predicate, conjuncts, shown
+from recordlayer.query.query import RecordQuery
+from recordlayer.query.rules.index import scan_indexes
+from recordlayer.query.rules.primary_key import scan_records
+
+if TYPE_CHECKING:
+    from recordlayer.index.state import IndexState
+    from recordlayer.metadata import Index, RecordMetaData, RecordType
+
+    StateOf = Callable[[Index], IndexState]
+
+_CACHED = 256
+
+
+@dataclass(slots=True)
+class Problem:
+    """A query against a metadata, as the rules see it.
+
+    conditions  what all must be true
+    decide      for each record type a function for any condition
+    """
+
+    query: RecordQuery
+    metadata: RecordMetaData
+    types: tuple[RecordType, ...]
+    conditions: tuple[Predicate, ...]
+    state_of: StateOf
+    rejected: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(known.name for known in self.types)
+
+    @property
+    def all_types(self) -> bool:
+        """Whether records of every type are asked for."""
+        return len(self.types) == len(self.metadata.record_types)
+
+    def decide(self, predicate: Predicate) -> dict[str, Decide]:
+        return {known.name: compiled(predicate, known.descriptor) for known in self.types}
+
+    def reject(self, index: str, reason: str) -> None:
+        self.rejected.setdefault(index, reason)
+
+
+Rule = Callable[[Problem], Iterator[Plan]]
+
+RULES: tuple[Rule, ...] = (scan_records, scan_indexes)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """The plan of a query, the others that would answer it too, and which indexes could not, with the reason."""
+
+    query: RecordQuery
+    plan: Plan
+    others: tuple[Plan, ...]
+    rejected: dict[str, str]
+
+
+def problem_of(query: RecordQuery, metadata: RecordMetaData, state_of: StateOf) -> Problem:
+    """The query's parts, checked against the metadata.
+
+    Raises  UnknownRecordType, UnknownField, WrongType, QueryError.
+    """
+    names = query.record_types or tuple(metadata.record_types)
+    types = tuple(metadata.record_type(name) for name in dict.fromkeys(names))
+    conditions = conjuncts(query.filter)
+    for known in types:
+        if query.filter is not None:
+            compiled(query.filter, known.descriptor)
+        for path in (*query.sort, *(query.fields or ())):
+            _check_field(path, known)
+    return Problem(query, metadata, types, conditions, state_of)
+
+
+def _check_field(path: Path, record_type: RecordType) -> None:
+    try:
+        fields = resolve(path, record_type.descriptor)
+    except UnknownField:
+        raise
+    except QueryError as error:
+        raise QueryError(field=shown(path), hint="order_by and select take fields that are not repeated") from error
+    last = fields[-1]
+    if access.is_message(last) and not access.is_tuple_field(last.message_type):
+        raise QueryError(field=shown(path), hint=f"{last.name} holds a message: name a field of it")
+
+
+def plan(query: RecordQuery, metadata: RecordMetaData, state_of: StateOf) -> Planned:
+    """The cheapest plan of a query.
+
+    Raises  NoPlan when nothing gives the order that is asked for; UnknownRecordType, UnknownField, WrongType.
+    """
+    readable = tuple(index.name for index in metadata.indexes.values() if state_of(index).is_readable)
+    cache = _CACHE.setdefault(metadata, OrderedDict())
+    key = _cache_key(query, readable)
+    if key is not None and key in cache:
+        cache.move_to_end(key)
+        return cache[key]
+    problem = problem_of(query, metadata, state_of)
+    found = [one for rule in RULES for one in rule(problem)]
+    if not found:
+        raise NoPlan(
+            query=str(query),
+            not_used=problem.rejected,
+            hint=f"no index has the records in this order; {_missing_index(problem)} would",
+        )
+    found.sort(key=lambda one: (one.estimate.cost, one.line))
+    planned = Planned(query, found[0], tuple(found[1:]), problem.rejected)
+    if key is not None:
+        cache[key] = planned
+        if len(cache) > _CACHED:
+            cache.popitem(last=False)
+    return planned
+
+
+_Cache = OrderedDict[tuple[object, ...], Planned]
+_CACHE: WeakKeyDictionary[RecordMetaData, _Cache] = WeakKeyDictionary()
+
+
+def _cache_key(query: RecordQuery, readable: tuple[str, ...]) -> tuple[object, ...] | None:
+    """1 and True and 1.0 are equal and not the same: the text tells them apart. None if a value cannot be hashed."""
+    try:
+        hash(query)
+    except TypeError:
+        return None
+    return (query, str(query), readable)
+
+
+def _missing_index(problem: Problem) -> str:
+    """The index that would give the order, as code."""
+    equal = [
+        one.path for one in problem.conditions if isinstance(one, Compare) and one.operator.value in ("=", "is null")
+    ]
+    columns: Sequence[Path] = [*equal, *(path for path in problem.query.sort if path not in equal)]
+    written = [_as_code(path) for path in columns]
+    expression = written[0] if len(written) == 1 else f"concat({', '.join(written)})"
+    name = "_".join(step.name for path in columns for step in path)
+    return f'.index("{problem.names[0]}", "by_{name}", {expression})'
+
+
+def _as_code(path: Path) -> str:
+    def one(step: PathStep) -> str:
+        return f'field("{step.name}")' + (".fan_out()" if step.any else "")
+
+    code = one(path[-1])
+    for step in reversed(path[:-1]):
+        code = f"{one(step)}.nest({code})"
+    return code

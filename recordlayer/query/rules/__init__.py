@@ -1,0 +1,1 @@
+"""Planner rules: each proposes plans of one kind."""

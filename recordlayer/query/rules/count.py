@@ -1,0 +1,67 @@
+"""Counting from an aggregate index, where one has the groups that are asked for.
+
+Source  Record Layer, IndexAggregateFunctionCall and its matching
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recordlayer.keys import Grouping
+from recordlayer.query.columns import Null, expression_columns
+from recordlayer.query.comparison import Operator
+from recordlayer.query.plan.aggregate import CountFromIndex
+from recordlayer.query.predicate import Compare
+
+if TYPE_CHECKING:
+    from recordlayer.metadata import Index
+    from recordlayer.query.planner import Problem
+
+
+def count_from_index(problem: Problem) -> CountFromIndex | None:
+    """The count from an index that has it in the fewest groups."""
+    found = [one for index in problem.metadata.indexes.values() if (one := _count(problem, index)) is not None]
+    return min(found, key=lambda one: (one.estimate.keys, one.line), default=None)
+
+
+def _count(problem: Problem, index: Index) -> CountFromIndex | None:
+    if index.type != "count" or not isinstance(index.root_expression, Grouping):
+        return None
+    grouping = index.root_expression
+    if not problem.state_of(index).is_readable:
+        problem.reject(index.name, f"is {problem.state_of(index).name}")
+        return None
+    if index.predicate is not None or grouping.creates_duplicates:
+        problem.reject(index.name, "does not count every record once")
+        return None
+    covered = {known.name for known in problem.metadata.record_types_of(index)}
+    columns = expression_columns(grouping, problem.types[0], single=len(problem.types) == 1)
+    by_type = len(problem.types) == 1 and bool(columns) and columns[0].is_constant
+    if covered != set(problem.names) and not (by_type and covered.issuperset(problem.names)):
+        problem.reject(index.name, "counts records of other types as well")
+        return None
+    left = list(problem.conditions)
+    group = []
+    for column in columns:
+        if column.is_constant:
+            group.append(column.constant)
+            continue
+        equal = next(
+            (
+                one
+                for one in left
+                if isinstance(one, Compare)
+                and one.operator is Operator.EQUALS
+                and column.answers(one)
+                and column.null is not Null.EITHER
+            ),
+            None,
+        )
+        if equal is None:
+            break
+        left.remove(equal)
+        group.append(column.element(equal.value))
+    if left:
+        problem.reject(index.name, f"does not answer {left[0]}")
+        return None
+    return CountFromIndex(index.name, tuple(group), whole=len(group) == grouping.grouping_count)

@@ -1,0 +1,45 @@
+"""Scanning the records themselves, in order of their primary keys. This rule always has a plan, unless another order is
+asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from recordlayer.index.bounds import Bounds
+from recordlayer.query import cost
+from recordlayer.query.columns import primary_key_columns
+from recordlayer.query.match import Match, in_order, match
+from recordlayer.query.plan.base import Plan
+from recordlayer.query.plan.scan import ScanRecords
+from recordlayer.query.rules.shared import with_filter, with_types
+
+if TYPE_CHECKING:
+    from recordlayer.query.planner import Problem
+
+
+def scan_records(problem: Problem) -> Iterator[Plan]:
+    """One scan, bounded by what the conditions say about the primary key."""
+    query, types = problem.query, problem.types
+    single = len(types) == 1
+    columns = primary_key_columns(types[0], single=single)
+    same_keys = all(known.primary_key == types[0].primary_key for known in types)
+    by_type = single and any(column.is_constant for column in columns[:1])
+    # A range of one type's keys may hold records of other types too, but none of its own lie outside.
+    found = match(columns, problem.conditions) if same_keys else Match((Bounds.ALL,), 0, False, problem.conditions)
+    if query.sort and not (same_keys and in_order(columns, found, query.sort)):
+        problem.reject("primary key", "gives another order")
+        return
+    unique = found.equalities == len(columns)
+    rows = cost.scanned(
+        equalities=found.equalities,
+        has_range=found.has_range,
+        is_text=found.is_text,
+        unique=unique,
+    ) * len(found.ranges)
+    if not found.is_bound or (by_type and found.equalities == 1 and not found.has_range):
+        rows = cost.ASSUMED_RECORDS / (len(problem.metadata.record_types) if by_type else 1)
+    plan: Plan = ScanRecords(found.ranges, reverse=query.reverse, answered=found.answered, rows=rows)
+    covered = 1 if by_type else len(problem.metadata.record_types)
+    plan = with_types(problem, plan, covered=covered)
+    yield with_filter(problem, plan, found.residual)

@@ -1,0 +1,107 @@
+"""What plans say about themselves, word for word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from recordlayer import q, query
+from recordlayer.errors import NoPlan
+from recordlayer.index.state import IndexState
+from recordlayer.metadata import Index
+from recordlayer.query.explain import explain
+from recordlayer.query.planner import plan
+from tests.support.shop import SHOP
+
+
+def readable(index: Index) -> IndexState:
+    return IndexState.DISABLED if index.name == "by_city" else IndexState.READABLE
+
+
+def text(asked: Any) -> str:
+    return str(explain(plan(asked, SHOP, readable)))
+
+
+def line(asked: Any) -> str:
+    return plan(asked, SHOP, readable).plan.line
+
+
+EXPLAINED = """\
+Filter paid = False                                   ~30 records
+└─ Fetch Order                                        ~100 records
+   └─ Scan by_customer_and_total [customer = 'ana']   ~100 entries
+reads ~200 pairs in 2 round trips (an estimate without statistics)
+not used: by_city is DISABLED
+not used: by_customer gives another order
+not used: by_name has no records of type Order
+not used: by_tag has no entries of records whose repeated field is empty
+not used: by_total_with_note costs more (~20,000 pairs)
+not used: orders_per_customer is a count index
+not used: primary key gives another order
+not used: sales_per_customer is a sum index"""
+
+
+def test_a_plan_is_a_tree_with_its_cost_and_the_reasons_against_other_indexes() -> None:
+    unpaid = query("Order").where(q.customer == "ana", q.paid == False).order_by("total")  # noqa: E712  (a predicate)
+    assert text(unpaid) == EXPLAINED
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (query("Order").where(q.id == 3), "Only(Scan(records[id = 3]), Order)"),
+        (query("Order").where(q.customer == "ana"), "Fetch(Scan(by_customer[customer = 'ana']))"),
+        (
+            query("Order").where(q.total > 3, q.customer == "ana"),
+            "Fetch(Scan(by_customer_and_total[customer = 'ana', total > 3]))",
+        ),
+        (
+            query("Order").where(q.total > 3, q.total <= 9, q.note == "x"),
+            "Fetch(FilterEntries(Scan(by_total_with_note[total > 3, total <= 9]), note = 'x'))",
+        ),
+        (query("Order").where(q.tags.one_of_them() == "x"), "Fetch(Scan(by_tag[tags[any] = 'x']))"),
+        (query("Order").where(q.tags.one_of_them() > "x"), "Fetch(Scan(by_tag[tags[any] > 'x']), each once)"),
+        (
+            query("Order").where(q.customer.starts_with("a")).select("customer", "id"),
+            "Cover(Scan(by_customer[customer begins with 'a']))",
+        ),
+        (
+            query("Order").order_by("customer", reverse=True),
+            "Fetch(Scan(by_customer[all] in reverse))",
+        ),
+        (query("Order").where(q.address.city == "x"), "Filter(Only(Scan(records[all]), Order), address.city = 'x')"),
+        (query("Customer").where(q.name == "ana"), "Fetch(Scan(by_name[name = 'ana']))"),
+        (query(), "Scan(records[all])"),
+        (query("Order").where(q.customer.in_([])), "Fetch(Scan(by_customer[customer in []]))"),
+        (
+            query("Order").where(q.customer.in_(["bo", "ana"]), q.total > 3).order_by("customer", "total"),
+            "Fetch(Scan(by_customer_and_total[customer in ['bo', 'ana'], total > 3]))",
+        ),
+        (query("Order").where(q.id.in_([1, 2])), "Only(Scan(records[id in [1, 2]]), Order)"),
+        (
+            query("Order").where(q.tags.one_of_them().in_(["x", "y"])),
+            "Filter(Only(Scan(records[all]), Order), tags[any] in ['x', 'y'])",
+        ),
+    ],
+)
+def test_a_plan_in_one_line_says_what_is_scanned_and_what_is_tested(asked: Any, expected: str) -> None:
+    assert line(asked) == expected
+
+
+def test_a_missing_index_is_named_with_nested_and_repeated_fields() -> None:
+    with pytest.raises(NoPlan) as raised:
+        plan(query("Order").where(q.tags.one_of_them() == "x").order_by("address.zip"), SHOP, readable)
+    assert 'concat(field("tags").fan_out(), field("address").nest(field("zip")))' in raised.value.hint
+
+
+def test_a_query_reads_as_it_was_asked() -> None:
+    asked = query("Order").where((q.a == 1) | ~(q.b > "x"), q.c.is_null()).order_by("d", reverse=True).select("e")
+    assert str(asked) == "Order where (a = 1 or not (b > 'x')) and c is null order by d descending select e"
+
+
+def test_the_same_query_is_planned_once() -> None:
+    asked = query("Order").where(q.customer == "ana")
+    assert plan(asked, SHOP, readable) is plan(query("Order").where(q.customer == "ana"), SHOP, readable)
+    one, other = query("Order").where(q.total == 1), query("Order").where(q.total == 2)
+    assert plan(one, SHOP, readable).plan.line != plan(other, SHOP, readable).plan.line
