@@ -1,0 +1,21 @@
+"""Databases, transactions, stores and cursors: the asyncio facade."""
+
+from __future__ import annotations
+
+from recordlayer.aio.attempts import Attempt
+from recordlayer.aio.cursor import EntryCursor, RecordCursor
+from recordlayer.aio.database import Database, open  # noqa: A004  (the word for it)
+from recordlayer.aio.idempotency import IdempotencyKeys
+from recordlayer.aio.store import RecordStore
+from recordlayer.aio.transaction import Transaction
+
+__all__ = [
+    "Attempt",
+    "Database",
+    "EntryCursor",
+    "IdempotencyKeys",
+    "RecordCursor",
+    "RecordStore",
+    "Transaction",
+    "open",
+]

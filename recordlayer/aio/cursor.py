@@ -1,0 +1,119 @@
+"""Cursors, in the asyncio facade: iterate, then ask where it stopped and why."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from recordlayer.cursor.step import Batch, Cursor, Stop
+from recordlayer.errors import NotFinished
+from recordlayer.store.record import StoredRecord
+from recordlayer.waiting.drivers import run_asyncio
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+T = TypeVar("T")
+
+
+class Page(Generic[T]):
+    """What all cursors have: values come in batches, each of them read when the one before is used up."""
+
+    def __init__(self, core: Cursor[T]) -> None:
+        self._core = core
+        self._batch: Batch[T] | None = None
+        self._taken = 0
+        self._behind: bytes | None = None
+
+    async def _more(self) -> bool:
+        """Whether a value is there to be taken; reads the next batch if need be."""
+        while True:
+            batch = self._batch
+            if batch is not None:
+                if self._taken < len(batch.values):
+                    return True
+                if batch.stop is not None:
+                    return False
+                if batch.values:
+                    self._behind = batch.resume(len(batch.values) - 1)
+            self._batch = await run_asyncio(self._core.batch())
+            self._taken = 0
+
+    async def _rest(self) -> list[T]:
+        """Everything that is left."""
+        rest: list[T] = []
+        while await self._more():
+            assert self._batch is not None, "there is a batch when there is more"
+            rest += self._batch.values[self._taken :]
+            self._taken = len(self._batch.values)
+        return rest
+
+    @property
+    def stopped(self) -> Stop | None:
+        """Why there are no more values: EXHAUSTED, LIMIT_REACHED, or a limit of keys, bytes or time; None before."""
+        batch = self._batch
+        return None if batch is None or self._taken < len(batch.values) else batch.stop
+
+    @property
+    def continuation(self) -> bytes | None:
+        """Where to go on, as opaque bytes: behind the last value taken; None when there are no more.
+
+        Raises  NotFinished before the first value.
+        """
+        batch = self._batch
+        if batch is None:
+            raise NotFinished
+        if self._taken == len(batch.values) and batch.stop is not None:
+            return batch.end
+        if self._taken:
+            return batch.resume(self._taken - 1)
+        if self._behind is None:
+            raise NotFinished
+        return self._behind
+
+
+class RecordCursor(Page[StoredRecord]):
+    """Records, one message after the other. Iterating again goes on where the last iteration stopped."""
+
+    async def __aiter__(self) -> AsyncIterator[Message]:
+        while await self._more():
+            assert self._batch is not None, "there is a batch when there is more"
+            values = self._batch.values
+            while self._taken < len(values):
+                self._taken += 1
+                yield values[self._taken - 1].message
+
+    async def records(self) -> AsyncIterator[StoredRecord]:
+        """The same with primary key, type and version of each."""
+        while await self._more():
+            assert self._batch is not None, "there is a batch when there is more"
+            values = self._batch.values
+            while self._taken < len(values):
+                self._taken += 1
+                yield values[self._taken - 1]
+
+    async def all(self) -> list[Message]:
+        """All messages that are left."""
+        return [record.message for record in await self._rest()]
+
+    async def first(self) -> Message | None:
+        """The next message, None if there are no more."""
+        async for message in self:
+            return message
+        return None
+
+
+class EntryCursor(Page[Any]):
+    """Index entries, or the groups of an aggregate index."""
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        while await self._more():
+            assert self._batch is not None, "there is a batch when there is more"
+            values = self._batch.values
+            while self._taken < len(values):
+                self._taken += 1
+                yield values[self._taken - 1]
+
+    async def all(self) -> list[Any]:
+        """All entries that are left."""
+        return await self._rest()

@@ -1,0 +1,180 @@
+"""Databases, in the asyncio facade."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import TracebackType
+from typing import Self, TypeVar
+
+from recordlayer.aio.attempts import Attempt, Unsettled, run_until_done
+from recordlayer.aio.idempotency import IdempotencyKeys
+from recordlayer.aio.transaction import Transaction
+from recordlayer.kv.beginning import Beginning
+from recordlayer.kv.engine import Engine
+from recordlayer.kv.idempotency import DEFAULT_PREFIX, Key
+from recordlayer.kv.idempotency import IdempotencyKeys as Keys
+from recordlayer.kv.open_transactions import OpenTransactions
+from recordlayer.kv.registry import open_engine
+from recordlayer.kv.retry import NEVER, Attempts, Retry
+from recordlayer.observe.observer import Observer
+from recordlayer.options import DEFAULT_OPTIONS, TransactionOptions
+from recordlayer.world import World
+
+T = TypeVar("T")
+
+DEFAULT_RETRY = Retry()
+
+
+def open(  # noqa: A001  (the word for it)
+    url: str,
+    *,
+    observer: Observer | None = None,
+    transaction_options: TransactionOptions = DEFAULT_OPTIONS,
+    idempotency_prefix: bytes = DEFAULT_PREFIX,
+    world: World | None = None,
+    **options: object,
+) -> Database:
+    """The database that `url` names: "memory:", "file:PATH", "fdb:" or "fdb:CLUSTER_FILE".
+
+    observer             is told what happens: see `recordlayer.observe`
+    transaction_options  of transactions for which nothing else is said
+    idempotency_prefix   the keys below which idempotency keys are recorded; the same in every process
+
+    Other options are the engine's, such as `durability="relaxed"` for files. Close it, or use it in a `with` block.
+
+    Raises  UnknownEngine, InvalidEngineOption, and what the engine finds wrong with the path, the file or the library.
+    """
+    shared = world if world is not None else World()
+    return Database(
+        open_engine(url, world=shared, **options),
+        world=shared,
+        observer=observer,
+        transaction_options=transaction_options,
+        idempotency_prefix=idempotency_prefix,
+    )
+
+
+class Database:
+    """An open database. Any number of transactions may be open at once."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        world: World,
+        observer: Observer | None = None,
+        transaction_options: TransactionOptions = DEFAULT_OPTIONS,
+        idempotency_prefix: bytes = DEFAULT_PREFIX,
+    ) -> None:
+        self._options = transaction_options
+        self._beginning = Beginning(engine, world, observer=observer)
+        self._keys = Keys(world, idempotency_prefix)
+        self._open = OpenTransactions(world.clock, self._beginning.observed)
+
+    @property
+    def url(self) -> str:
+        return self.engine.url
+
+    @property
+    def engine(self) -> Engine:
+        """The engine below: keys and values as bytes."""
+        return self._beginning.engine
+
+    @property
+    def idempotency(self) -> IdempotencyKeys:
+        """The idempotency keys that are recorded here."""
+        return IdempotencyKeys(self._keys, self._beginning)
+
+    def transaction(
+        self, *, options: TransactionOptions | None = None, idempotency_key: Key | None = None
+    ) -> Transaction:
+        """One transaction, as a context: it commits when the block ends without an error, and is undone otherwise.
+
+        It is never tried again: `run` and `attempts` do that.
+
+        idempotency_key  recorded with the commit. Entering the block raises AlreadyApplied if it has been recorded
+                         before: after MaybeCommitted, the block is safe to run again with the same key
+        """
+        chosen = self._options if options is None else options
+        if idempotency_key is None and chosen.staleness is None:
+            context, claim, alone = self._beginning.context(chosen), None, None
+        else:
+            alone = self._attempts(NEVER, chosen, idempotency_key)
+            context, claim = alone.begin(), alone.claim
+        observed = context.observed
+        opening = self._open.opened(None if observed is None else observed.origin)
+        return Transaction(context, claim=claim, alone=alone, opening=opening)
+
+    async def run(
+        self,
+        function: Callable[[Transaction], Awaitable[T]],
+        *,
+        retry: Retry = DEFAULT_RETRY,
+        options: TransactionOptions | None = None,
+        idempotency_key: Key | None = None,
+    ) -> T:
+        """The result of `function(transaction)`, committed; tried again after conflicts and other passing troubles.
+
+        `function` may run several times: it must not change anything outside but through the transaction.
+
+        retry            how often and how long to try
+        options          of the transactions; without a name in them, the work is called what the function is
+        idempotency_key  recorded with the commit, so that the work is applied once even if the outcome of a commit is
+                         not known, or another process tries the same: see `idempotency`
+
+        Raises  the last error when the limits of `retry` are reached; MaybeCommitted, unless there is a key or `retry`
+                says that running twice does no harm; AlreadyApplied if the key was recorded by another run.
+        """
+        work = "" if self._beginning.observed is None else getattr(function, "__qualname__", "")
+        return await run_until_done(self._attempts(retry, options, idempotency_key, work=work), function)
+
+    async def attempts(
+        self,
+        *,
+        retry: Retry = DEFAULT_RETRY,
+        options: TransactionOptions | None = None,
+        idempotency_key: Key | None = None,
+    ) -> AsyncIterator[Attempt]:
+        """Attempts to be made until one succeeds, where a function is in the way. Arguments as in `run`.
+
+        async for attempt in db.attempts():
+            async with attempt as tx:
+                ...
+        """
+        attempts = self._attempts(retry, options, idempotency_key)
+        attempt: Attempt | None = Attempt(Transaction(attempts.begin(), claim=attempts.claim), attempts, Unsettled())
+        try:
+            while attempt is not None and (attempt := await attempt.prepared()) is not None:
+                yield attempt
+                attempt = attempt.following
+        finally:
+            if attempt is not None:
+                attempt.close()
+
+    def _attempts(
+        self, retry: Retry, options: TransactionOptions | None, key: Key | None, *, work: str = ""
+    ) -> Attempts:
+        return Attempts(
+            self._beginning,
+            retry,
+            options=self._options if options is None else options,
+            work=work,
+            claim=None if key is None else self._keys.claim(key),
+        )
+
+    async def close(self) -> None:
+        """Let go of files and threads. Transactions that are still open fail from now on; a `ResourceWarning` says
+        where they were opened."""
+        self._open.close()
+        self.engine.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<Database {self.url}>"

@@ -1,0 +1,244 @@
+"""Record stores, in the asyncio facade."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from recordlayer.aio.cursor import EntryCursor, RecordCursor
+from recordlayer.cursor.limits import NO_LIMITS, Limits
+from recordlayer.index.bounds import Bounds
+from recordlayer.index.state import IndexState
+from recordlayer.kv.engine import ConflictKind
+from recordlayer.metadata import RecordMetaData
+from recordlayer.query import execute
+from recordlayer.query.explain import Explanation, explain, explain_plan
+from recordlayer.query.query import RecordQuery
+from recordlayer.store.build import rebuild
+from recordlayer.store.check import Finding, check
+from recordlayer.store.expect import Expect, VersionBehavior
+from recordlayer.store.record import StoredRecord
+from recordlayer.store.scanning import index_scan, record_scan
+from recordlayer.store.store import RecordStore as Core
+from recordlayer.tuples import Versionstamp
+from recordlayer.waiting.drivers import run_asyncio
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+
+class RecordStore:
+    """Records of a metadata's types with their indexes, in one transaction. `Transaction.store` opens one."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    @property
+    def metadata(self) -> RecordMetaData:
+        return self._core.metadata
+
+    @property
+    def core(self) -> Core:
+        """The store below, for extensions."""
+        return self._core
+
+    # -- saving ----------------------------------------------------------------------------------------
+
+    async def save(
+        self,
+        record: Message,
+        *,
+        expect: Expect = Expect.ANYTHING,
+        version: Versionstamp | None = None,
+        version_behavior: VersionBehavior = VersionBehavior.DEFAULT,
+    ) -> StoredRecord:
+        """Write a record, in place of one with the same primary key, and bring its indexes up to date.
+
+        Cost    1 range read (+ 1 for each entry of a unique index, in the same round trip); 1 write (+ 1 with a
+                version) + 1 for each index entry that changes.
+        Raises  UniquenessViolation, RecordTooLarge, IndexEntryTooLarge, IncompleteRecord, UnknownRecordType; what
+                `expect` says. Nothing of the record has been written then, and the transaction may go on.
+        """
+        return await run_asyncio(
+            self._core.save(record, expect=expect, version=version, version_behavior=version_behavior)
+        )
+
+    async def insert(self, record: Message) -> StoredRecord:
+        """Save a record that must not be there yet.  Raises  RecordExists, and as `save`."""
+        return await run_asyncio(self._core.save(record, expect=Expect.NOTHING))
+
+    async def update(self, record: Message) -> StoredRecord:
+        """Save a record that must be there already.  Raises  RecordMissing, and as `save`."""
+        return await run_asyncio(self._core.save(record, expect=Expect.RECORD))
+
+    async def delete(self, key: Any) -> bool:
+        """Remove the record with a primary key and its index entries. Whether there was one.
+
+        Cost  1 range read; 1 clear range + 1 clear for each entry.
+        """
+        return await run_asyncio(self._core.delete(key))
+
+    async def delete_all(self) -> None:
+        """Remove all records and index entries; index states stay.  Cost  2 clear ranges."""
+        self._core.delete_all()
+
+    # -- loading ---------------------------------------------------------------------------------------
+
+    async def load(self, key: Any, *, snapshot: bool = False) -> Message | None:
+        """The record with a primary key, None if there is none. A key of several columns is a tuple.
+
+        `snapshot`: do not conflict with those who change it.
+
+        Cost    1 range read.
+        Raises  UsageError, WrongType for what cannot be a primary key here; CorruptRecord.
+        """
+        found = await run_asyncio(self._core.load(key, snapshot=snapshot))
+        return None if found is None else found.message
+
+    async def load_record(self, key: Any, *, snapshot: bool = False) -> StoredRecord | None:
+        """The same with primary key, type and version."""
+        return await run_asyncio(self._core.load(key, snapshot=snapshot))
+
+    async def load_many(self, keys: Sequence[Any], *, snapshot: bool = False) -> list[Message | None]:
+        """The records with these primary keys, None where there is none.  Cost  a range read each, 1 round trip."""
+        found = await run_asyncio(self._core.load_many(keys, snapshot=snapshot))
+        return [None if record is None else record.message for record in found]
+
+    async def exists(self, key: Any, *, snapshot: bool = False) -> bool:
+        """Whether there is a record with a primary key.  Cost  1 range read."""
+        return await run_asyncio(self._core.exists(key, snapshot=snapshot))
+
+    def add_read_conflict(self, key: Any) -> None:
+        """Conflict with whoever changes the record with a primary key, as if it had been loaded.  Cost  none."""
+        self._core.add_conflict(ConflictKind.READ, key)
+
+    def add_write_conflict(self, key: Any) -> None:
+        """Have whoever loads the record with a primary key conflict with this transaction, as if it had been saved."""
+        self._core.add_conflict(ConflictKind.WRITE, key)
+
+    # -- querying --------------------------------------------------------------------------------------
+
+    def query(
+        self,
+        query: RecordQuery,
+        *,
+        limit: int | None = None,
+        resume: bytes | None = None,
+        limits: Limits = NO_LIMITS,
+        snapshot: bool = False,
+    ) -> RecordCursor:
+        """The records of a query. Nothing is read before they are iterated.
+
+        limit   records, None for all
+        resume  the continuation of an earlier page of the same query
+        limits  keys, bytes and time that may be spent before the page stops with a continuation
+
+        Raises  NoPlan, BadContinuation; UnknownField, WrongType for what does not fit the metadata.
+        """
+        core = execute.run_query(self._core, query, limit=limit or 0, resume=resume, limits=limits, snapshot=snapshot)
+        return RecordCursor(core)
+
+    def explain(self, query: RecordQuery, *, counting: bool = False) -> Explanation:
+        """What a query will do and why: print it. `counting`: what `count(query)` will do. Reads nothing."""
+        if counting:
+            return explain_plan(execute.count_plan(self._core, query), {})
+        return explain(execute.planned(self._core, query))
+
+    async def count(self, counted: RecordQuery | str, *group: Any, snapshot: bool = False) -> int:
+        """How many records a query has; or what a COUNT index holds for a group, or for all that begin alike.
+
+        Cost    1 read from an index for one group, 1 range read for several; else as running the query.
+        Raises  UnknownIndex, IndexNotReadable; as `query`.
+        """
+        if isinstance(counted, str):
+            return int(await run_asyncio(self._core.aggregate(counted, group, snapshot=snapshot)))
+        return await run_asyncio(execute.count(self._core, counted, snapshot=snapshot))
+
+    async def aggregate(self, index: str, *group: Any, snapshot: bool = False) -> Any:
+        """What an aggregate index holds for a group, or for all groups that begin alike.
+
+        Cost    1 read for one group, 1 range read for several.
+        Raises  UnknownIndex, IndexNotReadable, UsageError.
+        """
+        return await run_asyncio(self._core.aggregate(index, group, snapshot=snapshot))
+
+    # -- scanning --------------------------------------------------------------------------------------
+
+    def scan(
+        self,
+        prefix: Any = (),
+        *,
+        bounds: Bounds | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+        resume: bytes | None = None,
+        limits: Limits = NO_LIMITS,
+        snapshot: bool = False,
+    ) -> RecordCursor:
+        """All records by primary key, or those whose key begins with `prefix`, or those within `bounds`.
+
+        Continuations are Java's. Parameters as in `query`.  Cost  1 range read a chunk.
+        """
+        core = record_scan(
+            self._core,
+            prefix,
+            bounds=bounds,
+            reverse=reverse,
+            limit=limit or 0,
+            resume=resume,
+            limits=limits,
+            snapshot=snapshot,
+        )
+        return RecordCursor(core)
+
+    def scan_index(
+        self,
+        index: str,
+        prefix: Any = (),
+        *,
+        bounds: Bounds | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+        resume: bytes | None = None,
+        limits: Limits = NO_LIMITS,
+        snapshot: bool = False,
+    ) -> EntryCursor:
+        """All entries of an index, or those that begin with `prefix`, or those within `bounds`; groups and their values
+        for aggregate indexes.
+
+        Continuations are Java's. Parameters as in `query`.  Cost  1 range read a chunk.
+        Raises  UnknownIndex, IndexNotReadable.
+        """
+        core = index_scan(
+            self._core,
+            index,
+            prefix,
+            bounds=bounds,
+            reverse=reverse,
+            limit=limit or 0,
+            resume=resume,
+            limits=limits,
+            snapshot=snapshot,
+        )
+        return EntryCursor(core)
+
+    # -- indexes ---------------------------------------------------------------------------------------
+
+    def index_state(self, name: str) -> IndexState:
+        """Whether an index may be read and is written.  Raises  UnknownIndex."""
+        return self._core.index_state(name)
+
+    async def rebuild_index(self, name: str) -> None:
+        """Build an index anew over all records, in this transaction.
+
+        Cost    reads all records, writes all entries: for stores that one transaction can take.
+        Raises  UnknownIndex; UniquenessViolation.
+        """
+        await run_asyncio(rebuild(self._core, self._core.metadata.index(name)))
+
+    async def check(self) -> list[Finding]:
+        """What does not agree between records and indexes: nothing, if all is well.  Cost  reads the whole store."""
+        return await run_asyncio(check(self._core))
+
+    def __repr__(self) -> str:
+        return f"<RecordStore at {self._core.layout.prefix!r}, {self.metadata!r}>"

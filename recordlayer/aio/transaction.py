@@ -1,0 +1,199 @@
+"""Transactions, in the asyncio facade."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from recordlayer.aio.store import RecordStore
+from recordlayer.errors import Conflict, TransactionError, UsageError
+from recordlayer.kv.context import Context, Counters
+from recordlayer.kv.idempotency import Applied, Claim
+from recordlayer.kv.open_transactions import Opening
+from recordlayer.kv.retry import Attempts
+from recordlayer.metadata import RecordMetaData
+from recordlayer.store.explain_conflict import explain_conflict
+from recordlayer.store.header import DEFAULT_FORMAT
+from recordlayer.store.open import OpenMode, OpenOptions, delete_store, open_store, store_prefix
+from recordlayer.tuples import Subspace
+from recordlayer.waiting.drivers import run_asyncio
+
+Hook = Callable[[], Awaitable[object]]
+
+
+class Transaction:
+    """One transaction: what it reads does not change, what it writes is there completely or not at all."""
+
+    def __init__(
+        self,
+        context: Context,
+        *,
+        claim: Claim | None = None,
+        alone: Attempts | None = None,
+        opening: Opening | None = None,
+    ) -> None:
+        self._context = context
+        self._claim = claim
+        self._alone = alone  # of a transaction that is not tried again, what has to be done before its work
+        self._opening = opening
+        self._ended = False
+        self._applied: Applied | None = None
+        self._hooks: tuple[list[Hook], list[Hook], list[Hook]] | None = None
+        self.unsettled = False
+        """Its commit may have happened, and its hooks wait until that is known."""
+
+    @property
+    def context(self) -> Context:
+        """The transaction below: keys and values as bytes, hooks, versions."""
+        return self._context
+
+    @property
+    def counters(self) -> Counters:
+        """What this transaction read and wrote so far."""
+        return self._context.counters
+
+    async def store(
+        self,
+        metadata: RecordMetaData,
+        *,
+        path: Sequence[Any] | Subspace,
+        mode: OpenMode = OpenMode.CREATE_OR_OPEN,
+        format_version: int = DEFAULT_FORMAT,
+        user_version: int | None = None,
+    ) -> RecordStore:
+        """The record store at a path, created if it is not there.
+
+        path            names from the root, such as ("shop", "acme"): strings, numbers, UUIDs...; or a Subspace
+        mode            what must or must not be there already
+        format_version  the least the store shall have; it is never lowered
+        user_version    a version of the application's own: a store with a newer one is refused
+
+        Cost    2 range reads in 1 round trip.
+        Raises  StoreMissing, StoreExists, NotARecordStore, StaleMetaData, FormatTooNew, StoreLocked; WrongType.
+        """
+        prefix = store_prefix(path)
+        options = OpenOptions(mode=mode, format_version=format_version, user_version=user_version)
+        return RecordStore(await run_asyncio(open_store(self._context, metadata, prefix, options)))
+
+    async def delete_store(self, *, path: Sequence[Any] | Subspace) -> None:
+        """Remove the record store at a path with all that is in it.  Cost  1 read, 1 clear range."""
+        await run_asyncio(delete_store(self._context, store_prefix(path)))
+
+    def before_commit(self, check: Hook) -> None:
+        """Have the commit wait for `check()`; if it raises, the commit fails with that error."""
+        self._all_hooks()[0].append(check)
+
+    def after_commit(self, hook: Hook) -> None:
+        """Have `hook()` run once the commit is known to have happened, outside of the transaction. Its error comes out
+        of the block, or of `run`, and changes nothing."""
+        self._all_hooks()[1].append(hook)
+
+    def after_failure(self, hook: Hook) -> None:
+        """Have `hook()` run if the commit failed, or if nobody knows: with an idempotency key that is found out first.
+        Each attempt has its own hooks."""
+        self._all_hooks()[2].append(hook)
+
+    def _all_hooks(self) -> tuple[list[Hook], list[Hook], list[Hook]]:
+        if self._hooks is None:
+            self._hooks = [], [], []
+        return self._hooks
+
+    def record_result(self, result: bytes) -> None:
+        """Keep a few bytes with the idempotency key of this work: who tries it again finds them in AlreadyApplied.
+
+        Raises  UsageError without a key, or for more than 50,000 bytes; WrongType for what is not bytes.
+        """
+        if self._claim is None:
+            raise UsageError(hint="give an idempotency_key to run, attempts or transaction")
+        self._claim.keep(result)
+
+    async def commit(self) -> None:
+        """Make everything durable now, rather than at the end of the block. The transaction is over then.
+
+        Raises  Conflict, TooOld, MaybeCommitted, TransactionTooLarge, ...; nothing is there then, or, with
+                MaybeCommitted, perhaps everything.
+        """
+        if self._alone is not None:
+            raise UsageError(option="idempotency_key or staleness", hint="enter the transaction in a with block")
+        hooks = self._hooks
+        try:
+            while hooks is not None and hooks[0]:  # a check may add another
+                await hooks[0].pop(0)()
+            self._ended = True
+            await run_asyncio(self._context.commit())
+        except BaseException as error:
+            self._ended = True
+            if isinstance(error, Conflict):
+                await run_asyncio(explain_conflict(self._context, error))
+            self.unsettled = self._claim is not None and isinstance(error, TransactionError) and error.maybe_committed
+            if hooks is not None and not self.unsettled:
+                await self.settle(None)
+            raise
+        if hooks is not None:
+            for hook in hooks[1]:
+                await hook()
+
+    async def settle(self, applied: Applied | None) -> None:
+        """The commit turns out to have happened, or not: run what waits for it."""
+        self._applied = applied
+        self.unsettled = False
+        if self._hooks is not None:
+            for hook in self._hooks[2 if applied is None else 1]:
+                await hook()
+
+    async def finish(self) -> None:
+        """Commit, unless that has been done or the transaction was cancelled."""
+        if not self._ended:
+            await self.commit()
+
+    def cancel(self) -> None:
+        """Undo everything. The transaction is over then."""
+        self._ended = True
+        self._context.cancel()
+
+    async def read_version(self) -> int:
+        """The version of the database that this transaction reads."""
+        return await run_asyncio(self._context.read_version())
+
+    def committed_version(self) -> int:
+        """The version of the commit, after it; -1 if nothing was written."""
+        return self._context.committed_version() if self._applied is None else self._applied.version
+
+    async def versionstamp(self) -> bytes:
+        """The 10 bytes of the commit, after it: what completes the versions of records it saved."""
+        if self._applied is not None:
+            return self._applied.versionstamp
+        return await run_asyncio(self._context.versionstamp())
+
+    async def approximate_size(self) -> int:
+        """Bytes of its writes and conflict ranges so far, as the size limit counts them."""
+        return await run_asyncio(self._context.approximate_size())
+
+    def close(self) -> None:
+        """Free the transaction; what was not committed is gone. A with block does this at its end."""
+        self._ended = True
+        self._context.close()
+        if self._opening is not None:
+            self._opening.close()
+
+    async def __aenter__(self) -> Self:
+        alone, self._alone = self._alone, None
+        if alone is not None:
+            try:
+                await run_asyncio(alone.prepare(self._context))
+            except BaseException:
+                self.close()
+                raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                await self.finish()
+            elif (observed := self._context.observed) is not None:
+                observed.fail(error)
+        finally:
+            self.close()

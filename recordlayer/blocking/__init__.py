@@ -1,0 +1,22 @@
+# Generated from recordlayer/aio/__init__.py by tests/house/generate_blocking.py: do not edit.
+"""Databases, transactions, stores and cursors: the blocking facade."""
+
+from __future__ import annotations
+
+from recordlayer.blocking.attempts import Attempt
+from recordlayer.blocking.cursor import EntryCursor, RecordCursor
+from recordlayer.blocking.database import Database, open  # noqa: A004  (the word for it)
+from recordlayer.blocking.idempotency import IdempotencyKeys
+from recordlayer.blocking.store import RecordStore
+from recordlayer.blocking.transaction import Transaction
+
+__all__ = [
+    "Attempt",
+    "Database",
+    "EntryCursor",
+    "IdempotencyKeys",
+    "RecordCursor",
+    "RecordStore",
+    "Transaction",
+    "open",
+]
