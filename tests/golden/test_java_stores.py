@@ -1,0 +1,310 @@
+"""What Java recorded, step by step: the same operations here must leave the same pairs.
+
+A scenario is a list of transactions with what each of them set and cleared. Bytes that no other run can give again (the
+header's time, versionstamps) are replaced by ours before comparing. A scenario stops where it uses what is not there
+yet; what it left until then is compared all the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from recordlayer.cursor.scan import ScanOptions
+from recordlayer.cursor.step import Stop
+from recordlayer.errors import IndexNotSupported, RecordLayerError, UniquenessViolation
+from recordlayer.index.bounds import Bounds, End
+from recordlayer.index.state import IndexState
+from recordlayer.kv.context import Context
+from recordlayer.kv.engine import Engine
+from recordlayer.kv.registry import open_engine
+from recordlayer.pb.record_metadata_pb2 import DataStoreInfo
+from recordlayer.store import marking
+from recordlayer.store.check import check
+from recordlayer.store.expect import VersionBehavior
+from recordlayer.store.open import OpenMode, OpenOptions, open_store
+from recordlayer.store.store import RecordStore
+from recordlayer.tuples import Versionstamp, pack
+from recordlayer.waiting.drivers import run_blocking
+from recordlayer.world import World
+from tests.golden.scenario import OUR_COPY, Scenario, record_of
+
+NOT_YET = frozenset(
+    (
+        *(
+            "bitmap_value",
+            "max_ever_version",
+            "multidimensional",
+            "permuted_max",
+            "permuted_min",
+            "queued_value",
+            "rank",
+        ),
+        *("text", "time_window_leaderboard", "version"),
+        *("block_index_builds", "clear_and_mark_index_write_only_with_queue", "delete_records_where"),
+        *("leaderboard_window_update", "mark_index_write_only_with_queue", "online_index_build", "rebuild_index"),
+        *("set_header_user_field", "serializer", "steps without a store"),
+    )
+)
+"""What makes a scenario stop: index types, operations and options that are not there yet."""
+
+
+def CONCERNS(scenario: Scenario) -> bool:
+    return any("open_store" in step for step in scenario.steps)
+
+
+CLEARED_HERE = {"former-index-a": {"15020264726f705f746f74616c00"}}
+"""What Java leaves behind and we do not: the entry of an ungrouped aggregate whose index is no more."""
+
+PREFIX = pack(("golden", 7))
+
+
+class NotYet(Exception):
+    """The scenario uses something that is not there yet."""
+
+
+class Replay:
+    """One scenario on a store of ours."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario.data
+        self.options = scenario.data.get("options") or {}
+        self.metadata = scenario.metadata
+        self.engine: Engine = open_engine("memory:")
+        self.world = World()
+        self.expected: dict[bytes, bytes | dict[str, Any]] = {}
+        self.stamps: list[tuple[bytes, bytes]] = []
+        self.steps_done = 0
+
+    def close(self) -> None:
+        self.engine.close()
+
+    def context(self) -> Context:
+        return Context(self.engine.begin(), world=self.world)
+
+    async def run(self) -> None:
+        for step in self.scenario["steps"]:
+            await self.step(step)
+            await self.compare(step)
+            self.steps_done += 1
+
+    async def step(self, step: Any) -> None:
+        if "open_store" not in step:
+            raise NotYet("steps without a store")
+        if "serializer" in self.options:
+            raise NotYet("serializer")
+        context = self.context()
+        try:
+            store = await self.open(context, step["open_store"])
+            if "failed" in step:
+                with pytest.raises(RecordLayerError) as raised:
+                    await self.operate_and_commit(store, step["operations"])
+                check_failure(raised.value, step["failed"])
+                return
+            wrote = await self.operate_and_commit(store, step["operations"])
+            if wrote and "versionstamp" in step:
+                self.stamps.append((bytes.fromhex(step["versionstamp"]), await context.versionstamp()))
+        finally:
+            context.close()
+
+    async def open(self, context: Context, how: Any) -> RecordStore:
+        options = OpenOptions(
+            mode=OpenMode(how["existence_check"]),
+            format_version=how["requested_format_version"],
+            user_version=self.user_version(),
+            count_records=False,
+        )
+        return await open_store(context, self.metadata[how["metadata"]], PREFIX, options)
+
+    async def operate_and_commit(self, store: RecordStore, operations: list[Any]) -> bool:
+        """Whether anything was written."""
+        for operation in operations:
+            await self.operate(store, operation)
+        store.context.request_versionstamp()
+        wrote = store.context.counters.writes > 0
+        await store.context.commit()
+        return wrote
+
+    def user_version(self) -> int | None:
+        returned = self.options.get("user_version_checker_returns")
+        return None if returned is None else returned[min(self.steps_done, len(returned) - 1)]
+
+    async def operate(self, store: RecordStore, operation: Any) -> None:
+        name = operation["op"]
+        known = getattr(self, "op_" + name, None)
+        if known is None:
+            raise NotYet(name)
+        try:
+            await known(store, operation)
+        except IndexNotSupported as error:
+            raise NotYet(str(error.fields["type"])) from error
+
+    async def op_save(self, store: RecordStore, operation: Any) -> None:
+        record_type = store.metadata.record_type(operation["record_type"])
+        message = record_type.message_class.FromString(record_of(operation))
+        version = operation.get("version")
+        behavior = operation.get("version_behavior", "DEFAULT")
+        saved = await store.save(
+            message,
+            version=None if version is None else Versionstamp.from_bytes(bytes.fromhex(version)),
+            version_behavior=VersionBehavior(behavior.lower().replace("_", " ")),
+        )
+        result = operation.get("result")
+        if result is not None:
+            assert saved.primary_key_bytes.hex() == operation["primary_key"]["packed"]
+            assert saved.shape is not None
+            assert saved.shape.is_split == result["split"]
+
+    async def op_delete(self, store: RecordStore, operation: Any) -> None:
+        # `delete` would take 0 in a field without presence for the null that it is stored as; Java does not.
+        assert await store.delete_packed(bytes.fromhex(operation["primary_key"]["packed"])) is operation["existed"]
+
+    async def op_delete_all_records(self, store: RecordStore, operation: Any) -> None:
+        store.delete_all()
+
+    async def op_mark_index_write_only(self, store: RecordStore, operation: Any) -> None:
+        await marking.mark_write_only(store, store.metadata.index(operation["index"]))
+
+    async def op_mark_index_disabled(self, store: RecordStore, operation: Any) -> None:
+        await marking.mark_disabled(store, store.metadata.index(operation["index"]))
+
+    async def op_mark_index_readable(self, store: RecordStore, operation: Any) -> None:
+        await marking.mark_readable(store, store.metadata.index(operation["index"]))
+
+    async def op_mark_index_readable_or_unique_pending(self, store: RecordStore, operation: Any) -> None:
+        await marking.mark_readable(store, store.metadata.index(operation["index"]), unique_pending=True)
+
+    async def op_unchecked_mark_index_readable(self, store: RecordStore, operation: Any) -> None:
+        marking.mark_readable_unchecked(store, store.metadata.index(operation["index"]))
+
+    async def op_clear_and_mark_index_write_only(self, store: RecordStore, operation: Any) -> None:
+        marking.clear_and_mark(store, store.metadata.index(operation["index"]), IndexState.WRITE_ONLY)
+
+    async def op_read_index_states(self, store: RecordStore, operation: Any) -> None:
+        for name, state in operation["states"].items():
+            assert store.index_state(name).name == state
+
+    # -- comparing -------------------------------------------------------------------------------------
+
+    def ours(self, recorded: bytes) -> bytes:
+        for java, mine in self.stamps:
+            recorded = recorded.replace(java, mine)
+        return recorded
+
+    async def compare(self, step: Any) -> None:
+        for key in step.get("cleared", []):
+            del self.expected[self.ours(bytes.fromhex(key))]
+        for key, value in step.get("set", []):
+            whole = value if isinstance(value, dict) else self.ours(bytes.fromhex(value))
+            self.expected[self.ours(bytes.fromhex(key))] = whole
+        for key in CLEARED_HERE.get(self.scenario["scenario"], ()):
+            if any("former" in done["label"] for done in self.scenario["steps"][: self.steps_done + 1]):
+                self.expected.pop(bytes.fromhex(key), None)
+        context = self.context()
+        rows = await context.read_all(PREFIX, PREFIX + b"\xff")
+        context.close()
+        there = {key[len(PREFIX) :]: value for key, value in rows}
+        assert [key.hex() for key in sorted(there)] == [key.hex() for key in sorted(self.expected)], step["label"]
+        for key, value in there.items():
+            expected = self.expected[key]
+            if key == b"\x14":
+                assert isinstance(expected, bytes)
+                assert timeless(value) == timeless(expected), step["label"]
+            elif isinstance(expected, dict):
+                assert (len(value), hashlib.sha256(value).hexdigest()) == (expected["length"], expected["sha256"])
+            else:
+                assert value.hex() == expected.hex(), (step["label"], key.hex())
+
+    async def check(self) -> None:
+        last = [step for step in self.scenario["steps"][: self.steps_done] if "open_store" in step]
+        if last:
+            context = self.context()
+            assert await check(await self.open(context, last[-1]["open_store"])) == []
+            context.close()
+
+
+def timeless(header: bytes) -> DataStoreInfo:
+    """A header without the time of its writing."""
+    message = DataStoreInfo.FromString(header)
+    assert message.HasField("lastUpdateTime")
+    message.ClearField("lastUpdateTime")
+    return message
+
+
+def check_failure(error: RecordLayerError, failed: Any) -> None:
+    if failed["error"] == "RecordIndexUniquenessViolation":
+        assert isinstance(error, UniquenessViolation)
+
+
+def test_the_same_steps_leave_the_same_pairs(scenario: Scenario, compared: Any) -> None:
+    replay = Replay(scenario)
+    stopped_at: str | None = None
+    try:
+        run_blocking(replay.run())
+    except NotYet as stopped:
+        stopped_at = str(stopped)
+    run_blocking(replay.check())
+    replay.close()
+    if stopped_at is None:
+        compared("stored steps", replay.steps_done)
+    else:
+        assert stopped_at in NOT_YET
+        compared("steps before what is not there yet", replay.steps_done)
+
+
+# -- continuations -----------------------------------------------------------------------------------------
+
+SCANS: dict[str, tuple[str | None, Bounds, bool]] = {
+    "records forward": (None, Bounds.ALL, False),
+    "records reverse": (None, Bounds.ALL, True),
+    "records between (1080) and (1140) inclusive": (
+        None,
+        Bounds.between((1080,), (1140,), high_end=End.INCLUSIVE),
+        False,
+    ),
+    "index city, all, by value": ("city", Bounds.ALL, False),
+    "index city = NL": ("city", Bounds.equal(("NL",)), False),
+    "index num reverse": ("num", Bounds.ALL, True),
+}
+
+
+@pytest.fixture(scope="module")
+def recorded_store() -> Iterator[Replay]:
+    replay = Replay(Scenario(OUR_COPY / "continuations-a.json"))
+    context = replay.context()
+    for key, value in replay.scenario["final"]:
+        context.set(PREFIX + bytes.fromhex(key), bytes.fromhex(value))
+    run_blocking(context.commit())
+    context.close()
+    yield replay
+    replay.close()
+
+
+@pytest.mark.parametrize("scan", SCANS)
+def test_plain_scans_have_the_continuations_of_java_and_resume_there(recorded_store: Replay, scan: str) -> None:
+    recorded = next(one for one in recorded_store.scenario["scans"] if one["scan"] == scan)
+    run_blocking(_compare_scan(recorded_store, recorded, *SCANS[scan]))
+
+
+async def _compare_scan(replay: Replay, recorded: Any, index: str | None, bounds: Bounds, reverse: bool) -> None:
+    context = replay.context()
+    store = await open_store(context, replay.metadata[0], PREFIX)
+    continuation = None
+    for row in recorded["rows"]:
+        options = ScanOptions(reverse=reverse, continuation=continuation, limit=1)
+        cursor: Any = store.scan(bounds, options) if index is None else store.scan_index(index, bounds, options)
+        step = await cursor.next()
+        if "end" in row:
+            assert step.stop is Stop.EXHAUSTED
+            return
+        primary_key = re.findall(r"(\d+)\)", row["row"])[0]
+        assert step.value.primary_key == (int(primary_key),)
+        assert step.continuation.hex() == row["continuation"]
+        after = await cursor.next()
+        assert (after.stop, after.continuation) == (Stop.LIMIT_REACHED, step.continuation)
+        continuation = bytes.fromhex(row["continuation"])
+    context.close()
