@@ -21,7 +21,7 @@ from recordlayer.errors import CorruptIndexEntry, IndexNotSupported, UsageError
 from recordlayer.index.bounds import Bounds
 from recordlayer.index.entry import AggregateEntry, Items
 from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Write
-from recordlayer.index.standard import StandardMaintainer, difference
+from recordlayer.index.standard import StandardMaintainer, clear_entries, difference
 from recordlayer.keys.grouping import Grouping
 from recordlayer.kv.engine import MutationType
 from recordlayer.tuples import pack, unpack
@@ -240,6 +240,15 @@ class AtomicIndex(StandardMaintainer):
             if operand is not None:
                 found.append((row[: self._grouping], _signed(operand)))
         return found
+
+    # -- many at once ----------------------------------------------------------------------------------
+
+    def can_clear_prefix(self, columns: int) -> bool:
+        """Whether whole groups go: a value over groups of which some stay cannot be taken apart."""
+        return columns <= self._grouping
+
+    def clear_prefix(self, prefix: Items) -> None:
+        clear_entries(self.space, prefix)
 
     # -- reading ---------------------------------------------------------------------------------------
 

@@ -123,3 +123,29 @@ class Aggregating(Protocol):
 
     async def aggregate(self, group: Items, *, snapshot: bool = False) -> Any:
         """The aggregate over all groups that begin with `group`."""
+
+
+@runtime_checkable
+class PrefixClearing(Protocol):
+    """Index types that can drop all entries of the records whose primary keys begin alike, without reading them: what
+    "delete where" needs. A type without these verbs is taken to be unable to, and refuses the whole deletion by name.
+
+    What the type owes: the store has found that the leading columns of the index's root expression
+    (`keys.prefixes.leading_columns`: the grouping columns of a grouping, the key part of a covering index, the prefix
+    of dimensions, else all columns) are the very columns and values that the deletion is about. So an entry that
+    begins with `prefix` belongs to a deleted record, and every deleted record's entries begin so. The type answers
+    whether it keeps its data in that order, and clears them in *every* keyspace it uses, write-only or readable:
+    entries, secondary space, caches of this transaction. `index.standard.clear_entries` does it for one keyspace.
+
+    Types that must look twice: text (only with a grouping), permuted_min and permuted_max (only the columns that are not
+    permuted), rank (its ranked set too), leaderboards (they begin with the leaderboard, not the group: refuse).
+    """
+
+    def can_clear_prefix(self, columns: int) -> bool:
+        """Whether the entries that begin with the first `columns` leading columns lie together. 0: all entries."""
+
+    def clear_prefix(self, prefix: Items) -> None:
+        """Clear them; `prefix` has values for that many columns, none for all entries.  Cost  1 clear range a keyspace.
+
+        Called only when every index of the store has agreed.
+        """

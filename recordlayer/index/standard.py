@@ -16,6 +16,7 @@ from recordlayer.index.maintainer import CLEAR, SET, IndexedRecord, IndexSpace, 
 from recordlayer.index.state import IndexState
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import KEY_LIMIT, VALUE_LIMIT, MutationType
+from recordlayer.tuples import pack
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -50,6 +51,17 @@ def perform(context: Context, writes: list[Write]) -> None:
             context.atomic(
                 cast("MutationType", kind), key, value
             )  # constructing an enum would cost more than the write
+
+
+def clear_entries(space: IndexSpace, prefix: Items, *, keyspace: int = 2) -> None:
+    """Clear what begins with `prefix` in one keyspace of an index: the tuple itself and all that go on from it. (Java
+    goes up to the next key, and so takes texts along that go on with a zero character.)
+
+    Cost  1 clear range.
+    """
+    begin = pack(prefix, space.space(keyspace))
+    space.context.clear_range(begin, begin + b"\xff")
+    space.context.forget_claims(begin)
 
 
 class StandardMaintainer:

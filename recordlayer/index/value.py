@@ -16,8 +16,8 @@ from recordlayer.cursor.step import Cursor
 from recordlayer.cursor.transform import Map
 from recordlayer.index.bounds import Bounds
 from recordlayer.index.entry import EntryLayout, IndexEntry
-from recordlayer.index.maintainer import CLEAR, SET, IndexedRecord, IndexSpace, Write
-from recordlayer.index.standard import StandardMaintainer, difference
+from recordlayer.index.maintainer import CLEAR, SET, IndexedRecord, IndexSpace, Items, Write
+from recordlayer.index.standard import StandardMaintainer, clear_entries, difference
 from recordlayer.index.uniqueness import UniqueKey, UniqueVerdict, forget, keeps_violations, remove_violations
 from recordlayer.keys.grouping import KeyWithValue
 from recordlayer.tuples import pack
@@ -99,6 +99,16 @@ class ValueIndex(StandardMaintainer):
             prefix = pack(columns, self.space.entries)
             keys.append(UniqueKey(columns, prefix, prefix + tail))
         return keys
+
+    # -- many at once ----------------------------------------------------------------------------------
+
+    def can_clear_prefix(self, columns: int) -> bool:
+        return True
+
+    def clear_prefix(self, prefix: Items) -> None:
+        clear_entries(self.space, prefix)
+        if self.checks:
+            clear_entries(self.space, prefix, keyspace=7)  # equal entries are all in there: both sides are gone
 
     # -- reading ---------------------------------------------------------------------------------------
 

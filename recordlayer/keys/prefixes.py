@@ -1,4 +1,4 @@
-"""Whether the columns of one key expression are the first columns of another.
+"""The first columns of key expressions: which they are, and whether those of one are the first of another.
 
 Source  Record Layer: BaseKeyExpression.isPrefixKey, KeyExpression.hasLosslessNormalization
 """
@@ -62,6 +62,22 @@ def _parts(expression: KeyExpression) -> list[KeyExpression]:
     if isinstance(expression, (Split, Field)):
         return []
     return list(reversed(expression.children))
+
+
+def leading_columns(root: KeyExpression) -> tuple[KeyExpression, ...]:
+    """The columns that the entries of an index with this root expression begin with, each normalised: the grouping
+    columns of a grouping, the key part of a covering index, the prefix of dimensions, else all columns.
+
+    Source  Record Layer, QueryToKeyMatcher in its mode SATISFY_QUERY
+    """
+    columns = root.normalized()
+    if isinstance(root, Grouping):
+        return columns[: root.grouping_count]
+    if isinstance(root, KeyWithValue):
+        return columns[: root.split_point]
+    if isinstance(root, Dimensions):
+        return columns[: root.prefix_size]
+    return columns
 
 
 def is_lossless(expression: KeyExpression) -> bool:
