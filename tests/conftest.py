@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 CLUSTER_FILE = os.environ.get("RECORDLAYER_TEST_CLUSTER_FILE")
+
+# Some ways of starting a job in the background hand down an ignored SIGINT; here it is a part of what is tested.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Time limits per example say more about the machine than about the code. On a build machine the examples are the same
 # in every run, so that a red build means a change; at a desk they differ, so that they find something.
