@@ -7,7 +7,7 @@ Source  Record Layer, IndexMaintainer; what is optional there by throwing is opt
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
 
 from recordlayer.cursor.scan import ScanOptions
@@ -137,8 +137,8 @@ class PrefixClearing(Protocol):
     whether it keeps its data in that order, and clears them in *every* keyspace it uses, write-only or readable:
     entries, secondary space, caches of this transaction. `index.standard.clear_entries` does it for one keyspace.
 
-    Types that must look twice: text (only with a grouping), permuted_min and permuted_max (only the columns that are not
-    permuted), rank (its ranked set too), leaderboards (they begin with the leaderboard, not the group: refuse).
+    Types that must look twice: text (only with a grouping), permuted_min and permuted_max (only the columns that are
+    not permuted), rank (its ranked set too), leaderboards (they begin with the leaderboard, not the group: refuse).
     """
 
     def can_clear_prefix(self, columns: int) -> bool:
@@ -148,4 +148,18 @@ class PrefixClearing(Protocol):
         """Clear them; `prefix` has values for that many columns, none for all entries.  Cost  1 clear range a keyspace.
 
         Called only when every index of the store has agreed.
+        """
+
+
+@runtime_checkable
+class Auditing(Protocol):
+    """Index types that can compare what they hold with the records it should follow from: what `store.check` asks.
+    A type without this verb is left out of the check."""
+
+    async def audit(self, records: Sequence[IndexedRecord]) -> list[tuple[str, Any]]:
+        """What does not agree, in words and with what it is about; nothing if all is well. `records` are all records of
+        the store that the index is about, each readable. What no longer follows from the records that are there (a
+        minimum ever saved) is not judged.
+
+        Cost  reads the whole index.
         """
