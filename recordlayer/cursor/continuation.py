@@ -36,6 +36,8 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
         number |= (byte & 0x7F) << shift
         at += 1
         if byte < 0x80:
+            if not byte and shift:
+                raise BadContinuation(reason="it has a number with a needless byte")
             return number, at
         shift += 7
 
@@ -69,24 +71,33 @@ def encode_fields(fields: dict[int, bytes | int | None]) -> bytes:
     return bytes(out)
 
 
-def decode_fields(data: bytes) -> dict[int, bytes | int]:
-    """The fields of such a message by number.  Raises  BadContinuation."""
+def decode_fields(data: bytes, *, known: int | None = None) -> dict[int, bytes | int]:
+    """The fields of such a message by number, from 1 to `known`.
+
+    What `encode_fields` would not have written is refused: fields out of order or twice, numbers with needless bytes.
+
+    Raises  BadContinuation.
+    """
     if not isinstance(data, bytes):
         raise BadContinuation(reason="it is not bytes", got=type(data).__name__)
     fields: dict[int, bytes | int] = {}
-    at = 0
+    at = last = 0
     while at < len(data):
         tag, at = read_varint(data, at)
+        number = tag >> 3
+        if number <= last or (known is not None and number > known):
+            raise BadContinuation(reason="it has a field that does not belong there", field=number)
+        last = number
         if tag & 7 == 0:
-            fields[tag >> 3], at = read_varint(data, at)
+            fields[number], at = read_varint(data, at)
         elif tag & 7 == 2:
             length, at = read_varint(data, at)
             if at + length > len(data):
                 raise BadContinuation(reason="it ends inside a field")
-            fields[tag >> 3] = data[at : at + length]
+            fields[number] = data[at : at + length]
             at += length
         else:
-            raise BadContinuation(reason="it has a field of an unknown kind", field=tag >> 3)
+            raise BadContinuation(reason="it has a field of an unknown kind", field=number)
     return fields
 
 
@@ -96,3 +107,16 @@ def bytes_field(fields: dict[int, bytes | int], number: int) -> bytes | None:
     if value is None or isinstance(value, bytes):
         return value
     raise BadContinuation(reason="a field has the wrong kind", field=number)
+
+
+def number_field(fields: dict[int, bytes | int], number: int, *, below: int | None = None) -> int:
+    """The number in a field, 0 if it is absent.  Raises  BadContinuation if it is bytes, or not below what it must."""
+    value = fields.get(number, 0)
+    if isinstance(value, bytes) or (below is not None and value >= below):
+        raise BadContinuation(reason="a field has the wrong kind or size", field=number)
+    return value
+
+
+def flag_field(fields: dict[int, bytes | int], number: int) -> bool:
+    """Whether a field is set.  Raises  BadContinuation if it is more than that."""
+    return number_field(fields, number, below=2) == 1

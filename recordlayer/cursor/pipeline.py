@@ -1,7 +1,7 @@
 """Cursors that wait for many things at once: one read for each value, and a cursor for each value.
 
 Cost    the reads of the inner parts; they are under way together, so a batch costs about one round trip.
-Source  Record Layer, MapPipelinedCursor, FlatMapPipelinedCursor.
+Source  Record Layer, MapPipelinedCursor, FlatMapPipelinedCursor; prefetching is every cursor's there
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from recordlayer.cursor.continuation import bytes_field, decode_fields, encode_fields
+from recordlayer.cursor.limits import Budget
 from recordlayer.cursor.step import Batch, Cursor, Stop, never
 from recordlayer.errors import BadContinuation
-from recordlayer.waiting.waitable import Waitable
+from recordlayer.waiting.waitable import Turn, Waitable
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -21,6 +22,8 @@ R = TypeVar("R")
 
 WIDTH = 256
 """Most reads of one cursor under way together."""
+TURN = 64
+"""Inner cursors after which others go first: inner reads that are ready at once would hold up an event loop."""
 
 
 class ReadEach(Cursor[U], Generic[T, R, U]):
@@ -74,15 +77,41 @@ class ReadEach(Cursor[U], Generic[T, R, U]):
         return Batch(results, lambda index: resume(places[index]), batch.stop, batch.end)
 
 
+class Prefetch(Cursor[T]):
+    """The values of another cursor, whose next read is begun while these are used.
+
+    Worth its one read too many where reads take time and most of the values are wanted.
+    """
+
+    __slots__ = ("_source",)
+
+    def __init__(self, source: Cursor[T]) -> None:
+        self._source = source
+
+    def start(self) -> None:
+        self._source.start()
+
+    async def batch(self) -> Batch[T]:
+        batch = await self._source.batch()
+        if batch.stop is None:
+            self._source.start()
+        return batch
+
+
 class FlatMap(Cursor[U], Generic[T, U]):
     """All values of a cursor for each value of another, in the outer's order.
 
     `inner(value, continuation)` makes the inner cursor. `check(value)` gives bytes that a continuation keeps: if the
-    outer value has changed when the continuation is used, the inner cursor begins anew.
+    outer value has changed when the continuation is used, the inner cursor begins anew. `budget` is looked at between
+    two inner cursors.
+
+    Layout  {1 the outer continuation before the value, 2 the inner continuation, 3 check}
     """
 
     __slots__ = (
+        "_budget",
         "_check",
+        "_ended",
         "_inner",
         "_inner_resume",
         "_open",
@@ -102,8 +131,9 @@ class FlatMap(Cursor[U], Generic[T, U]):
         *,
         check: Callable[[T], bytes] | None = None,
         width: int = 8,
+        budget: Budget | None = None,
     ) -> None:
-        fields = {} if continuation is None else decode_fields(continuation)
+        fields = {} if continuation is None else decode_fields(continuation, known=3)
         self._prior = bytes_field(fields, 1)
         self._inner_resume = bytes_field(fields, 2)
         self._resume_check = bytes_field(fields, 3)
@@ -113,6 +143,8 @@ class FlatMap(Cursor[U], Generic[T, U]):
         self._inner = inner
         self._check = check
         self._width = width
+        self._budget = budget
+        self._ended = 0
         self._outer_stop: Stop | None = None
         self._outer_end: bytes | None = None
         # Per open inner cursor: it, the outer continuations before and behind its value, and the check value.
@@ -142,7 +174,7 @@ class FlatMap(Cursor[U], Generic[T, U]):
         if not self._open:
             stop = self._outer_stop
             assert stop is not None, "an outer cursor without values has stopped"
-            end = None if stop is Stop.EXHAUSTED else encode_fields({1: self._outer_end})
+            end = None if stop is Stop.EXHAUSTED else encode_fields({1: self._outer_end}) or None
             return Batch([], never, stop, end)
         cursor, prior, behind, check = self._open[0]
         found = await cursor.batch()
@@ -150,10 +182,15 @@ class FlatMap(Cursor[U], Generic[T, U]):
         stop, end = None, None
         if found.stop is Stop.EXHAUSTED:
             self._open.popleft()
+            self._ended += 1
+            if not self._ended % TURN:
+                await Turn()
             if not self._open and self._outer_stop is Stop.EXHAUSTED:
                 stop = Stop.EXHAUSTED
+            elif self._budget is not None and (stop := self._budget.spent()) is not None:
+                end = encode_fields({1: behind})  # inner cursors that find nothing cost time, and no pairs
         elif found.stop is not None:
-            stop, end = found.stop, encode_fields({1: prior, 2: found.end, 3: check})
+            stop, end = found.stop, encode_fields({1: prior, 2: found.end, 3: check}) or None
         last = len(found.values) - 1 if found.stop is Stop.EXHAUSTED else -1
 
         def resume(index: int) -> bytes:

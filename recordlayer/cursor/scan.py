@@ -14,7 +14,10 @@ from recordlayer.cursor.step import Batch, Cursor, Stop, never
 from recordlayer.errors import BadContinuation
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import Chunk, KeyValue, StreamingMode
-from recordlayer.waiting.waitable import Waitable
+from recordlayer.waiting.waitable import Turn, Waitable
+
+TURN = 1024
+"""Rows of a transaction after which a scan lets others go first: reads that are ready at once would hold up a loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class KeyValueScan(Cursor[KeyValue]):
         "_options",
         "_pending",
         "_prefix_length",
+        "_turned",
         "_wanted",
     )
 
@@ -70,6 +74,7 @@ class KeyValueScan(Cursor[KeyValue]):
         self._iteration = 0
         self._last: bytes | None = None
         self._wanted = 0
+        self._turned = context.counters.rows_read
         self._pending: Waitable[Chunk] | None = None
         if options.continuation is not None:
             self._resume_behind(options.continuation)
@@ -127,6 +132,9 @@ class KeyValueScan(Cursor[KeyValue]):
         rows = chunk.rows
         counters = self._context.counters
         counters.rows_read += len(rows)
+        if counters.rows_read - self._turned >= TURN:
+            self._turned = counters.rows_read
+            await Turn()
         counters.bytes_read += sum([len(key) + len(value) for key, value in rows])
         more = chunk.more or (self._wanted > 0 and len(rows) >= self._wanted)
         stop = None if more else Stop.EXHAUSTED

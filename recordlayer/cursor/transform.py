@@ -1,8 +1,8 @@
-"""Cursors made from one other cursor, without reading anything themselves; and one after the other.
+"""Cursors made from one other cursor, without reading anything themselves.
 
-Their continuations are the source's, except `Concat`'s, which says in which of the two it is.
+Their continuations are the source's, except where a class says what it adds.
 
-Source  Record Layer, MapCursor, FilterCursor, SkipCursor, RowLimitedCursor, ConcatCursor, ListCursor.
+Source  Record Layer, MapCursor, FilterCursor, SkipCursor, DedupCursor, RowLimitedCursor, ListCursor.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from recordlayer.cursor.continuation import bytes_field, decode_fields, encode_fields
+from recordlayer.cursor.continuation import bytes_field, decode_fields, encode_fields, number_field
 from recordlayer.cursor.step import Batch, Cursor, Stop, never
 from recordlayer.errors import BadContinuation
 
@@ -33,6 +33,8 @@ class ListCursor(Cursor[T]):
             if not isinstance(continuation, bytes) or len(continuation) != 4:
                 raise BadContinuation(reason="a position has 4 bytes", got=continuation)
             self._from = int.from_bytes(continuation, "big")
+            if self._from > len(values):
+                raise BadContinuation(reason="it lies behind the end of the list", got=self._from)
 
     async def batch(self) -> Batch[T]:
         first = self._from
@@ -103,53 +105,72 @@ class Limit(Cursor[T]):
 
 
 class Skip(Cursor[T]):
-    """The values behind the first `count`. A continuation counts from where it was taken: resume without the skip."""
+    """The values behind the first `count`. A continuation knows how many are still to be skipped, so it makes no
+    difference where a limit stopped: resume with the same count.
+
+    Layout  {1 how many are left to skip, 2 the source's continuation}
+    """
 
     __slots__ = ("_left", "_source")
 
-    def __init__(self, source: Cursor[T], count: int) -> None:
-        self._source = source
+    def __init__(self, source: CursorFactory[T], count: int, continuation: bytes | None = None) -> None:
         self._left = count
+        inner = None
+        if continuation is not None:
+            fields = decode_fields(continuation, known=2)
+            self._left, inner = number_field(fields, 1, below=count + 1), bytes_field(fields, 2)
+            if inner is None:
+                raise BadContinuation(reason="it does not say where to go on")
+        self._source = source(inner)
 
     def start(self) -> None:
         self._source.start()
 
     async def batch(self) -> Batch[T]:
         batch = await self._source.batch()
-        if not self._left:
-            return batch
         dropped = min(self._left, len(batch.values))
         self._left -= dropped
-        resume = batch.resume
-        return Batch(batch.values[dropped:], lambda index: resume(index + dropped), batch.stop, batch.end)
+        inner = batch.resume
+        end = None if batch.end is None else encode_fields({1: self._left or None, 2: batch.end})
+        values = batch.values[dropped:] if dropped else batch.values
+        return Batch(values, lambda index: encode_fields({2: inner(index + dropped)}), batch.stop, end)
 
 
-class Concat(Cursor[T]):
-    """All of one cursor, then all of another."""
+class Distinct(Cursor[T]):
+    """One of the values with the same key, where those follow each other. The continuation has the last key, so that
+    it is not given again behind a page.
 
-    __slots__ = ("_cursor", "_in_second", "_second")
+    Layout  {1 the last key, 2 the source's continuation}
+    """
 
-    def __init__(self, first: CursorFactory[T], second: CursorFactory[T], continuation: bytes | None = None) -> None:
-        fields = {} if continuation is None else decode_fields(continuation)
-        inner = bytes_field(fields, 3)
-        self._in_second = bool(fields.get(1, 0))
-        self._second = second
-        self._cursor = second(inner) if self._in_second else first(inner)
+    __slots__ = ("_key", "_last", "_source")
+
+    def __init__(self, source: CursorFactory[T], key: Callable[[T], bytes], continuation: bytes | None = None) -> None:
+        self._key = key
+        self._last: bytes | None = None
+        inner = None
+        if continuation is not None:
+            fields = decode_fields(continuation, known=2)
+            self._last, inner = bytes_field(fields, 1), bytes_field(fields, 2)
+            if inner is None:
+                raise BadContinuation(reason="it does not say where to go on")
+        self._source = source(inner)
 
     def start(self) -> None:
-        self._cursor.start()
+        self._source.start()
 
     async def batch(self) -> Batch[T]:
-        batch = await self._cursor.batch()
-        place = int(self._in_second)
-        stop, end, resume = batch.stop, batch.end, batch.resume
-        if stop is Stop.EXHAUSTED and not self._in_second:
-            self._in_second = True
-            self._cursor = self._second(None)
-            stop = None
-        elif stop is not None and stop is not Stop.EXHAUSTED:
-            end = encode_fields({1: place, 3: end})
-        return Batch(batch.values, lambda index: encode_fields({1: place, 3: resume(index)}), stop, end)
+        batch = await self._source.batch()
+        keys = [self._key(value) for value in batch.values]
+        places = [place for place, key in enumerate(keys) if key != (keys[place - 1] if place else self._last)]
+        if keys:
+            self._last = keys[-1]
+        inner = batch.resume
+        end = None if batch.end is None else encode_fields({1: self._last, 2: batch.end})
+        values = [batch.values[place] for place in places]
+        return Batch(
+            values, lambda index: encode_fields({1: keys[places[index]], 2: inner(places[index])}), batch.stop, end
+        )
 
 
 class Empty(Cursor[T]):

@@ -40,6 +40,7 @@ def each(ranges: Ranges, scan: Callable[[Bounds, ScanOptions], Cursor[T]], optio
         lambda continuation: ListCursor(ordered, continuation),
         lambda bounds, continuation: scan(bounds, replace(options, continuation=continuation)),
         options.continuation,
+        budget=options.budget,
     )
 
 

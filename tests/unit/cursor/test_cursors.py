@@ -21,7 +21,7 @@ from recordlayer.cursor.limits import Budget, Limits
 from recordlayer.cursor.pipeline import FlatMap, ReadEach
 from recordlayer.cursor.scan import KeyRange, KeyValueScan, ScanOptions
 from recordlayer.cursor.step import Batch, Cursor, Stop, drain
-from recordlayer.cursor.transform import Concat, Empty, Filter, Limit, ListCursor, Map, Skip
+from recordlayer.cursor.transform import Empty, Filter, Limit, ListCursor, Map
 from recordlayer.errors import BadContinuation, UsageError
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import Engine
@@ -89,7 +89,6 @@ def test_transformed_cursors_give_what_the_list_functions_give(values: list[int]
             lambda c: ReadEach(source(c), Ready, lambda value, read: None if value == 3 else value + read, width=2),
             [value * 2 for value in values if value != 3],
         ),
-        "concat": (lambda c: Concat(source, lambda i: ListCursor([7, 8], i), c), [*values, 7, 8]),
         "empty": (lambda c: Empty(), []),
         "flat map": (
             lambda c: FlatMap(source, lambda value, inner: Chunked(list(range(value % 3)), sizes, inner), c),
@@ -101,11 +100,9 @@ def test_transformed_cursors_give_what_the_list_functions_give(values: list[int]
         assert one_by_one(make) == expected, name
 
 
-@given(NUMBERS, SIZES, st.integers(1, 5), st.integers(0, 5))
-def test_limit_and_skip_count_across_batches(values: list[int], sizes: list[int], limit: int, skip: int) -> None:
+@given(NUMBERS, SIZES, st.integers(1, 5))
+def test_a_limit_counts_across_batches(values: list[int], sizes: list[int], limit: int) -> None:
     assert everything(Limit(Chunked(values, sizes), limit)) == values[:limit]
-    assert everything(Skip(Chunked(values, sizes), skip)) == values[skip:]
-    assert everything(Limit(Skip(Chunked(values, sizes), skip), limit)) == values[skip : skip + limit]
 
 
 def test_a_limit_that_is_reached_says_so_and_where_to_go_on() -> None:
@@ -287,9 +284,6 @@ def test_any_bytes_are_fields_or_refused(data: bytes) -> None:
 def test_a_field_of_the_wrong_kind_is_refused() -> None:
     with pytest.raises(BadContinuation):
         bytes_field({1: 7}, 1)
-    for continuation in (b"\x08", b"\x0a\x05ab", b"\x0d\x00\x00\x00\x00", b"\xff" * 12):
-        with pytest.raises(BadContinuation):
-            Concat(lambda c: Empty(), lambda c: Empty(), continuation)
     with pytest.raises(BadContinuation):
         ListCursor([1], b"abc")
 

@@ -1,0 +1,192 @@
+"""Cursors over several ordered cursors: all their values in order, or only those that every one of them has.
+
+The values of each source come in the order of their keys, descending if `reverse`; what has the same key is one value.
+The sources are read side by side, so a merge of n costs the round trips of one.
+
+Layout  a continuation has a field for each source, numbered from 1: absent at its beginning, else {1 continuation
+        behind the last value taken from it, 2 whether it has no more}
+Source  Record Layer, MergeCursor, UnionCursor, IntersectionCursor; the continuations are ours
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+from recordlayer.cursor.continuation import bytes_field, decode_fields, encode_fields, flag_field
+from recordlayer.cursor.step import Batch, Cursor, Stop, never
+from recordlayer.cursor.transform import CursorFactory, Empty
+from recordlayer.errors import BadContinuation
+
+T = TypeVar("T")
+
+Key = Callable[[T], Any]
+
+
+class _Held(Generic[T]):
+    """One batch of a source, with the keys of its values. `base` is the continuation where it begins."""
+
+    __slots__ = ("base", "batch", "keys")
+
+    def __init__(self, base: bytes | None, batch: Batch[T], key: Key[T]) -> None:
+        self.base = base
+        self.batch = batch
+        self.keys = [key(value) for value in batch.values]
+
+    def place(self, taken: int) -> bytes | None:
+        """The source's continuation when so many of the values have been taken; None at its very beginning."""
+        batch = self.batch
+        if taken == len(self.keys) and batch.stop is not None and batch.end is not None:
+            return batch.end
+        return batch.resume(taken - 1) if taken else self.base
+
+    def state(self, taken: int) -> bytes | None:
+        """Its part of the merge's continuation."""
+        if taken == len(self.keys) and self.batch.stop is Stop.EXHAUSTED:
+            return encode_fields({2: 1})
+        place = self.place(taken)
+        return None if place is None else encode_fields({1: place})
+
+
+class _Source(Generic[T]):
+    """One source: the batch at hand, and how many of its values have been taken."""
+
+    __slots__ = ("_cursor", "_key", "held", "taken")
+
+    def __init__(self, make: CursorFactory[T], key: Key[T], state: bytes | None) -> None:
+        fields = {} if state is None else decode_fields(state, known=2)
+        base, exhausted = bytes_field(fields, 1), flag_field(fields, 2)
+        if state is not None and (base is None) is not exhausted:
+            raise BadContinuation(reason="a part of it neither goes on nor ends")
+        self._cursor: Cursor[T] = Empty() if exhausted else make(base)
+        self._key = key
+        self.held: _Held[T] = _Held(base, Batch([], never, Stop.EXHAUSTED if exhausted else None), key)
+        self.taken = 0
+
+    @property
+    def is_used_up(self) -> bool:
+        return self.taken == len(self.held.keys)
+
+    @property
+    def head(self) -> Any:
+        """The key of the next value."""
+        return self.held.keys[self.taken]
+
+    @property
+    def stop(self) -> Stop | None:
+        """Why nothing follows what has been taken; None if something does, or may."""
+        return self.held.batch.stop if self.is_used_up else None
+
+    def start(self) -> None:
+        if self.is_used_up and self.held.batch.stop is None:
+            self._cursor.start()
+
+    async def fill(self) -> None:
+        """Have a value at hand, or know why there is none."""
+        while self.is_used_up and self.held.batch.stop is None:
+            base = self.held.place(self.taken)
+            self.held = _Held(base, await self._cursor.batch(), self._key)
+            self.taken = 0
+
+    def take(self) -> T:
+        self.taken += 1
+        return self.held.batch.values[self.taken - 1]
+
+
+class _Merge(Cursor[T]):
+    """What union and intersection share."""
+
+    __slots__ = ("_first", "_sources")
+
+    def __init__(
+        self,
+        sources: Sequence[CursorFactory[T]],
+        key: Key[T],
+        continuation: bytes | None = None,
+        *,
+        reverse: bool = False,
+    ) -> None:
+        fields = {} if continuation is None else decode_fields(continuation, known=len(sources))
+        if continuation is not None and not fields:
+            raise BadContinuation(reason="it is empty")
+        self._sources = [_Source(make, key, bytes_field(fields, number)) for number, make in enumerate(sources, 1)]
+        self._first: Callable[..., Any] = max if reverse else min
+
+    def start(self) -> None:
+        for source in self._sources:
+            source.start()
+
+    async def batch(self) -> Batch[T]:
+        sources = self._sources
+        self.start()
+        for source in sources:
+            await source.fill()
+        held = [source.held for source in sources]
+        values: list[T] = []
+        places: list[tuple[int, ...]] = []
+        self._merge(values, places)
+
+        def continuation(taken: Sequence[int]) -> bytes:
+            return encode_fields({n: one.state(t) for n, (one, t) in enumerate(zip(held, taken, strict=True), 1)})
+
+        stop = self._stop()
+        end = None
+        if stop is not None and stop is not Stop.EXHAUSTED:
+            end = continuation([source.taken for source in sources]) or None
+        return Batch(values, lambda index: continuation(places[index]), stop, end)
+
+    def _merge(self, values: list[T], places: list[tuple[int, ...]]) -> None:
+        """Take what can be told from the batches at hand; behind each value how many of each have been taken."""
+        raise NotImplementedError
+
+    def _stop(self) -> Stop | None:
+        """Why there is nothing behind what has been taken, None if there is or may be."""
+        raise NotImplementedError
+
+
+class Union(_Merge[T]):
+    """All values of all sources in order; one of each key, from the first source that has it."""
+
+    __slots__ = ()
+
+    def _merge(self, values: list[T], places: list[tuple[int, ...]]) -> None:
+        sources, first = self._sources, self._first
+        while True:
+            live = [source for source in sources if source.stop is not Stop.EXHAUSTED]
+            if not live or any(source.is_used_up for source in live):
+                return
+            least = first([source.head for source in live])
+            found = [source.take() for source in live if source.head == least]
+            values.append(found[0])
+            places.append(tuple([source.taken for source in sources]))
+
+    def _stop(self) -> Stop | None:
+        stops = [source.stop for source in self._sources]
+        if all(stop is Stop.EXHAUSTED for stop in stops):
+            return Stop.EXHAUSTED
+        return next((stop for stop in stops if stop not in (None, Stop.EXHAUSTED)), None)
+
+
+class Intersection(_Merge[T]):
+    """The values whose key every source has, as the first source gives them."""
+
+    __slots__ = ()
+
+    def _merge(self, values: list[T], places: list[tuple[int, ...]]) -> None:
+        sources = self._sources
+        last = min if self._first is max else max
+        while not any(source.is_used_up for source in sources):
+            heads = [source.head for source in sources]
+            goal = last(heads)
+            behind = [source for source, head in zip(sources, heads, strict=True) if head != goal]
+            if behind:
+                for source in behind:
+                    source.take()
+                continue
+            found = [source.take() for source in sources]
+            values.append(found[0])
+            places.append(tuple([source.taken for source in sources]))
+
+    def _stop(self) -> Stop | None:
+        stops = [source.stop for source in self._sources if source.stop is not None]
+        return Stop.EXHAUSTED if Stop.EXHAUSTED in stops else next(iter(stops), None)
