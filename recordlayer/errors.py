@@ -290,6 +290,10 @@ class IndexNotSupported(StoreError):
     title = "this index cannot be maintained here"
 
 
+class IndexCannotClear(StoreError):
+    title = "an index cannot drop the entries of these records at once"
+
+
 class LocalVersionsExhausted(StoreError):
     title = "one transaction cannot give out more versions"
     hint = "save fewer versioned records in one transaction: 65,536 is the limit"

@@ -106,8 +106,9 @@ class StoreHeader:
             raise StoreLocked(state="unknown", reason=lock.reason, hint="a newer writer locked the store in a new way")
 
     def check_may_write(self) -> None:
-        """Raises  StoreLocked if records must not be changed."""
-        lock = self.message.store_lock_state
-        if self.message.HasField("store_lock_state") and lock.lock_state != _LOCK.UNSPECIFIED:
-            name = _LOCK.State.Name(lock.lock_state)
-            raise StoreLocked(state=name, reason=lock.reason, since_ms=lock.timestamp)
+        """Raises  StoreLocked if records must not be changed. Who opened a fully locked store may change them."""
+        message = self.message
+        if message.HasField("store_lock_state"):
+            lock = message.store_lock_state
+            if lock.lock_state == _LOCK.FORBID_RECORD_UPDATE:
+                raise StoreLocked(state="FORBID_RECORD_UPDATE", reason=lock.reason, since_ms=lock.timestamp)
