@@ -8,7 +8,8 @@
     ├─ IdempotencyError       keys of work that is applied once
     ├─ QueryError             queries, plans, continuations
     ├─ TransactionError       FoundationDB's error codes, each with `number`, `retryable`, `maybe_committed`
-    └─ EngineError            opening and keeping an engine: paths, locks, disks, missing libraries
+    ├─ EngineError            opening and keeping an engine: paths, locks, disks, missing libraries
+    └─ ServiceError           what the server refuses to start with
 
 The contract of an error is its `code` (a stable word), its constant `title`, its keyed `fields` and its `hint`.
 Texts are for people: `title`, then the fields, then how to mend it.
@@ -82,6 +83,10 @@ class WrongType(UsageError):
 
 class Closed(UsageError):
     title = "the object is closed"
+
+
+class LibraryMissing(UsageError):
+    title = "an optional library that this needs is not installed"
 
 
 class ForeignAwaitable(UsageError):
@@ -274,6 +279,16 @@ class CorruptRecord(StoreError):
     title = "a stored record cannot be read"
 
 
+class UnknownEncryptionKey(StoreError):
+    title = "there is no encryption key of this number"
+    hint = "give the serialiser the key that the record was written with: it may be an older one than the current"
+
+
+class UnfaithfulSerializer(StoreError):
+    title = "the serialiser would not read a record as it was written"
+    hint = "nothing was stored; mend the serialiser, its compression or its key manager"
+
+
 class CorruptHeader(StoreError):
     title = "the store's header cannot be read"
 
@@ -335,6 +350,35 @@ class BadContinuation(QueryError):
 class NotFinished(QueryError):
     title = "this page is not finished"
     hint = "iterate it to its end first, or ask for a limit"
+
+
+# -- the service -------------------------------------------------------------------------------------------
+
+
+class ServiceError(RecordLayerError):
+    title = "the server cannot start like this"
+
+
+class InvalidSettings(ServiceError):
+    """Everything that is wrong with the server's settings at once; `problems` has a line for each."""
+
+    title = "the server's settings must be mended first"
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        found = self.fields.get("problems", ())
+        return found if isinstance(found, tuple) else ()
+
+    def _text(self) -> str:
+        return "\n".join([self.title, *[f"  {number}. {problem}" for number, problem in enumerate(self.problems, 1)]])
+
+
+class UnsafeSettings(ServiceError):
+    title = "these settings would serve anybody who can reach the address"
+
+
+class CannotListen(ServiceError):
+    title = "the server cannot listen on this address"
 
 
 # -- engines -----------------------------------------------------------------------------------------------

@@ -32,7 +32,6 @@ LATER = {
     "permuted": "permuted indexes",
     "rank": "rank indexes",
     "version": "record versions",
-    "serializer": "compression and encryption",
     "split": "split records",
     "sum": "sum indexes",
     "text": "text indexes",
