@@ -131,11 +131,8 @@ def decompressed(stored: bytes, *, largest: int = LARGEST) -> bytes:
         plain = compression.decompress(stored[HEAD:], size)
     except ValueError as error:
         raise CorruptRecord(found="bytes that cannot be decompressed", reason=str(error)) from error
-    if len(plain) != size:
-        more = len(plain) > size
-        raise CorruptRecord(
-            found="more bytes than the length says" if more else "fewer bytes than the length says",
-            length=size,
-            **({} if more else {"bytes": len(plain)}),
-        )
+    if len(plain) > size:
+        raise CorruptRecord(found="more bytes than the length says", length=size)
+    if len(plain) < size:
+        raise CorruptRecord(found="fewer bytes than the length says", length=size, bytes=len(plain))
     return plain
