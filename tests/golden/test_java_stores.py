@@ -61,7 +61,7 @@ NOT_YET = frozenset(
         *("text", "time_window_leaderboard", "version"),
         *("block_index_builds", "clear_and_mark_index_write_only_with_queue"),
         *("leaderboard_window_update", "mark_index_write_only_with_queue", "online_index_build"),
-        *("steps without a store"),
+        "steps without a store",
     )
 )
 """What makes a scenario stop: index types, operations and options that are not there yet."""
