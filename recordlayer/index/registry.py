@@ -12,6 +12,7 @@ from functools import cache
 from recordlayer.errors import IndexNotSupported
 from recordlayer.index import atomic
 from recordlayer.index.maintainer import IndexSpace, Maintainer
+from recordlayer.index.rank import RankIndex
 from recordlayer.index.value import ValueIndex
 
 GROUP = "recordlayer.indexes"
@@ -28,6 +29,7 @@ BUILT_IN: tuple[type[Maintainer], ...] = (
     atomic.MaxEverIndex,
     atomic.MinEverTupleIndex,
     atomic.MaxEverTupleIndex,
+    RankIndex,
 )
 
 _BY_TYPE: dict[str, Callable[[IndexSpace], Maintainer]] = {built_in.type: built_in for built_in in BUILT_IN}

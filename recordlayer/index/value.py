@@ -8,7 +8,7 @@ Source  Record Layer, ValueIndexMaintainer; same entries, same order
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, ClassVar
 
 from recordlayer.cursor.scan import FORWARD, KeyValueScan, ScanOptions
@@ -20,7 +20,7 @@ from recordlayer.index.maintainer import CLEAR, SET, IndexedRecord, IndexSpace, 
 from recordlayer.index.standard import StandardMaintainer, clear_entries, difference
 from recordlayer.index.uniqueness import UniqueKey, UniqueVerdict, forget, keeps_violations, remove_violations
 from recordlayer.keys.grouping import KeyWithValue
-from recordlayer.tuples import pack
+from recordlayer.tuples import pack, unpack
 
 Pair = tuple[bytes, bytes]
 
@@ -118,3 +118,23 @@ class ValueIndex(StandardMaintainer):
         start, layout = len(self.space.entries), self._layout
         source = KeyValueScan(self.space.context, keys, options)
         return Map(source, lambda pair: IndexEntry(layout, pair[0][start:], pair[1]))
+
+    # -- checking --------------------------------------------------------------------------------------
+
+    async def audit(self, records: Sequence[IndexedRecord]) -> list[tuple[str, Any]]:
+        prefix = self.space.entries
+        start = len(prefix)
+        expected = {key: (value, record.primary_key) for record in records for key, value in self.pairs(record)}
+        there = dict(await self.space.context.read_all(prefix, prefix + b"\xff"))
+        findings: list[tuple[str, Any]] = [
+            ("an entry is missing", (unpack(key, start), primary_key))
+            for key, (_, primary_key) in expected.items()
+            if key not in there
+        ]
+        findings += [("an entry has no record", unpack(key, start)) for key in there if key not in expected]
+        findings += [
+            ("an entry covers other values", unpack(key, start))
+            for key, (value, _) in expected.items()
+            if key in there and there[key] != value
+        ]
+        return findings

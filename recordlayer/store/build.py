@@ -1,5 +1,6 @@
 """Building an index in one transaction: for small stores. Large ones are built online, in many.
 
+Layout  9 build: (1) records read, 8 bytes little-endian; (2) IndexBuildIndexingStamp. They stay afterwards.
 Cost    reads all records (1 range read a chunk), writes all entries
 Source  Record Layer, FDBRecordStore.rebuildIndex
 """
@@ -13,10 +14,17 @@ from recordlayer.index.maintainer import Maintainer, as_checked
 from recordlayer.index.registry import maintainer_for
 from recordlayer.index.standard import perform
 from recordlayer.index.state import IndexState
+from recordlayer.kv.engine import MutationType
 from recordlayer.metadata import Index
+from recordlayer.pb.index_build_pb2 import IndexBuildIndexingStamp
+from recordlayer.store.layout import Keyspace
 from recordlayer.store.marking import clear_and_mark, mark_readable_unchecked
 from recordlayer.store.record import StoredRecord
 from recordlayer.store.store import RecordStore
+from recordlayer.tuples import pack
+
+_SCANNED, _STAMP = pack((1,)), pack((2,))
+_BY_RECORDS = IndexBuildIndexingStamp(method=IndexBuildIndexingStamp.BY_RECORDS).SerializeToString()
 
 
 async def rebuild(store: RecordStore, index: Index) -> None:
@@ -27,25 +35,52 @@ async def rebuild(store: RecordStore, index: Index) -> None:
     store.header.check_may_write()
     clear_and_mark(store, index, IndexState.WRITE_ONLY)
     mark_readable_unchecked(store, index)
+    scanned = 0
     try:
         cursor = store.scan(Bounds.ALL)
         while True:
             batch = await cursor.batch()
             await index_records(store, index, batch.values)
+            scanned += len(batch.values)
             if batch.stop is not None:
+                note_build(store, index, scanned)
                 return
     except BaseException as error:
         store.context.doom(error)
         raise
 
 
+def note_build(store: RecordStore, index: Index, scanned: int) -> None:
+    """Leave behind what Java's builds in one transaction do: how they went, and how many records they have read."""
+    build = pack((index.subspace_key,), store.layout.of(Keyspace.INDEX_BUILDS))
+    store.context.atomic(MutationType.ADD, build + _SCANNED, scanned.to_bytes(8, "little"))
+    store.context.set(build + _STAMP, _BY_RECORDS)
+
+
+async def build_records(store: RecordStore, index: Index, records: Iterable[StoredRecord]) -> int:
+    """Write the entries of records that a build has come to, to an index that is being built. How many of them the
+    index is about. That they are built must be noted by the caller, in the range set.
+
+    Equal values of a unique index are noted as violations.
+    """
+    return await _index_all(store, maintainer_for(store.states.space(index, building=True)), index, records)
+
+
 async def index_records(store: RecordStore, index: Index, records: Iterable[StoredRecord]) -> None:
     """Write the entries of records that have none yet, to a readable index."""
+    await _index_all(store, maintainer_for(store.states.space(index)), index, records)
+
+
+async def _index_all(
+    store: RecordStore, maintainer: Maintainer, index: Index, records: Iterable[StoredRecord]
+) -> int:
     names = {known.name for known in store.metadata.record_types_of(index)}
-    maintainer = maintainer_for(store.states.space(index))
+    indexed = 0
     for record in records:
         if record.record_type.name in names:
+            indexed += 1
             await _index(store, maintainer, record)
+    return indexed
 
 
 async def _index(store: RecordStore, maintainer: Maintainer, record: StoredRecord) -> None:

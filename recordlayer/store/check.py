@@ -17,7 +17,7 @@ from recordlayer.cursor.step import drain
 from recordlayer.errors import CorruptRecord, MalformedTuple, RecordLayerError
 from recordlayer.index.atomic import AtomicIndex
 from recordlayer.index.bounds import Bounds
-from recordlayer.index.value import ValueIndex
+from recordlayer.index.maintainer import Auditing
 from recordlayer.metadata import Index
 from recordlayer.store.layout import Keyspace
 from recordlayer.store.record import StoredRecord
@@ -96,26 +96,8 @@ async def _one_by_one(store: RecordStore, prefix: bytes, findings: list[Finding]
 async def _check_index(store: RecordStore, index: Index, records: list[StoredRecord]) -> list[Finding]:
     maintainer = store.upkeep.maintainer(index)
     where = f"index {index.name}"
-    if isinstance(maintainer, ValueIndex):
-        expected = {key: (value, record.primary_key) for record in records for key, value in maintainer.pairs(record)}
-        prefix = maintainer.space.entries
-        there = dict(await store.context.read_all(prefix, prefix + b"\xff"))
-        findings = [
-            Finding(what="an entry is missing", where=where, detail=(unpack(key, len(prefix)), primary_key))
-            for key, (_, primary_key) in expected.items()
-            if key not in there
-        ]
-        findings += [
-            Finding(what="an entry has no record", where=where, detail=unpack(key, len(prefix)))
-            for key in there
-            if key not in expected
-        ]
-        findings += [
-            Finding(what="an entry covers other values", where=where, detail=unpack(key, len(prefix)))
-            for key, (value, _) in expected.items()
-            if key in there and there[key] != value
-        ]
-        return findings
+    if isinstance(maintainer, Auditing):
+        return [Finding(what=what, where=where, detail=detail) for what, detail in await maintainer.audit(records)]
     if isinstance(maintainer, AtomicIndex) and follows_from_records(maintainer):
         return await _check_totals(store, maintainer, records, where)
     return []

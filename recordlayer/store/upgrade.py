@@ -17,7 +17,7 @@ from recordlayer.index.state import IndexState
 from recordlayer.keys.serial import from_proto, to_proto
 from recordlayer.metadata import Index
 from recordlayer.pb.record_metadata_pb2 import DataStoreInfo
-from recordlayer.store.build import index_records
+from recordlayer.store.build import index_records, note_build
 from recordlayer.store.counts import RecordCounts
 from recordlayer.store.header import FormatVersion
 from recordlayer.store.layout import Keyspace
@@ -194,6 +194,7 @@ async def _build(store: RecordStore, index: Index, records: list[StoredRecord]) 
     mark_readable_unchecked(store, index)
     try:
         await index_records(store, index, records)
+        note_build(store, index, len(records))
     except CorruptRecord:
         raise
     except StoreError:

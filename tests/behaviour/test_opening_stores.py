@@ -249,13 +249,13 @@ def test_the_entries_of_a_removed_index_go_when_the_store_is_opened(db: Any) -> 
 
 def test_an_index_type_that_nobody_knows_forbids_saving_and_not_loading(db: Any) -> None:
     Shop(db, plain()).save(Order(id=1, customer="ana"))
-    ranked = builder().index("Order", "ranked", field("total").ungrouped(), type="rank").build()
+    searched = builder().index("Order", "searched", field("total").ungrouped(), type="lucene").build()
     with db.transaction() as tx:
-        store = tx.store(ranked, path=PATH)
+        store = tx.store(searched, path=PATH)
         assert store.load(1) == Order(id=1, customer="ana")
-    Shop(db, ranked, ("shop", "other"))
+    Shop(db, searched, ("shop", "other"))
     with db.transaction() as tx:
-        store = tx.store(ranked, path=("shop", "other"))
+        store = tx.store(searched, path=("shop", "other"))
         with pytest.raises(errors.IndexNotSupported) as raised:
             store.save(Order(id=1))
-    assert raised.value.fields["type"] == "rank"
+    assert raised.value.fields["type"] == "lucene"

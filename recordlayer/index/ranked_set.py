@@ -1,0 +1,345 @@
+"""Ranked sets: members in order, each with its rank, in a skip list of counts.
+
+Layout  key   (level, member), the member as bytes; each level begins with the empty one, which is no member
+        value 8 bytes little-endian: members from this key up to the next one on the same level. On level 0 that is 1,
+              or how often the member was added where duplicates are counted; the empty one has 0 there
+        A member of level n is also on the levels below; on level n + 1 with the chance 1 in 16.
+Cost    add     1 read if it is there already, else 1 a level more in one round trip (+ 1 for each level above the
+                lowest that the member goes on); writes: a mutation a level
+        remove  1 read, then 1 a level in one round trip; writes: a mutation a level
+        rank, member_at   about 1 range read a level, one after the other
+        size    1 range read
+Source  Record Layer, RankedSet: same bytes, same conflicts. Neighbours are looked for in snapshots, and only that they
+        stay neighbours is a condition of the commit; so writers of different members do not conflict unless one of
+        them goes on a higher level where the other counts.
+
+Two changes of one set in a transaction must not run side by side: whoever uses a set takes turns.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+from recordlayer.errors import CorruptIndexEntry, UsageError
+from recordlayer.index.ranked_set_hash import Hash, top_level
+from recordlayer.kv.context import Context
+from recordlayer.kv.engine import Chunk, KeyValue, MutationType, StreamingMode
+from recordlayer.tuples import unpack
+from recordlayer.waiting.waitable import Waitable
+
+MIN_LEVELS, MAX_LEVELS, DEFAULT_LEVELS = 2, 8, 6
+
+_NOBODY = b"\x01\x00"
+"""The empty member, with which each level begins."""
+
+_LEVEL = (b"\x14", *(bytes((0x15, level)) for level in range(1, MAX_LEVELS)))
+_ADD = MutationType.ADD
+_MASK = (1 << 64) - 1
+_STRIDE = 24
+"""Keys of a level that are read at a time on the way to a rank: a little more than the 16 that are to be expected."""
+
+
+def encode(count: int) -> bytes:
+    """A count as it is stored."""
+    return (count & _MASK).to_bytes(8, "little")
+
+
+_PLUS_ONE, _MINUS_ONE, _ZERO, _ONE = encode(1), encode(-1), encode(0), encode(1)
+
+
+@dataclass(frozen=True, slots=True)
+class RankedSetOptions:
+    """How a set takes members.
+
+    levels            2 to 8; never changes while there are members
+    hashed            decides on how many levels a new member is
+    count_duplicates  a member that is added again counts again
+    """
+
+    levels: int
+    hashed: Hash
+    count_duplicates: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Previous:
+    """The last key of a level before a member, or at it: its element, count, and what is at the member itself."""
+
+    element: bytes
+    count: int
+    own: int | None = None
+
+
+class RankedSet:
+    """One ranked set in one transaction."""
+
+    __slots__ = ("_context", "_levels", "_options", "_prefix")
+
+    def __init__(self, context: Context, prefix: bytes, options: RankedSetOptions) -> None:
+        self._context = context
+        self._prefix = prefix
+        self._options = options
+        self._levels = [prefix + level for level in _LEVEL[: options.levels]]
+
+    # -- changing --------------------------------------------------------------------------------------
+
+    async def add(self, member: bytes) -> bool:
+        """Put a member in. False if it is there already and duplicates are not counted: then nothing changes."""
+        element = self._element(member)
+        count = await self.count(member)
+        if count and not self._options.count_duplicates:
+            return False
+        neighbours = await self._neighbours(element, or_equal=count > 0)
+        if neighbours is None:
+            await self.initialise()
+            neighbours = await self._neighbours(element, or_equal=False)
+            assert neighbours is not None, "each level begins with the empty member now"
+        # What is there already has split the levels when it came.
+        top = 0 if count else top_level(self._options.hashed(member), self._options.levels)
+        splits = [(level, neighbours[level - 1]) for level in range(1, top + 1)]
+        reads = [self._begin_counting(level, neighbour, element) for level, neighbour in splits]
+        counted = [await self._counted(level, read, element) for level, read in enumerate(reads, 1)]
+        context, levels = self._context, self._levels
+        if count:
+            context.atomic(_ADD, levels[0] + element, _PLUS_ONE)
+        else:
+            context.set(levels[0] + element, _ONE)
+        grown = 0  # what the level below, where it was split, no longer counts before the member
+        for (level, neighbour), below in zip(splits, counted, strict=True):
+            ahead = below - grown
+            context.set(levels[level] + neighbour.element, encode(ahead))
+            context.set(levels[level] + element, encode(neighbour.count - ahead + 1))
+            grown = neighbour.count - ahead
+        for level in range(top + 1, len(levels)):
+            context.atomic(_ADD, levels[level] + neighbours[level - 1].element, _PLUS_ONE)
+        return True
+
+    async def remove(self, member: bytes) -> bool:
+        """Take a member out, or one of its duplicates. False if it is not there."""
+        element = self._element(member)
+        count = await self.count(member)
+        if not count:
+            return False
+        context, levels = self._context, self._levels
+        # Which levels it is on is looked up, not worked out from its hash: the function may have changed since.
+        neighbours = await self._neighbours(element, or_equal=count > 1, own=count == 1)
+        if neighbours is None:
+            raise self._broken(element, "a level without its first key")
+        if count > 1:
+            context.set(levels[0] + element, encode(count - 1))
+            for key, neighbour in zip(levels[1:], neighbours, strict=True):
+                context.atomic(_ADD, key + neighbour.element, _MINUS_ONE)
+            return True
+        context.clear(levels[0] + element)
+        for key, neighbour in zip(levels[1:], neighbours, strict=True):
+            left = -1
+            if neighbour.own is not None:  # what it counted goes to its neighbour
+                left += neighbour.own
+                context.clear(key + element)
+            context.atomic(_ADD, key + neighbour.element, encode(left))
+        return True
+
+    async def initialise(self) -> None:
+        """Begin each level that has not begun."""
+        context = self._context
+        reads = [context.get(level + _NOBODY) for level in self._levels]
+        for level, read in zip(self._levels, reads, strict=True):
+            if await read is None:
+                context.set(level + _NOBODY, _ZERO)
+
+    # -- asking ----------------------------------------------------------------------------------------
+
+    async def count(self, member: bytes, *, snapshot: bool = False) -> int:
+        """How often a member is in the set; at most once where duplicates are not counted.  Cost  1 read."""
+        value = await self._context.get(self._levels[0] + self._element(member), snapshot=snapshot)
+        return 0 if value is None else self._decoded(value)
+
+    async def rank(self, member: bytes, *, snapshot: bool = False) -> int:
+        """How many members come before this one, whether it is there or not."""
+        element = self._element(member)
+        found, reached = 0, _NOBODY
+        for level in reversed(self._levels):
+            rows = await self._context.read_all(level + reached, level + element + b"\x00", snapshot=snapshot)
+            if not rows:
+                return found  # nothing was ever added
+            *ahead, (last, count) = rows
+            found += sum([self._decoded(value) for _, value in ahead])
+            reached = last[len(level) :]
+            if reached == element:
+                return found
+        return found + self._decoded(count)
+
+    async def member_at(self, rank: int, *, snapshot: bool = False) -> bytes | None:
+        """The member with so many before it; None behind the last."""
+        if rank < 0:
+            raise UsageError(rank=rank, hint="ranks are counted from 0")
+        left, reached, end = rank, _NOBODY, b"\xff"
+        for level in reversed(self._levels):
+            step = await self._walk(level, reached, end, left, snapshot=snapshot)
+            if step is None:
+                return None
+            reached, left, end = step
+            if not left and reached != _NOBODY:
+                break  # it is on the lower levels too, and the first of what is counted there
+        return self._member(reached)
+
+    async def _walk(
+        self, level: bytes, begin: bytes, end: bytes, left: int, *, snapshot: bool
+    ) -> tuple[bytes, int, bytes] | None:
+        """The key of a level that counts the member, how many come before that within it, and the next key."""
+        at: KeyValue | None = None
+        start, stop = level + begin, level + end
+        while True:
+            chunk = await self._context.get_range(
+                start, stop, limit=_STRIDE, snapshot=snapshot, mode=StreamingMode.WANT_ALL
+            )
+            self._context.counters.rows_read += len(chunk.rows)
+            for key, value in chunk.rows:
+                if at is not None:
+                    return at[0][len(level) :], left, key[len(level) :]
+                count = self._decoded(value)
+                if left < count:
+                    at = key, value
+                else:
+                    left -= count
+            if not chunk.rows or (not chunk.more and len(chunk.rows) < _STRIDE):
+                return None if at is None else (at[0][len(level) :], left, end)
+            start = chunk.rows[-1][0] + b"\x00"
+
+    async def size(self, *, snapshot: bool = False) -> int:
+        """How many members there are, duplicates included where they are counted."""
+        top = self._levels[-1]
+        rows = await self._context.read_all(top + _NOBODY, top + b"\xff", snapshot=snapshot)
+        return sum([self._decoded(value) for _, value in rows])
+
+    async def levels(self) -> list[dict[bytes, int]]:
+        """All that is stored, for checks: for each level its members, the empty one first, and their counts; -1 for
+        what is no count."""
+        found = []
+        for level in self._levels:
+            rows = await self._context.read_all(level + b"\x00", level + b"\xff")
+            found.append({self._member(key[len(level) :]): _count_or_nothing(value) for key, value in rows})
+        return found
+
+    # -- neighbours ------------------------------------------------------------------------------------
+
+    async def _neighbours(self, element: bytes, *, or_equal: bool, own: bool = False) -> list[_Previous] | None:
+        """What comes before a member on each level but the lowest; None if a level has not begun.
+
+        or_equal  the member itself counts as before it, where it is
+        own       tell what is at the member itself too
+        """
+        reads = [self._begin_previous(level, element, or_equal or own, 1 + own) for level in self._levels[1:]]
+        chunks = [await read for read in reads]
+        found = []
+        for level, chunk in zip(self._levels[1:], chunks, strict=True):
+            previous = self._previous(level, element, chunk.rows, own=own)
+            if previous is None:
+                return None
+            found.append(previous)
+        self._stay_neighbours(element, found, own=own)
+        return found
+
+    def _begin_previous(self, level: bytes, element: bytes, or_equal: bool, limit: int) -> Waitable[Chunk]:
+        end = level + element
+        return self._context.get_range(
+            level + _NOBODY,
+            end + b"\x00" if or_equal else end,
+            limit=limit,
+            reverse=True,
+            snapshot=True,
+            mode=StreamingMode.EXACT,
+        )
+
+    def _previous(self, level: bytes, element: bytes, rows: list[KeyValue], *, own: bool) -> _Previous | None:
+        there = None
+        if own and rows and rows[0][0] == level + element:
+            there = self._decoded(rows[0][1])
+            rows = rows[1:]
+        if not rows:
+            return None
+        key, value = rows[0]
+        return _Previous(key[len(level) :], self._decoded(value), there)
+
+    def _stay_neighbours(self, element: bytes, neighbours: list[_Previous], *, own: bool) -> None:
+        """Have the commit fail if somebody comes in between, or a neighbour goes away. That a neighbour is counted up
+        is no matter."""
+        context, levels = self._context, self._levels
+        gone_too = set()
+        for level, neighbour in zip(levels[1:], neighbours, strict=True):
+            if own:
+                context.add_read_conflict_key(level + element)
+            after = level + neighbour.element + b"\x00"
+            if after < level + element:
+                context.add_read_conflict_range(after, level + element)
+            gone_too.add(neighbour.element)
+        for neighbour_element in gone_too:
+            context.add_read_conflict_key(levels[0] + neighbour_element)
+
+    def _begin_counting(self, level: int, previous: _Previous, element: bytes) -> Waitable[Chunk]:
+        """Begin to read what the level below counts from a neighbour up to the new member. What the neighbour itself
+        counts must stay until the commit, as it will be set."""
+        self._context.add_read_conflict_key(self._levels[level] + previous.element)
+        below = self._levels[level - 1]
+        return self._context.get_range(below + previous.element, below + element, mode=StreamingMode.WANT_ALL)
+
+    async def _counted(self, level: int, counts: Waitable[Chunk], element: bytes) -> int:
+        chunk = await counts
+        rows = chunk.rows
+        if chunk.more and rows:
+            rows = rows + await self._context.read_all(rows[-1][0] + b"\x00", self._levels[level - 1] + element)
+        return sum([self._decoded(count) for _, count in rows])
+
+    # -- bytes -----------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _element(member: bytes) -> bytes:
+        if not member:
+            raise UsageError(member=member, hint="the empty member stands for the beginning of a set")
+        return b"\x01" + member.replace(b"\x00", b"\x00\xff") + b"\x00"
+
+    @staticmethod
+    def _member(element: bytes) -> bytes:
+        (member,) = unpack(element)
+        assert isinstance(member, bytes), "members are bytes"
+        return member
+
+    def _decoded(self, value: bytes) -> int:
+        if len(value) != 8:
+            raise self._broken(value, "a count that has not 8 bytes")
+        return int.from_bytes(value, "little", signed=True)
+
+    def _broken(self, where: bytes, found: str) -> CorruptIndexEntry:
+        return CorruptIndexEntry(what="ranked set", prefix=self._prefix, key=where, found=found)
+
+
+def _count_or_nothing(value: bytes) -> int:
+    return int.from_bytes(value, "little", signed=True) if len(value) == 8 else -1
+
+
+def structure(levels: list[dict[bytes, int]]) -> list[str]:
+    """What is wrong with the levels of a set by themselves: each count must be the sum of the level below it."""
+    if not any(levels):
+        return []
+    wrong = [
+        f"level {level} does not begin with the empty member" for level, keys in enumerate(levels) if b"" not in keys
+    ]
+    for level, (below, keys) in enumerate(itertools.pairwise(levels), 1):
+        if keys.keys() - below.keys():
+            wrong.append(f"level {level} has members that the level below has not")
+        sums = dict.fromkeys(keys, 0)
+        current = b""
+        for member, count in sorted(below.items()):
+            current = member if member in keys else current
+            if current in sums:
+                sums[current] += count
+        wrong += [
+            f"level {level} counts {keys[member]} from {member.hex() or 'its beginning'}, the level below {total}"
+            for member, total in sums.items()
+            if keys[member] != total
+        ]
+    return wrong
+
+
+__all__ = ["DEFAULT_LEVELS", "MAX_LEVELS", "MIN_LEVELS", "RankedSet", "RankedSetOptions", "structure"]
