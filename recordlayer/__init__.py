@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from recordlayer.options import TransactionOptions
     from recordlayer.query.explain import Explanation
     from recordlayer.query.paths import q
+    from recordlayer.query.predicate import param
     from recordlayer.query.query import RecordQuery
     from recordlayer.store.expect import Expect, VersionBehavior
     from recordlayer.store.open import OpenMode
@@ -89,6 +90,7 @@ _HOME = {
     "key_with_value": "keys",
     "list_of": "keys",
     "open": "blocking.database",
+    "param": "query.predicate",
     "q": "query.paths",
     "record_type": "keys",
     "sum_of": "metadata",
@@ -144,6 +146,7 @@ __all__ = [
     "key_with_value",
     "list_of",
     "open",
+    "param",
     "q",
     "query",
     "record_type",

@@ -31,7 +31,7 @@ class End(enum.Enum):
     EXCLUSIVE = "exclusive"
     """The tuple and all that begin with it are outside."""
     TEXT = "text"
-    """The last column, a string, begins with this one."""
+    """The last column, a string or bytes, begins with this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,10 @@ class Bounds:
         return cls(low, high, End.TREE if low is None else low_end, End.TREE if high is None else high_end)
 
     @classmethod
-    def text(cls, items: Items, start: str) -> Bounds:
-        """The tuples that begin with `items` and then a string that begins with `start`."""
-        if not isinstance(start, str):
-            raise UsageError(argument="start", got=start, hint="only strings have a beginning to look for")
+    def text(cls, items: Items, start: str | bytes) -> Bounds:
+        """The tuples that begin with `items` and then a string, or bytes, that begin with `start`."""
+        if not isinstance(start, (str, bytes)):
+            raise UsageError(argument="start", got=start, hint="only strings and bytes have a beginning to look for")
         whole = (*items, start)
         return cls(whole, whole, End.TEXT, End.TEXT)
 

@@ -1,7 +1,7 @@
-"""How a field compares with a value: a table of operators.
+"""How a value compares with another: a table of operators.
 
 Values compare as their elements sort in a tuple, so that an index range and a test of the record itself agree: floats
-with NaN above all and -0.0 below 0.0, text by code point, null with nothing.
+with NaN above all and -0.0 below 0.0, text by code point, bytes by byte, null with nothing.
 """
 
 from __future__ import annotations
@@ -23,22 +23,27 @@ class Operator(enum.Enum):
     GREATER_OR_EQUAL = ">="
     STARTS_WITH = "begins with"
     IN = "in"
+    LIKE = "like"
     IS_NULL = "is null"
     NOT_NULL = "is not null"
+    DISTINCT = "is distinct from"
+    NOT_DISTINCT = "is not distinct from"
+    IS_EMPTY = "is empty"
+    NOT_EMPTY = "is not empty"
+    TEXT = "text"
+    """The value says which of the comparisons with words it is: see `words`."""
 
     @property
     def takes_value(self) -> bool:
-        return self not in (Operator.IS_NULL, Operator.NOT_NULL)
+        return self not in _ALONE
 
     @property
-    def is_range(self) -> bool:
-        """Whether it selects one range of a column's values, more than one value and not all."""
-        return self in _RANGES
+    def on_list(self) -> bool:
+        """Whether it asks about a repeated field as a whole."""
+        return self in (Operator.IS_EMPTY, Operator.NOT_EMPTY)
 
 
-_RANGES = frozenset(
-    (Operator.LESS, Operator.LESS_OR_EQUAL, Operator.GREATER, Operator.GREATER_OR_EQUAL, Operator.STARTS_WITH)
-)
+_ALONE = frozenset((Operator.IS_NULL, Operator.NOT_NULL, Operator.IS_EMPTY, Operator.NOT_EMPTY))
 
 TESTS: dict[Operator, Callable[[Any, Any], bool]] = {
     Operator.EQUALS: operator.eq,

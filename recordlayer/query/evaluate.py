@@ -5,47 +5,71 @@ Made once for a plan and a record type: what can be looked up beforehand is not 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from recordlayer.errors import QueryError, WrongType
-from recordlayer.index.columns import value_converter
 from recordlayer.keys import access
 from recordlayer.keys.field import unknown_field
-from recordlayer.query.comparison import TESTS, Operator
-from recordlayer.query.predicate import And, Compare, Not, Or, Path, PathStep, Predicate, shown
-from recordlayer.tuples import pack
+from recordlayer.query.comparison import Operator
+from recordlayer.query.decide import Decide, Truth, leaf, map_key, on_key, on_list, on_rank, value_reader
+from recordlayer.query.predicate import (
+    And,
+    Compare,
+    CompareKey,
+    CompareRank,
+    Elements,
+    IsType,
+    Matches,
+    Not,
+    Or,
+    Path,
+    PathStep,
+    Predicate,
+    shown,
+)
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
+    from recordlayer.metadata import RecordType
     from recordlayer.pb.types import Descriptor, FieldDescriptor
 
-Truth = bool | None
-Decide = Callable[[Any], Truth]
 
-
-def compiled(predicate: Predicate, descriptor: Descriptor) -> Decide:
-    """A function that decides a predicate for messages of a type.
+def compiled(predicate: Predicate, record_type: RecordType) -> Decide:
+    """A function that decides a predicate for records of a type: it takes the message and the record it is of.
 
     Raises  UnknownField, WrongType, QueryError for what does not fit the type.
     """
+    return _compiled(predicate, record_type.descriptor, record_type.name)
+
+
+def _compiled(predicate: Predicate, descriptor: Descriptor, type_name: str) -> Decide:
     if isinstance(predicate, Compare):
         return _compare(predicate, descriptor)
     if isinstance(predicate, And):
-        return _all([compiled(child, descriptor) for child in predicate.children])
+        return _all([_compiled(child, descriptor, type_name) for child in predicate.children])
     if isinstance(predicate, Or):
-        return _any([compiled(child, descriptor) for child in predicate.children])
+        return _any([_compiled(child, descriptor, type_name) for child in predicate.children])
     if isinstance(predicate, Not):
-        return _not(compiled(predicate.child, descriptor))
+        return _not(_compiled(predicate.child, descriptor, type_name))
+    if isinstance(predicate, Matches):
+        return _matches(predicate, descriptor, type_name)
+    if isinstance(predicate, CompareKey):
+        return on_key(predicate, descriptor)
+    if isinstance(predicate, CompareRank):
+        return on_rank(predicate, descriptor)
+    if isinstance(predicate, IsType):
+        known = type_name in predicate.names
+        return lambda message, record: known
     raise WrongType(condition=predicate, hint='compare a field, as in q.customer == "ana"')
 
 
 def _all(parts: list[Decide]) -> Decide:
-    def decide(message: Any) -> Truth:
+    def decide(message: Any, record: Any) -> Truth:
         decided: Truth = True
         for part in parts:
-            one = part(message)
+            one = part(message, record)
             if one is False:
                 return False
             if one is None:
@@ -56,10 +80,10 @@ def _all(parts: list[Decide]) -> Decide:
 
 
 def _any(parts: list[Decide]) -> Decide:
-    def decide(message: Any) -> Truth:
+    def decide(message: Any, record: Any) -> Truth:
         decided: Truth = False
         for part in parts:
-            one = part(message)
+            one = part(message, record)
             if one is True:
                 return True
             if one is None:
@@ -70,45 +94,121 @@ def _any(parts: list[Decide]) -> Decide:
 
 
 def _not(part: Decide) -> Decide:
-    def decide(message: Any) -> Truth:
-        one = part(message)
+    def decide(message: Any, record: Any) -> Truth:
+        one = part(message, record)
         return None if one is None else not one
 
     return decide
 
 
+# -- along a path ----------------------------------------------------------------------------------------------------
+
+
 def _compare(comparison: Compare, descriptor: Descriptor) -> Decide:
-    fields = resolve(comparison.path, descriptor)
-    decide = _leaf(comparison, fields[-1])
-    last = len(fields) - 1
-    for place in range(last, -1, -1):
-        decide = _through(fields[place], comparison.path[place], decide, leaf=place == last)
+    path = comparison.path
+    as_list = _is_about_list(comparison)
+    fields = resolve(path, descriptor, as_list=as_list)
+    if as_list:
+        decide, read = on_list(comparison, fields[-1]), None
+    else:
+        decide, read = leaf(comparison, fields[-1]), value_reader(fields[-1])
+    return _along(path, descriptor, decide, read)
+
+
+def _is_about_list(comparison: Compare) -> bool:
+    return comparison.operator.on_list or (
+        isinstance(comparison.value, tuple) and comparison.operator is not Operator.IN and not comparison.path[-1].any
+    )
+
+
+def _matches(predicate: Matches, descriptor: Descriptor, type_name: str) -> Decide:
+    fields = resolve(predicate.path, descriptor)
+    last = fields[-1]
+    if not access.is_message(last) or access.is_tuple_field(last.message_type):
+        raise QueryError(field=shown(predicate.path), hint=f"{last.name} holds no message: compare it itself")
+    inner = _compiled(predicate.child, last.message_type, type_name)
+    return _along(predicate.path, descriptor, inner, None)
+
+
+def _along(path: Path, descriptor: Descriptor, decide: Decide, read: Callable[[Any], Any] | None) -> Decide:
+    """Decides on a message by what is decided on the end of a path; `read` turns the field there into a value."""
+    fields: list[FieldDescriptor] = []
+    for step in path:
+        field = descriptor.fields_by_name[step.name]
+        fields.append(field)
+        inner = field.message_type
+        if step.entry is not None and inner is not None:
+            inner = inner.fields_by_name["value"].message_type
+        if inner is not None:
+            descriptor = inner
+    for place in range(len(path) - 1, -1, -1):
+        decide = _through(fields[place], path[place], decide, read)
+        read = None
     return decide
 
 
-def _leaf(comparison: Compare, field: FieldDescriptor) -> Decide:
-    """Decides on the value of the last field; None is a field that is not set."""
-    operator, path = comparison.operator, shown(comparison.path)
-    if operator is Operator.IS_NULL:
-        return lambda value: value is None
-    if operator is Operator.NOT_NULL:
-        return lambda value: value is not None
-    if access.is_message(field) and not access.is_tuple_field(field.message_type):
-        raise QueryError(field=path, hint=f"{field.name} holds a message: compare a field of it, or use is_null()")
-    test, convert = TESTS[operator], value_converter(field)
-    if operator is Operator.IN:
-        operand: Any = frozenset(_comparable(field, convert(value)) for value in comparison.value)
-    elif operator is Operator.STARTS_WITH:
-        operand = convert(comparison.value)
-        if not isinstance(operand, str):
-            raise WrongType(field=path, value=operand, hint="only text has a beginning to look for")
-    else:
-        operand = _comparable(field, convert(comparison.value))
-    return lambda value: None if value is None else test(value, operand)
+def _through(field: FieldDescriptor, step: PathStep, inner: Decide, read: Callable[[Any], Any] | None) -> Decide:
+    """Decides on a message by what `inner` decides on one of its fields."""
+    if step.entry is not None:
+        return _through_entry(field, step, inner, read)
+    if step.any:
+        return _through_elements(field, step.of, inner, read)
+    name = step.name
+    if not field.has_presence:
+        if read is None:
+            return lambda message, record: inner(None if message is None else getattr(message, name), record)
+        reader = read
+        return lambda message, record: inner(None if message is None else reader(getattr(message, name)), record)
+
+    def decide(message: Message | None, record: Any) -> Truth:
+        if message is None or not message.HasField(name):
+            return inner(None, record)
+        value = getattr(message, name)
+        return inner(value if read is None else read(value), record)
+
+    return decide
 
 
-def resolve(path: Path, descriptor: Descriptor) -> list[FieldDescriptor]:
-    """The fields on a path.
+def _through_elements(field: FieldDescriptor, of: Elements, inner: Decide, read: Callable[[Any], Any] | None) -> Decide:
+    decisive = of is not Elements.ALL
+    """What one element has to be for the others not to matter."""
+    if_empty: Truth = None if of is Elements.ANY_OR_UNKNOWN else not decisive
+
+    def decide(message: Message | None, record: Any) -> Truth:
+        elements: Iterable[Any] = () if message is None else access.elements(message, field)
+        if not elements:
+            return if_empty
+        decided: Truth = not decisive
+        for element in elements:
+            one = inner(element if read is None else read(element), record)
+            if one is decisive:
+                return one
+            if one is None:
+                decided = None
+        return decided
+
+    return decide
+
+
+def _through_entry(field: FieldDescriptor, step: PathStep, inner: Decide, read: Callable[[Any], Any] | None) -> Decide:
+    name = step.name
+    key = map_key(field, step)
+
+    def decide(message: Any, record: Any) -> Truth:
+        if message is None:
+            return inner(None, record)
+        entries = getattr(message, name)
+        if key not in entries:
+            return inner(None, record)
+        value = entries[key]
+        return inner(value if read is None else read(value), record)
+
+    return decide
+
+
+def resolve(path: Path, descriptor: Descriptor, *, as_list: bool = False) -> list[FieldDescriptor]:
+    """The fields on a path; for an entry of a map, that of its value. `as_list`: the last one is repeated and meant as
+    a whole.
 
     Raises  UnknownField; QueryError where a repeated field is used as one value, or the other way round.
     """
@@ -117,12 +217,11 @@ def resolve(path: Path, descriptor: Descriptor) -> list[FieldDescriptor]:
         field = descriptor.fields_by_name.get(step.name)
         if field is None:
             raise unknown_field(descriptor, step.name)
-        if access.is_repeated(field) and not step.any:
-            raise QueryError(
-                field=shown(path), hint=f"{step.name} is repeated: write q.{shown(path[: place + 1])}.one_of_them()"
-            )
-        if step.any and not access.is_repeated(field):
-            raise QueryError(field=shown(path), hint=f"{step.name} is not repeated: leave one_of_them() out")
+        whole = as_list and place == len(path) - 1
+        _check_step(field, step, path, place, whole=whole)
+        if step.entry is not None:
+            map_key(field, step)
+            field = field.message_type.fields_by_name["value"]
         fields.append(field)
         if place < len(path) - 1:
             if not access.is_message(field):
@@ -131,53 +230,18 @@ def resolve(path: Path, descriptor: Descriptor) -> list[FieldDescriptor]:
     return fields
 
 
-def _comparable(field: FieldDescriptor, value: Any) -> Any:
-    """Floats as what they sort by; other values as they are."""
-    return pack((value,)) if field.type in (access.TYPE_FLOAT, access.TYPE_DOUBLE) else value
-
-
-def _through(field: FieldDescriptor, step: PathStep, inner: Decide, *, leaf: bool) -> Decide:
-    """Decides on a message by what `inner` decides on one of its fields."""
-    name = step.name
-    value_of = _value_reader(field) if leaf else None
-    if step.any:
-
-        def decide_elements(message: Message | None) -> Truth:
-            decided: Truth = False
-            if message is None:
-                return False
-            for element in access.elements(message, field):
-                one = inner(element if value_of is None else value_of(element))
-                if one is True:
-                    return True
-                if one is None:
-                    decided = None
-            return decided
-
-        return decide_elements
-    if not field.has_presence:
-        if value_of is None or value_of is _same:
-            return lambda message: inner(None if message is None else getattr(message, name))
-        read = value_of
-        return lambda message: inner(None if message is None else read(getattr(message, name)))
-
-    def decide(message: Message | None) -> Truth:
-        if message is None or not message.HasField(name):
-            return inner(None)
-        value = getattr(message, name)
-        return inner(value if value_of is None else value_of(value))
-
-    return decide
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-def _value_reader(field: FieldDescriptor) -> Callable[[Any], Any]:
-    """From a field's value to what comparisons look at."""
-    if field.type in (access.TYPE_FLOAT, access.TYPE_DOUBLE):
-        return lambda value: pack((access.column(field, value),))
-    if access.is_message(field) and not access.is_repeated(field):
-        return lambda value: access.column(field, value)
-    return _same
+def _check_step(field: FieldDescriptor, step: PathStep, path: Path, place: int, *, whole: bool) -> None:
+    name, here = step.name, shown(path[: place + 1])
+    hint = ""
+    if step.entry is not None:
+        hint = "" if access.is_map(field) else f"{name} is no map: leave entry() out"
+    elif not access.is_repeated(field):
+        if step.any:
+            hint = f"{name} is not repeated: leave one_of_them() out"
+        elif whole:
+            hint = f"{name} is not repeated: it is never empty, and no list"
+    elif not step.any and not whole:
+        entry = f', or q.{here}.entry("key") for one of its values' if access.is_map(field) else ""
+        hint = f"{name} is repeated: write q.{here}.one_of_them(){entry}"
+    if hint:
+        raise QueryError(field=shown(path), hint=hint)

@@ -17,7 +17,8 @@ from recordlayer.errors import BadContinuation, UsageError, WrongType
 from recordlayer.query.observing import QueryWatch
 from recordlayer.query.plan.aggregate import CountFromIndex, CountRows
 from recordlayer.query.plan.base import Plan, Run
-from recordlayer.query.planner import Planned, plan, problem_of
+from recordlayer.query.planner import Planned, plan
+from recordlayer.query.problem import problem_of
 from recordlayer.query.query import RecordQuery
 from recordlayer.query.rules.count import count_from_index
 from recordlayer.store.record import StoredRecord

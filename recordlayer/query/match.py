@@ -157,7 +157,7 @@ def _range(column: Column, prefix: Items, left: list[Predicate]) -> Bounds | Non
     high: tuple[Items, End] | None = None
     used: list[Compare] = []
     for condition in found:
-        if condition.operator is Operator.STARTS_WITH and len(found) == 1 and condition.value:
+        if condition.operator is Operator.STARTS_WITH and condition.value:
             left.remove(condition)
             return Bounds.text(prefix, condition.value)
         if condition.operator is Operator.NOT_NULL and column.null is Null.UNSET:

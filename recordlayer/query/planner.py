@@ -10,57 +10,23 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
-from recordlayer.errors import NoPlan, QueryError, UnknownField
-from recordlayer.keys import access
-from recordlayer.query.evaluate import Decide, compiled, resolve
+from recordlayer.errors import NoPlan
 from recordlayer.query.plan.base import Plan
-from recordlayer.query.predicate import Compare, Path, PathStep, Predicate, conjuncts, shown
+from recordlayer.query.predicate import Compare, Path, PathStep
+from recordlayer.query.problem import Problem, problem_of
 from recordlayer.query.query import RecordQuery
 from recordlayer.query.rules.index import scan_indexes
 from recordlayer.query.rules.primary_key import scan_records
 
 if TYPE_CHECKING:
-    from recordlayer.index.state import IndexState
-    from recordlayer.metadata import Index, RecordMetaData, RecordType
-
-    StateOf = Callable[[Index], IndexState]
+    from recordlayer.metadata import RecordMetaData
+    from recordlayer.query.problem import StateOf
 
 _CACHED = 256
-
-
-@dataclass(slots=True)
-class Problem:
-    """A query against a metadata, as the rules see it.
-
-    conditions  what all must be true
-    decide      for each record type a function for any condition
-    """
-
-    query: RecordQuery
-    metadata: RecordMetaData
-    types: tuple[RecordType, ...]
-    conditions: tuple[Predicate, ...]
-    state_of: StateOf
-    rejected: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(known.name for known in self.types)
-
-    @property
-    def all_types(self) -> bool:
-        """Whether records of every type are asked for."""
-        return len(self.types) == len(self.metadata.record_types)
-
-    def decide(self, predicate: Predicate) -> dict[str, Decide]:
-        return {known.name: compiled(predicate, known.descriptor) for known in self.types}
-
-    def reject(self, index: str, reason: str) -> None:
-        self.rejected.setdefault(index, reason)
 
 
 Rule = Callable[[Problem], Iterator[Plan]]
@@ -76,34 +42,6 @@ class Planned:
     plan: Plan
     others: tuple[Plan, ...]
     rejected: dict[str, str]
-
-
-def problem_of(query: RecordQuery, metadata: RecordMetaData, state_of: StateOf) -> Problem:
-    """The query's parts, checked against the metadata.
-
-    Raises  UnknownRecordType, UnknownField, WrongType, QueryError.
-    """
-    names = query.record_types or tuple(metadata.record_types)
-    types = tuple(metadata.record_type(name) for name in dict.fromkeys(names))
-    conditions = conjuncts(query.filter)
-    for known in types:
-        if query.filter is not None:
-            compiled(query.filter, known.descriptor)
-        for path in (*query.sort, *(query.fields or ())):
-            _check_field(path, known)
-    return Problem(query, metadata, types, conditions, state_of)
-
-
-def _check_field(path: Path, record_type: RecordType) -> None:
-    try:
-        fields = resolve(path, record_type.descriptor)
-    except UnknownField:
-        raise
-    except QueryError as error:
-        raise QueryError(field=shown(path), hint="order_by and select take fields that are not repeated") from error
-    last = fields[-1]
-    if access.is_message(last) and not access.is_tuple_field(last.message_type):
-        raise QueryError(field=shown(path), hint=f"{last.name} holds a message: name a field of it")
 
 
 def plan(query: RecordQuery, metadata: RecordMetaData, state_of: StateOf) -> Planned:

@@ -1,30 +1,64 @@
 """Conditions on records, with SQL's three-valued logic.
 
 A comparison with a field that is not set is unknown: neither it nor its opposite selects the record. A field without
-presence (proto3 without `optional`) is always set: 0 and "" are values like others. `one_of_them` is true if it is for
-one element, and false for no elements at all.
+presence (proto3 without `optional`) is always set: 0 and "" are values like others. A comparison over the elements of
+a repeated field is decided as SQL's ANY and ALL are: one element that decides it is enough, an unknown one leaves it
+open, and for no elements at all ANY is false and ALL is true.
 
 Predicates are values and know no metadata; `evaluate` makes functions of them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NoReturn
+import enum
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from recordlayer.errors import UsageError, WrongType
 from recordlayer.query.comparison import Operator
 
+if TYPE_CHECKING:
+    from recordlayer.keys import KeyExpression
+    from recordlayer.query.ranked import Ranked
+
+
+class Elements(enum.Enum):
+    """Of which elements of a repeated field a comparison speaks. The values are the words in explanations."""
+
+    ANY = "any"
+    """At least one; false if there are none."""
+    ANY_OR_UNKNOWN = "any, unknown if empty"
+    """At least one; unknown if there are none, so that the opposite does not hold for an empty list either."""
+    ALL = "all"
+    """Every one; true if there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The entry of a map with this key."""
+
+    key: Any
+
 
 @dataclass(frozen=True, slots=True)
 class PathStep:
-    """A field on the way; `any`: each of its elements."""
+    """A field on the way.
+
+    any    it is repeated, and each of its elements is looked at
+    of     then: which of them count
+    entry  it is a map, and the value of one entry is looked at
+    """
 
     name: str
     any: bool = False
+    of: Elements = Elements.ANY
+    entry: Entry | None = None
 
     def __str__(self) -> str:
-        return f"{self.name}[any]" if self.any else self.name
+        if self.entry is not None:
+            return f"{self.name}[{self.entry.key!r}]"
+        return f"{self.name}[{self.of.value}]" if self.any else self.name
 
 
 Path = tuple[PathStep, ...]
@@ -32,6 +66,27 @@ Path = tuple[PathStep, ...]
 
 def shown(path: Path) -> str:
     return ".".join(str(step) for step in path)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A value that is given when the query is bound."""
+
+    name: str
+
+    def __repr__(self) -> str:
+        return f"${self.name}"
+
+
+def param(name: str) -> Parameter:
+    """A value that is given later, with `query.bind(name=value)`."""
+    if not isinstance(name, str) or not name.isidentifier():
+        raise WrongType(parameter=name, hint='name a parameter as in Python: param("customer")')
+    return Parameter(name)
+
+
+Exchange = Callable[[Operator, Any], "tuple[Operator, Any]"]
+"""From the operator and the operand of a comparison to others."""
 
 
 class Predicate:
@@ -54,9 +109,23 @@ class Predicate:
             hint="combine conditions with &, | and ~, each in parentheses: (q.a == 1) & (q.b > 2)",
         )
 
+    @property
+    def parts(self) -> tuple[Predicate, ...]:
+        """The conditions that this one is made of."""
+        return ()
+
     def paths(self) -> frozenset[Path]:
         """The fields it looks at."""
-        raise NotImplementedError
+        return frozenset[Path]().union(*(child.paths() for child in self.parts))
+
+    @property
+    def needs_record(self) -> bool:
+        """Whether it looks at more than the fields it names: a key expression, or what an index knows of the record."""
+        return any(child.needs_record for child in self.parts)
+
+    def exchanged(self, exchange: Exchange) -> Predicate:
+        """The same with other operands."""
+        return self
 
 
 def _checked(other: object) -> Predicate:
@@ -67,6 +136,15 @@ def _checked(other: object) -> Predicate:
 
 def _parts(kind: type[And | Or], predicate: Predicate) -> tuple[Predicate, ...]:
     return predicate.children if isinstance(predicate, kind) else (predicate,)
+
+
+def _comparison(left: str, operator: Operator, value: Any) -> str:
+    if not operator.takes_value:
+        return f"{left} {operator.value}"
+    if operator is Operator.TEXT:
+        return f"{left} {value}"
+    listed = operator is Operator.IN and not isinstance(value, Parameter)
+    return f"{left} {operator.value} {list(value) if listed else value!r}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +158,78 @@ class Compare(Predicate):
     def paths(self) -> frozenset[Path]:
         return frozenset((self.path,))
 
+    def exchanged(self, exchange: Exchange) -> Compare:
+        operator, value = exchange(self.operator, self.value)
+        return Compare(self.path, operator, value)
+
     def __str__(self) -> str:
-        if not self.operator.takes_value:
-            return f"{shown(self.path)} {self.operator.value}"
-        value = list(self.value) if self.operator is Operator.IN else self.value
-        return f"{shown(self.path)} {self.operator.value} {value!r}"
+        return _comparison(shown(self.path), self.operator, self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class CompareKey(Predicate):
+    """A key expression and one value: of one column, or a tuple of as many as it has columns.
+
+    any  the expression may have several rows, and one of them is enough
+    """
+
+    expression: KeyExpression
+    operator: Operator
+    value: Any = None
+    any: bool = False
+
+    @property
+    def needs_record(self) -> bool:
+        return True
+
+    def exchanged(self, exchange: Exchange) -> CompareKey:
+        operator, value = exchange(self.operator, self.value)
+        return replace(self, operator=operator, value=value)
+
+    def __str__(self) -> str:
+        left = f"one row of {self.expression!r}" if self.any else repr(self.expression)
+        return _comparison(left, self.operator, self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class CompareRank(Predicate):
+    """The rank of a record among others, which only an index knows, and one value."""
+
+    ranked: Ranked
+    operator: Operator
+    value: Any = None
+
+    @property
+    def needs_record(self) -> bool:
+        return True
+
+    def exchanged(self, exchange: Exchange) -> CompareRank:
+        operator, value = exchange(self.operator, self.value)
+        return CompareRank(self.ranked, operator, value)
+
+    def __str__(self) -> str:
+        return _comparison(str(self.ranked), self.operator, self.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Matches(Predicate):
+    """A condition on the messages in a field, or on each of the elements of a repeated one."""
+
+    path: Path
+    child: Predicate
+
+    @property
+    def parts(self) -> tuple[Predicate, ...]:
+        return (self.child,)
+
+    def paths(self) -> frozenset[Path]:
+        return frozenset((*self.path, *path) for path in self.child.paths())
+
+    def exchanged(self, exchange: Exchange) -> Matches:
+        return Matches(self.path, self.child.exchanged(exchange))
+
+    def __str__(self) -> str:
+        return f"{shown(self.path)} matches ({self.child})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +238,12 @@ class And(Predicate):
 
     children: tuple[Predicate, ...]
 
-    def paths(self) -> frozenset[Path]:
-        return frozenset[Path]().union(*(child.paths() for child in self.children))
+    @property
+    def parts(self) -> tuple[Predicate, ...]:
+        return self.children
+
+    def exchanged(self, exchange: Exchange) -> And:
+        return And(tuple(child.exchanged(exchange) for child in self.children))
 
     def __str__(self) -> str:
         return " and ".join(_nested(child, Or) for child in self.children)
@@ -106,8 +255,12 @@ class Or(Predicate):
 
     children: tuple[Predicate, ...]
 
-    def paths(self) -> frozenset[Path]:
-        return frozenset[Path]().union(*(child.paths() for child in self.children))
+    @property
+    def parts(self) -> tuple[Predicate, ...]:
+        return self.children
+
+    def exchanged(self, exchange: Exchange) -> Or:
+        return Or(tuple(child.exchanged(exchange) for child in self.children))
 
     def __str__(self) -> str:
         return " or ".join(_nested(child, And) for child in self.children)
@@ -119,15 +272,36 @@ class Not(Predicate):
 
     child: Predicate
 
-    def paths(self) -> frozenset[Path]:
-        return self.child.paths()
+    @property
+    def parts(self) -> tuple[Predicate, ...]:
+        return (self.child,)
+
+    def exchanged(self, exchange: Exchange) -> Not:
+        return Not(self.child.exchanged(exchange))
 
     def __str__(self) -> str:
         return f"not ({self.child})"
 
 
+@dataclass(frozen=True, slots=True)
+class IsType(Predicate):
+    """Whether a record is of one of these types. Never unknown."""
+
+    names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"is {' or '.join(self.names)}"
+
+
 def _nested(predicate: Predicate, kind: type[Predicate]) -> str:
     return f"({predicate})" if isinstance(predicate, kind) else str(predicate)
+
+
+def walk(predicate: Predicate) -> Iterator[Predicate]:
+    """A condition and all that it is made of."""
+    yield predicate
+    for child in predicate.parts:
+        yield from walk(child)
 
 
 def conjuncts(predicate: Predicate | None) -> tuple[Predicate, ...]:

@@ -1,8 +1,10 @@
 """What is asked for: record types, a condition, an order, and which fields are needed.
 
     query("Order").where(q.customer == "ana").order_by("total", reverse=True)
+    query("Order").where(q.customer == param("who")).bind(who="ana")
 
-A query is a value: every method gives a new one. It holds no metadata; what does not fit is found when it is planned.
+A query is a value: every method gives a new one. It holds no metadata; what does not fit is found by `check`, or when a
+store is asked, before anything is read.
 
 Source  Record Layer, RecordQuery
 """
@@ -10,10 +12,15 @@ Source  Record Layer, RecordQuery
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from recordlayer.errors import UsageError, WrongType
-from recordlayer.query.paths import FieldPath, as_steps
-from recordlayer.query.predicate import And, Path, Predicate, shown
+from recordlayer.query.comparison import Operator
+from recordlayer.query.paths import FieldPath, as_steps, checked_list
+from recordlayer.query.predicate import And, Compare, CompareKey, CompareRank, Parameter, Path, Predicate, shown, walk
+
+if TYPE_CHECKING:
+    from recordlayer.metadata import RecordMetaData
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +33,9 @@ class RecordQuery:
     reverse       descending
     fields        what is needed of the records; None for all. Others may be missing in what comes back, except those of
                   the primary key.
+    distinct      each record comes once. Else, where a condition is about elements of a repeated field, it may come for
+                  several of them: that costs less, and is for those who do not mind
+    in_memory     how many records may be held in memory to be sorted where no index has the order; 0 for none
     """
 
     record_types: tuple[str, ...] = ()
@@ -33,18 +43,26 @@ class RecordQuery:
     sort: tuple[Path, ...] = ()
     reverse: bool = False
     fields: tuple[Path, ...] | None = None
+    distinct: bool = True
+    in_memory: int = 0
 
     def where(self, *conditions: Predicate) -> RecordQuery:
         """Only records for which all these, and all conditions before, are true."""
         found = self.filter
         for condition in conditions:
             if not isinstance(condition, Predicate):
-                raise WrongType(condition=condition, hint='compare a field, as in q.customer == "ana"')
+                raise WrongType(
+                    condition=condition,
+                    hint='compare a field, as in q.customer == "ana"; one that is called as a method is: q["like"]',
+                )
             found = condition if found is None else And((found, condition))
         return replace(self, filter=found)
 
-    def order_by(self, *fields: FieldPath | str, reverse: bool = False) -> RecordQuery:
+    def order_by(self, *fields: FieldPath | str, reverse: bool = False, in_memory: int = 0) -> RecordQuery:
         """In the order of these fields, null first; `reverse`: descending, null last.
+
+        in_memory  how many records may be held in memory to be sorted, if no index has this order; 0: then there is no
+                   plan. With a limit no more than so many are held.
 
         A field without presence that holds its default sorts as a null: zeros come before negative numbers.
         """
@@ -52,9 +70,48 @@ class RecordQuery:
             raise UsageError(what="order_by without fields", hint='name at least one: order_by("total")')
         paths = tuple(as_steps(field) for field in fields)
         for path in paths:
-            if any(step.any for step in path):
+            if any(step.any or step.entry is not None for step in path):
                 raise UsageError(field=shown(path), hint="records cannot be ordered by a repeated field")
-        return replace(self, sort=paths, reverse=reverse)
+        if not isinstance(in_memory, int) or isinstance(in_memory, bool) or in_memory < 0:
+            raise UsageError(in_memory=in_memory, hint="give a number of records")
+        return replace(self, sort=paths, reverse=reverse, in_memory=in_memory)
+
+    def with_duplicates(self) -> RecordQuery:
+        """A record may come several times, once for each element of a repeated field that a condition speaks of."""
+        return replace(self, distinct=False)
+
+    # -- parameters ------------------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the parameters that have no value yet, each once."""
+        found = [one.value.name for one in _comparisons(self.filter) if isinstance(one.value, Parameter)]
+        return tuple(dict.fromkeys(found))
+
+    def bind(self, **values: Any) -> RecordQuery:
+        """The same query with values for some or all of its parameters.
+
+        Raises  UsageError for a parameter that it does not have, or None for one: nothing compares with None.
+        """
+        known = self.parameters
+        unknown = [name for name in values if name not in known]
+        if unknown:
+            hint = f"its parameters are {', '.join(known)}" if known else "it has no parameters"
+            raise UsageError(parameter=unknown[0], hint=hint)
+        if self.filter is None:
+            return self
+        return replace(self, filter=self.filter.exchanged(lambda operator, value: _bound(operator, value, values)))
+
+    def check(self, metadata: RecordMetaData) -> RecordQuery:
+        """This query, if it fits the metadata: names of types and fields, kinds of values. Parameters without a value
+        pass.
+
+        Raises  UnknownRecordType, UnknownField, WrongType, QueryError.
+        """
+        from recordlayer.query.problem import check
+
+        check(self, metadata)
+        return self
 
     def select(self, *fields: FieldPath | str) -> RecordQuery:
         """Only these fields are needed: an index that has them all answers without reading records."""
@@ -70,7 +127,37 @@ class RecordQuery:
             parts.append(f"order by {', '.join(shown(path) for path in self.sort)}{' descending' * self.reverse}")
         if self.fields is not None:
             parts.append(f"select {', '.join(shown(path) for path in self.fields)}")
+        if not self.distinct:
+            parts.append("with duplicates")
+        if self.in_memory:
+            parts.append(f"sorting {self.in_memory} in memory")
         return " ".join(parts)
+
+
+def _comparisons(condition: Predicate | None) -> list[Compare | CompareKey | CompareRank]:
+    if condition is None:
+        return []
+    return [one for one in walk(condition) if isinstance(one, (Compare, CompareKey, CompareRank))]
+
+
+def _bound(operator: Operator, value: Any, values: dict[str, Any]) -> tuple[Operator, Any]:
+    """The operator and operand of a comparison whose parameter has a value now."""
+    if not isinstance(value, Parameter) or value.name not in values:
+        return operator, value
+    given = values[value.name]
+    if operator is Operator.IN:
+        return operator, checked_list(str(value), given)
+    if given is None:
+        if operator is Operator.DISTINCT:
+            return Operator.NOT_NULL, None
+        if operator is Operator.NOT_DISTINCT:
+            return Operator.IS_NULL, None
+        raise UsageError(
+            parameter=value.name, hint="nothing compares with None: use is_not_distinct_from(param(...)) if it may be"
+        )
+    if isinstance(given, Parameter):
+        raise UsageError(parameter=value.name, got=given, hint="give a value")
+    return operator, tuple(given) if isinstance(given, list) else given
 
 
 def query(*record_types: str) -> RecordQuery:

@@ -12,7 +12,7 @@ from typing import Any
 from recordlayer.cursor.step import Cursor
 from recordlayer.cursor.transform import Filter
 from recordlayer.query.cost import CONDITION, Estimate
-from recordlayer.query.evaluate import Decide
+from recordlayer.query.decide import Decide
 from recordlayer.query.plan.base import Plan, Run
 from recordlayer.query.predicate import Predicate
 from recordlayer.store.record import StoredRecord
@@ -35,10 +35,10 @@ class FilterRecords:
         decide = self._decide
         if len(decide) == 1:
             (only,) = decide.values()
-            return Filter(self.children[0].execute(run), lambda record: only(record.message) is True)
+            return Filter(self.children[0].execute(run), lambda record: only(record.message, record) is True)
 
         def keep(record: StoredRecord) -> bool:
-            return decide[record.record_type.name](record.message) is True
+            return decide[record.record_type.name](record.message, record) is True
 
         return Filter(self.children[0].execute(run), keep)
 
@@ -76,4 +76,4 @@ class FilterEntries:
 
     def execute(self, run: Run) -> Cursor[Any]:
         decide, message_of = self._decide, self._message_of
-        return Filter(self.children[0].execute(run), lambda entry: decide(message_of(entry)) is True)
+        return Filter(self.children[0].execute(run), lambda entry: decide(message_of(entry), None) is True)

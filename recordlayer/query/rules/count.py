@@ -15,7 +15,7 @@ from recordlayer.query.predicate import Compare
 
 if TYPE_CHECKING:
     from recordlayer.metadata import Index
-    from recordlayer.query.planner import Problem
+    from recordlayer.query.problem import Problem
 
 
 def count_from_index(problem: Problem) -> CountFromIndex | None:

@@ -23,7 +23,7 @@ from recordlayer.query.rules.shared import with_filter, with_types
 
 if TYPE_CHECKING:
     from recordlayer.metadata import Index
-    from recordlayer.query.planner import Problem
+    from recordlayer.query.problem import Problem
 
 
 def scan_indexes(problem: Problem) -> Iterator[Plan]:
@@ -78,6 +78,7 @@ def _scan(problem: Problem, index: Index) -> Iterator[Plan]:
     reader = EntryReader(problem.types[0], columns, behind) if single else None
     covers = reader is not None and not found.repeats and query.fields is not None
     covers = covers and covered == len(problem.types) and reader is not None and reader.covers(_needed(problem, found))
+    covers = covers and not any(condition.needs_record for condition in found.residual)
     if not found.is_bound and not query.sort and not covers:
         problem.reject(index.name, "answers no condition")
         return
@@ -105,11 +106,16 @@ def _needed(problem: Problem, found: Match) -> frozenset[Path]:
     return needed.union(*(condition.paths() for condition in found.residual))
 
 
+def _on_entry(condition: Predicate, reader: EntryReader) -> bool:
+    """Whether an entry has all that a condition looks at."""
+    return not condition.needs_record and reader.covers(condition.paths())
+
+
 def _divided(found: Match, reader: EntryReader | None) -> tuple[tuple[Predicate, ...], tuple[Predicate, ...]]:
     """Conditions to test on the entries, and on the records."""
     if reader is None:
         return (), found.residual
-    on_entries = tuple(condition for condition in found.residual if reader.covers(condition.paths()))
+    on_entries = tuple(condition for condition in found.residual if _on_entry(condition, reader))
     return on_entries, tuple(condition for condition in found.residual if condition not in on_entries)
 
 

@@ -15,7 +15,7 @@ from recordlayer.query.plan.scan import ScanRecords
 from recordlayer.query.rules.shared import with_filter, with_types
 
 if TYPE_CHECKING:
-    from recordlayer.query.planner import Problem
+    from recordlayer.query.problem import Problem
 
 
 def scan_records(problem: Problem) -> Iterator[Plan]:

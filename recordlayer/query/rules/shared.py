@@ -10,7 +10,7 @@ from recordlayer.query.plan.filter import FilterRecords, FilterTypes
 from recordlayer.query.predicate import Predicate, conjunction
 
 if TYPE_CHECKING:
-    from recordlayer.query.planner import Problem
+    from recordlayer.query.problem import Problem
 
 
 def with_types(problem: Problem, plan: Plan, *, covered: int) -> Plan:
