@@ -10,6 +10,7 @@ from recordlayer.kv.context import Context
 from recordlayer.kv.engine import DatabaseOption, Engine, OptionValue, Transaction, TransactionOption
 from recordlayer.kv.observed import ObservedEngine
 from recordlayer.kv.read_version_cache import ReadVersionCache
+from recordlayer.kv.shared import Shared
 from recordlayer.kv.span_parent import span_parent
 from recordlayer.observe.observer import Observer, effective
 from recordlayer.options import DEFAULT_OPTIONS, Priority, TransactionOptions
@@ -29,15 +30,17 @@ class Beginning:
     """Makes the transactions of one database.
 
     versions  remembers read versions; None for engines that know their own
+    shared    caches of the layers above
     """
 
-    __slots__ = ("engine", "observed", "versions", "world")
+    __slots__ = ("engine", "observed", "shared", "versions", "world")
 
     def __init__(self, engine: Engine, world: World, *, observer: Observer | None = None) -> None:
         observers = effective(observer)
         self.observed = None if observers is None else ObservedEngine(engine, observers, world)
         self.engine: Engine = engine if self.observed is None else self.observed
         self.world = world
+        self.shared = Shared()
         self.versions: ReadVersionCache | None = None
         if is_local(engine):
             engine.set_option(DatabaseOption.TRANSACTION_REPORT_CONFLICTING_KEYS)
@@ -50,9 +53,9 @@ class Beginning:
         Raises  what the engine says of options that it does not take.
         """
         if self.observed is None and self.versions is None and options is DEFAULT_OPTIONS:
-            return Context(self.engine.begin(), world=self.world)
+            return Context(self.engine.begin(), world=self.world, shared=self.shared)
         transaction = self._begin(options, work)
-        context = Context(transaction, world=self.world, versions=self.versions)
+        context = Context(transaction, world=self.world, versions=self.versions, shared=self.shared)
         try:
             self._set(context, options)
             if options.read_version is not None:
@@ -74,7 +77,7 @@ class Beginning:
 
     def again(self, context: Context, options: TransactionOptions) -> Context:
         """The next attempt of a transaction that `on_error` has reset."""
-        fresh = Context(context.transaction, world=self.world, versions=self.versions)
+        fresh = Context(context.transaction, world=self.world, versions=self.versions, shared=self.shared)
         if self.observed is not None or options is not DEFAULT_OPTIONS:
             self._set(fresh, options)
         return fresh

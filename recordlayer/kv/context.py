@@ -16,10 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from recordlayer.errors import Closed, LocalVersionsExhausted
-from recordlayer.kv.engine import Chunk, ConflictKind, MutationType, StreamingMode, Transaction
+from recordlayer.errors import Closed, LocalVersionsExhausted, Unreadable
+from recordlayer.kv.engine import METADATA_VERSION_KEY, Chunk, ConflictKind, MutationType, StreamingMode, Transaction
 from recordlayer.kv.observed import ObservedTransaction
 from recordlayer.kv.read_version_cache import ReadVersionCache
+from recordlayer.kv.shared import Shared
 from recordlayer.kv.tally import Places
 from recordlayer.kv.turns import Turns
 from recordlayer.waiting.waitable import Waitable
@@ -30,6 +31,7 @@ Hook = Callable[[], Coroutine[Any, None, None]]
 _LAST_LOCAL_VERSION = 0xFFFF
 _STAMPED_KEY = MutationType.SET_VERSIONSTAMPED_KEY
 _STAMPED_VALUE = MutationType.SET_VERSIONSTAMPED_VALUE
+_METADATA_VERSION_OPERAND = bytes(14)  # a placeholder of 10 bytes at offset 0
 
 
 class Counters:
@@ -68,11 +70,12 @@ class Context:
         "_before_commit",
         "_closed",
         "_doomed",
+        "_metadata_version_changed",
         "_next_local_version",
         "_stamp",
         "_stamped_keys",
         "_stamped_values",
-        "_version_given",
+        "_version_known",
         "_versions",
         "_want_stamp",
         "claims",
@@ -80,14 +83,27 @@ class Context:
         "counters",
         "observed",
         "places",
+        "shared",
+        "stores_changed",
         "transaction",
         "turns",
         "world",
     )
 
-    def __init__(self, transaction: Transaction, *, world: World, versions: ReadVersionCache | None = None) -> None:
+    def __init__(
+        self,
+        transaction: Transaction,
+        *,
+        world: World,
+        versions: ReadVersionCache | None = None,
+        shared: Shared | None = None,
+    ) -> None:
         self.transaction = transaction
         self.world = world
+        self.shared = shared
+        """Caches of the database; None for a transaction that keeps to itself."""
+        self.stores_changed = False
+        """A header or an index state was written: what is cached of stores is not what this transaction would read."""
         self.observed = transaction if type(transaction) is ObservedTransaction else None
         """Tells observers; None if there are none."""
         self.places: list[Places] = [] if self.observed is None else self.observed.tallies.places
@@ -95,7 +111,8 @@ class Context:
         self.turns = Turns()
         """Who changes which record: side by side, each in its turn."""
         self._versions = versions
-        self._version_given = False
+        self._version_known = False
+        self._metadata_version_changed = False
         self.counters = Counters()
         self.claims: dict[bytes, bytes] = {}
         """Unique values written in this transaction, by whom: two records saved side by side must see each other
@@ -220,19 +237,42 @@ class Context:
         """Forget a stamped key of this transaction. Whether there was one."""
         return self._stamped_keys.pop(operand, None) is not None
 
+    async def metadata_version(self) -> bytes | None:
+        """What every change of a cacheable store's state changes: the same stamp, the same states. None if nobody has
+        ever changed it, or this transaction does. Reading it conflicts with nobody.
+
+        Cost  a read that engines answer from what came with the read version.
+        """
+        if self._metadata_version_changed:
+            return None
+        try:
+            return await self.get(METADATA_VERSION_KEY, snapshot=True)
+        except Unreadable:
+            return None
+
+    def change_metadata_version(self) -> None:
+        """Have all processes look again at the states of stores that they have cached.  Cost  1 write."""
+        self._metadata_version_changed = True
+        self.atomic(_STAMPED_VALUE, METADATA_VERSION_KEY, _METADATA_VERSION_OPERAND)
+
+    async def known_read_version(self) -> int | None:
+        """The read version, if it is known without asking a cluster for it."""
+        return await self.transaction.read_version() if self._versions is None or self._version_known else None
+
     async def read_version(self) -> int:
         versions = self._versions
-        if versions is None or self._version_given:  # nothing new is learned from what was known before
+        if versions is None or self._version_known:  # nothing new is learned from what was known before
             return await self.transaction.read_version()
         asked = versions.now()
         version = await self.transaction.read_version()
+        self._version_known = True
         versions.learned(version, asked)
         return version
 
     def set_read_version(self, version: int) -> None:
         """Read at this version.  Raises  ReadVersionAlreadySet."""
         self.transaction.set_read_version(version)
-        self._version_given = True
+        self._version_known = True
 
     def committed_version(self) -> int:
         """The version of the commit; -1 if nothing was written."""

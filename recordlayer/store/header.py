@@ -35,6 +35,7 @@ class FormatVersion(enum.IntEnum):
     WRITE_ONLY_WITH_QUEUE = 15
 
 
+NEWEST_FORMAT = int(max(FormatVersion))
 DEFAULT_FORMAT = FormatVersion.CACHEABLE_STATE
 """What a new store gets: the same as from a Java process that says nothing."""
 
@@ -88,10 +89,10 @@ class StoreHeader:
 
     def check_format(self) -> None:
         """Raises  FormatTooNew for a format version that is not known here."""
-        if self.present and not 1 <= self.format_version <= max(FormatVersion):
+        if self.present and not 1 <= self.format_version <= NEWEST_FORMAT:
             raise FormatTooNew(
                 format_version=self.format_version,
-                newest_known=int(max(FormatVersion)),
+                newest_known=NEWEST_FORMAT,
                 hint="use a recordlayer that knows this format; the store was not touched",
             )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from recordlayer.errors import IndexNotBuilt, UniquenessViolation, UsageError
 from recordlayer.index.state import IndexState
-from recordlayer.kv.engine import METADATA_VERSION_KEY, MutationType
 from recordlayer.metadata import Index
 from recordlayer.store.header import FormatVersion
 from recordlayer.store.layout import Keyspace
@@ -121,4 +120,4 @@ def _set(store: RecordStore, index: Index, state: IndexState) -> None:
     store.states.set(index, state)
     store.upkeep.forget()
     if store.header.cacheable:
-        store.context.atomic(MutationType.SET_VERSIONSTAMPED_VALUE, METADATA_VERSION_KEY, bytes(14))
+        store.context.change_metadata_version()

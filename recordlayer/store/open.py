@@ -1,13 +1,14 @@
 """Opening a store: what is read, what is refused, and when the header is written.
 
-Cost    2 ranges in 1 round trip (the first pair of the store, the index states) + what an upgrade needs
+Cost    nothing for a store whose state is known from before (`state_cache`); else 2 ranges in 1 round trip (the first
+        pair of the store, the index states); + what an upgrade needs
 Source  Record Layer, FDBRecordStore.checkVersion and its callees
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -23,21 +24,21 @@ from recordlayer.errors import (
     UsageError,
     WrongType,
 )
+from recordlayer.index.state import IndexState
 from recordlayer.kv.context import Context
-from recordlayer.kv.engine import METADATA_VERSION_KEY, KeyValue, MutationType, StreamingMode
+from recordlayer.kv.engine import KeyValue, StreamingMode
 from recordlayer.metadata import RecordMetaData
 from recordlayer.observe.events import StoreOpened
-from recordlayer.store.header import DEFAULT_FORMAT, FormatVersion, StoreHeader
+from recordlayer.store.header import DEFAULT_FORMAT, NEWEST_FORMAT, FormatVersion, StoreHeader
 from recordlayer.store.layout import Keyspace, StoreLayout
 from recordlayer.store.places import StorePlaces
 from recordlayer.store.schema import schema_of
 from recordlayer.store.serializer import PLAIN, Serializer
-from recordlayer.store.states import IndexStates
+from recordlayer.store.state_cache import StoreStateCache
+from recordlayer.store.states import IndexStates, states_in
 from recordlayer.store.store import RecordStore
-from recordlayer.store.upgrade import Before, upgrade
+from recordlayer.store.upgrade import Before, NewIndexState, upgrade
 from recordlayer.tuples import Subspace, pack
-
-_STAMP_OPERAND = bytes(14)  # a placeholder of 10 bytes at offset 0
 
 
 def store_prefix(path: Sequence[Any] | Subspace) -> bytes:
@@ -70,31 +71,55 @@ class OpenMode(enum.Enum):
 _LEFTOVERS = (Keyspace.INDEX_STATES, Keyspace.INDEX_RANGES, Keyspace.INDEX_BUILDS)
 
 
+class Cacheable(enum.Enum):
+    """Whether opening a store says in its header that processes may keep its state between transactions."""
+
+    UNCHANGED = "unchanged"
+    """As it is; a new store does not say so."""
+    IF_NEW = "if new"
+    YES = "yes"
+    NO = "no"
+
+
+UserVersionCheck = Callable[[int, int, RecordMetaData], int]
+"""The user version to store, from the one that is stored, the stored metadata version (both -1 for a new store) and the
+metadata. It raises what it likes in order to refuse the store."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenOptions:
     """How to open a store.
 
-    format_version  the least that the store shall have afterwards; a store is never lowered
-    user_version    a version of the application's own; a store with a newer one is refused, an older one is raised
-    bypass_lock     the reason of a full lock, to open the store all the same
-    count_records   an index that is new to a store is built at once if there are at most 200 records; without a COUNT
-                    index to ask, look at up to 201 of them. Java takes any record for too many then.
+    format_version   the least that the store shall have afterwards; a store is never lowered
+    user_version     a version of the application's own, or what finds one: a store with a newer one is refused, an
+                     older one is raised
+    bypass_lock      the reason of a full lock, to open the store all the same
+    count_records    an index that is new to a store is built at once if there are at most 200 records; without a COUNT
+                     index to ask, look at up to 201 of them. Java takes any record for too many then.
+    cacheable        what the header shall say of that, from format 7 on
+    new_index_state  decides the state of each index that is new to the store, instead of the rule above
     """
 
     mode: OpenMode = OpenMode.CREATE_OR_OPEN
     format_version: int = DEFAULT_FORMAT
-    user_version: int | None = None
+    user_version: int | UserVersionCheck | None = None
     serializer: Serializer = PLAIN
     bypass_lock: str | None = None
     count_records: bool = True
+    cacheable: Cacheable = Cacheable.UNCHANGED
+    new_index_state: NewIndexState | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.mode, OpenMode):
             raise WrongType(argument="mode", value=self.mode, hint="use OpenMode")
+        if not isinstance(self.cacheable, Cacheable):
+            raise WrongType(argument="cacheable", value=self.cacheable, hint="use Cacheable")
         if type(self.format_version) not in (int, FormatVersion) or self.format_version < 1:
-            raise UsageError(format_version=self.format_version, hint=f"versions are 1 to {max(FormatVersion)}")
-        if self.format_version > max(FormatVersion):
-            raise FormatTooNew(format_version=self.format_version, newest_known=int(max(FormatVersion)))
+            raise UsageError(format_version=self.format_version, hint=f"versions are 1 to {NEWEST_FORMAT}")
+        if self.format_version > NEWEST_FORMAT:
+            raise FormatTooNew(format_version=self.format_version, newest_known=NEWEST_FORMAT)
+        if self.user_version is not None and not callable(self.user_version):
+            _check_user_version(self.user_version)
 
 
 DEFAULT_OPEN = OpenOptions()
@@ -115,15 +140,15 @@ async def open_store(
     context.places.append(places)
     observed = context.observed
     began = 0.0 if observed is None else context.world.clock.monotonic()
-    first_read = context.get_range(prefix + b"\x00", prefix + b"\xff", limit=1, mode=StreamingMode.EXACT)
-    states_range = layout.index_states + b"\x00", layout.index_states + b"\xff"
-    states_read = context.get_range(*states_range, snapshot=True, mode=StreamingMode.WANT_ALL)
-    first = (await first_read).rows
-    chunk = await states_read
-    rows = chunk.rows
-    if chunk.more and rows:
-        rows = rows + await context.read_all(rows[-1][0] + b"\x00", states_range[1], snapshot=True)
-    header, is_new = header_of(layout, first, options.mode)
+    cache = None if context.shared is None else context.shared.of(StoreStateCache)
+    known = None if cache is None else await cache.find(context, prefix)
+    states: Mapping[str, IndexState]
+    if known is not None:
+        header, is_new = header_of(layout, [(layout.header, known.header)], options.mode)
+        context.add_read_conflict_key(layout.header)
+        states = known.states
+    else:
+        header, is_new, states = await _read(context, layout, options.mode)
     header.check_format()
     header.check_lock(bypass=options.bypass_lock)
     before = Before(
@@ -133,24 +158,48 @@ async def open_store(
         cacheable=header.cacheable,
     )
     changed = _raise_versions(header, metadata, options, layout)
+    changed = _set_cacheable(header, options, is_new=is_new) or changed
+    omits_suffix = _omits_suffix(header, metadata, before, options)
+    outdated = before.format_version != header.format_version or before.metadata_version != metadata.version
+    if cache is not None and known is None and not (changed or outdated):
+        await cache.remember(context, prefix, header, states)
     store = RecordStore(
         context,
         layout,
         metadata,
         header,
-        IndexStates(context, layout, rows, schema_of(metadata)),
-        omits_suffix=_omits_suffix(header, metadata, before, options),
+        IndexStates(context, layout, states, schema_of(metadata)),
+        omits_suffix=omits_suffix,
         serializer=options.serializer,
     )
-    if before.format_version != header.format_version or before.metadata_version != metadata.version:
-        await upgrade(store, before, count_records=options.count_records)
-        changed = True
-    if changed:
+    if outdated:
+        await upgrade(store, before, count_records=options.count_records, decide=options.new_index_state)
+    if changed or outdated:
         write_header(store, was_cacheable=before.cacheable)
+        if header.cacheable and not before.cacheable and await context.metadata_version() is None:
+            context.change_metadata_version()  # without a stamp nobody could tell that the state is still the same
     if observed is not None:
         took = timedelta(seconds=context.world.clock.monotonic() - began)
-        observed.emit(StoreOpened(origin=observed.origin, store=places.store, took=took, created=is_new))
+        cached = known is not None
+        observed.emit(StoreOpened(origin=observed.origin, store=places.store, took=took, created=is_new, cached=cached))
     return store
+
+
+async def _read(
+    context: Context, layout: StoreLayout, mode: OpenMode
+) -> tuple[StoreHeader, bool, Mapping[str, IndexState]]:
+    """The header, whether the store is new, and the states of its indexes.  Cost  2 ranges in 1 round trip."""
+    prefix = layout.prefix
+    first_read = context.get_range(prefix + b"\x00", prefix + b"\xff", limit=1, mode=StreamingMode.EXACT)
+    states_range = layout.index_states + b"\x00", layout.index_states + b"\xff"
+    states_read = context.get_range(*states_range, snapshot=True, mode=StreamingMode.WANT_ALL)
+    first = (await first_read).rows
+    chunk = await states_read
+    rows = chunk.rows
+    if chunk.more and rows:
+        rows = rows + await context.read_all(rows[-1][0] + b"\x00", states_range[1], snapshot=True)
+    header, is_new = header_of(layout, first, mode)
+    return header, is_new, states_in(layout, rows)
 
 
 def header_of(layout: StoreLayout, first: list[KeyValue], mode: OpenMode) -> tuple[StoreHeader, bool]:
@@ -187,13 +236,36 @@ def _raise_versions(header: StoreHeader, metadata: RecordMetaData, options: Open
             hint="another process uses newer metadata with this store: load it, or restart with the new release",
         )
     changed = False
-    if options.user_version is not None:
-        if header.user_version > options.user_version:
-            raise StaleUserVersion(stored_version=header.user_version, given_version=options.user_version)
-        changed = header.user_version != options.user_version
-        header.message.userVersion = options.user_version
+    given = options.user_version
+    if given is not None:
+        version = given if isinstance(given, int) else given(header.user_version, stored, metadata)
+        _check_user_version(version)
+        if header.user_version > version:
+            raise StaleUserVersion(stored_version=header.user_version, given_version=version)
+        changed = header.user_version != version
+        header.message.userVersion = version
     header.message.formatVersion = max(header.format_version, options.format_version)
     return changed
+
+
+def _check_user_version(version: object) -> None:
+    """Raises  WrongType, UsageError."""
+    if type(version) is not int:
+        raise WrongType(argument="user_version", value=version, hint="a whole number, or a function that returns one")
+    if not -(1 << 31) <= version < 1 << 31:
+        raise UsageError(user_version=version, hint="the header has 32 bits for it")
+
+
+def _set_cacheable(header: StoreHeader, options: OpenOptions, *, is_new: bool) -> bool:
+    """Put into the header whether the state may be cached. Whether that is a change."""
+    wanted = options.cacheable
+    if wanted is Cacheable.UNCHANGED or (wanted is Cacheable.IF_NEW and not is_new):
+        return False
+    cacheable = wanted is not Cacheable.NO
+    if header.format_version < FormatVersion.CACHEABLE_STATE or header.cacheable is cacheable:
+        return False
+    header.message.cacheable = cacheable
+    return True
 
 
 def _omits_suffix(header: StoreHeader, metadata: RecordMetaData, before: Before, options: OpenOptions) -> bool:
@@ -212,8 +284,9 @@ def write_header(store: RecordStore, *, was_cacheable: bool) -> None:
     store.header.message.lastUpdateTime = int(context.world.clock.wall() * 1000)
     store.header.present = True
     context.set(store.layout.header, store.header.serialized())
+    context.stores_changed = True
     if was_cacheable:
-        context.atomic(MutationType.SET_VERSIONSTAMPED_VALUE, METADATA_VERSION_KEY, _STAMP_OPERAND)
+        context.change_metadata_version()
 
 
 async def delete_store(context: Context, prefix: bytes) -> None:
@@ -229,6 +302,7 @@ async def delete_store(context: Context, prefix: bytes) -> None:
         except CorruptHeader:
             cacheable = True
         if cacheable:
-            context.atomic(MutationType.SET_VERSIONSTAMPED_VALUE, METADATA_VERSION_KEY, _STAMP_OPERAND)
+            context.change_metadata_version()
+    context.stores_changed = True
     context.clear_range(prefix + b"\x00", prefix + b"\xff")
     context.forget_claims(prefix)

@@ -9,6 +9,8 @@ Source  Record Layer, FDBRecordStore: loadIndexStatesAsync, getIndexState, markI
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from recordlayer.errors import CorruptHeader, MalformedTuple
 from recordlayer.index.maintainer import IndexSpace
 from recordlayer.index.state import IndexState
@@ -27,19 +29,12 @@ class IndexStates:
 
     __slots__ = ("_consulted", "_context", "_layout", "_schema", "_states")
 
-    def __init__(self, context: Context, layout: StoreLayout, rows: list[KeyValue], schema: Schema) -> None:
+    def __init__(self, context: Context, layout: StoreLayout, states: Mapping[str, IndexState], schema: Schema) -> None:
         self._schema = schema
         self._context = context
         self._layout = layout
         self._consulted: set[str] = set()
-        self._states: dict[str, IndexState] = {}
-        start = len(layout.index_states)
-        for key, value in rows:
-            try:
-                (name,) = unpack(key, start)
-            except (MalformedTuple, ValueError) as error:
-                raise CorruptHeader(what="index state", key=key, value=value) from error
-            self._states[str(name)] = IndexState.unpacked(value, index=str(name))
+        self._states = dict(states)
 
     def _key(self, name: str) -> bytes:
         return pack((name,), self._layout.index_states)
@@ -58,6 +53,7 @@ class IndexStates:
 
     def set(self, index: Index, state: IndexState) -> None:
         """Store a state. What must go with it (data, built ranges) is the caller's business."""
+        self._context.stores_changed = True
         key = self._key(index.name)
         if state is IndexState.READABLE:
             self._states.pop(index.name, None)
@@ -68,12 +64,26 @@ class IndexStates:
 
     def forget(self, name: str) -> None:
         """Clear the state of an index that is no more."""
+        self._context.stores_changed = True
         self._states.pop(name, None)
         self._context.clear(self._key(name))
 
     def space(self, index: Index) -> IndexSpace:
         """Where an index lives, with its state."""
         return IndexSpace(self._context, self._layout.prefix, index, self.of(index), self._schema.functions[index.name])
+
+
+def states_in(layout: StoreLayout, rows: list[KeyValue]) -> dict[str, IndexState]:
+    """The states that are not READABLE, by index name.  Raises  CorruptHeader."""
+    states: dict[str, IndexState] = {}
+    start = len(layout.index_states)
+    for key, value in rows:
+        try:
+            (name,) = unpack(key, start)
+        except (MalformedTuple, ValueError) as error:
+            raise CorruptHeader(what="index state", key=key, value=value) from error
+        states[str(name)] = IndexState.unpacked(value, index=str(name))
+    return states
 
 
 def clear_index_data(context: Context, layout: StoreLayout, subspace_key: object) -> None:

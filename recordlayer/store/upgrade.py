@@ -8,10 +8,11 @@ Source  Record Layer, FDBRecordStore.checkPossiblyRebuild, checkRebuild
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from recordlayer.cursor.scan import ScanOptions
-from recordlayer.errors import CorruptRecord, StoreError
+from recordlayer.errors import CorruptRecord, StoreError, UsageError
 from recordlayer.index.bounds import Bounds
 from recordlayer.index.state import IndexState
 from recordlayer.keys.serial import from_proto, to_proto
@@ -41,10 +42,31 @@ class Before:
     cacheable: bool
 
 
-async def upgrade(store: RecordStore, before: Before, *, count_records: bool = True) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewIndex:
+    """An index that the metadata has and the store has not seen yet, or not as it is now.
+
+    records  how many records there are to index: 0 if all its record types are new, None for more than 200 if nobody
+             has counted them
+    """
+
+    index: Index
+    records: int | None
+
+
+NewIndexState = Callable[[NewIndex], IndexState]
+"""READABLE: build it now, in the transaction that opens the store. WRITE_ONLY: maintain it, and build it online.
+DISABLED: build it later."""
+
+
+async def upgrade(
+    store: RecordStore, before: Before, *, count_records: bool = True, decide: NewIndexState | None = None
+) -> None:
     """Bring everything but the header itself to the store's new format and metadata.
 
-    `count_records`: see `open.OpenOptions`.
+    `count_records`, `decide`: see `open.OpenOptions`.
+
+    Raises  UsageError for a state that a new index cannot have.
     """
     if not before.is_new:
         await _move_old_versions(store, before)
@@ -57,7 +79,7 @@ async def upgrade(store: RecordStore, before: Before, *, count_records: bool = T
     if metadata_changed:
         _clear_former_indexes(store, before)
         _release_uniqueness(store)
-        await _bring_indexes_up_to_date(store, before, count_records=count_records)
+        await _bring_indexes_up_to_date(store, before, count_records=count_records, decide=decide)
     _disable_replaced(store)
 
 
@@ -138,7 +160,9 @@ def _release_uniqueness(store: RecordStore) -> None:
             mark_readable_unchecked(store, index)
 
 
-async def _bring_indexes_up_to_date(store: RecordStore, before: Before, *, count_records: bool) -> None:
+async def _bring_indexes_up_to_date(
+    store: RecordStore, before: Before, *, count_records: bool, decide: NewIndexState | None
+) -> None:
     changed = [
         index for index in store.metadata.indexes.values() if index.last_modified_version > before.metadata_version
     ]
@@ -147,8 +171,7 @@ async def _bring_indexes_up_to_date(store: RecordStore, before: Before, *, count
         if index.replaced_by:
             _disable(store, index)
         elif before.is_new or _covers_new_types_only(store, index, before):
-            if store.states.peek(index) is not IndexState.READABLE:
-                mark_readable_unchecked(store, index)
+            _begin_empty(store, index, _decided(decide, NewIndex(index=index, records=0), IndexState.READABLE))
         else:
             waiting.append(index)
     if not waiting:
@@ -160,11 +183,35 @@ async def _bring_indexes_up_to_date(store: RecordStore, before: Before, *, count
     records = [] if few is False else await _records(store, limit=0 if few else limit + 1)
     if few is None:
         few = len(records) <= limit
+        counted = len(records) if few else None
+    rule = IndexState.READABLE if few else IndexState.DISABLED
+    complete = few
     for index in waiting:
-        if few:
+        state = _decided(decide, NewIndex(index=index, records=counted), rule)
+        if state is IndexState.READABLE:
+            if not complete:
+                records, complete = await _records(store, limit=0), True
             await _build(store, index, records)
         else:
-            _disable(store, index)
+            clear_and_mark(store, index, state)
+
+
+def _begin_empty(store: RecordStore, index: Index, state: IndexState) -> None:
+    """Give a state to an index that has nothing to index yet."""
+    if state is not IndexState.READABLE:
+        clear_and_mark(store, index, state)
+    elif store.states.peek(index) is not IndexState.READABLE:
+        mark_readable_unchecked(store, index)
+
+
+def _decided(decide: NewIndexState | None, new: NewIndex, rule: IndexState) -> IndexState:
+    """The state of a new index: what the caller decides, or what the rule says.  Raises  UsageError."""
+    state = rule if decide is None else decide(new)
+    if state not in (IndexState.READABLE, IndexState.WRITE_ONLY, IndexState.DISABLED):
+        raise UsageError(
+            index=new.index.name, new_index_state=state, hint="return IndexState.READABLE, WRITE_ONLY or DISABLED"
+        )
+    return state
 
 
 async def _counted(store: RecordStore, before: Before) -> int | None:
