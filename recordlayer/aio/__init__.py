@@ -5,9 +5,11 @@ from __future__ import annotations
 from recordlayer.aio.attempts import Attempt
 from recordlayer.aio.cursor import EntryCursor, RecordCursor
 from recordlayer.aio.database import Database, open  # noqa: A004  (the word for it)
+from recordlayer.aio.header import StoreHeader
 from recordlayer.aio.idempotency import IdempotencyKeys
 from recordlayer.aio.store import RecordStore
 from recordlayer.aio.transaction import Transaction
+from recordlayer.aio.typed import TypedCursor, TypedStore
 
 __all__ = [
     "Attempt",
@@ -16,6 +18,9 @@ __all__ = [
     "IdempotencyKeys",
     "RecordCursor",
     "RecordStore",
+    "StoreHeader",
     "Transaction",
+    "TypedCursor",
+    "TypedStore",
     "open",
 ]

@@ -61,6 +61,7 @@ class Transaction:
         mode: OpenMode = OpenMode.CREATE_OR_OPEN,
         format_version: int = DEFAULT_FORMAT,
         user_version: int | None = None,
+        bypass_lock: str | None = None,
     ) -> RecordStore:
         """The record store at a path, created if it is not there.
 
@@ -68,12 +69,15 @@ class Transaction:
         mode            what must or must not be there already
         format_version  the least the store shall have; it is never lowered
         user_version    a version of the application's own: a store with a newer one is refused
+        bypass_lock     the reason of a full lock, to open the store all the same
 
         Cost    2 range reads in 1 round trip.
         Raises  StoreMissing, StoreExists, NotARecordStore, StaleMetaData, FormatTooNew, StoreLocked; WrongType.
         """
         prefix = store_prefix(path)
-        options = OpenOptions(mode=mode, format_version=format_version, user_version=user_version)
+        options = OpenOptions(
+            mode=mode, format_version=format_version, user_version=user_version, bypass_lock=bypass_lock
+        )
         return RecordStore(await run_asyncio(open_store(self._context, metadata, prefix, options)))
 
     async def delete_store(self, *, path: Sequence[Any] | Subspace) -> None:

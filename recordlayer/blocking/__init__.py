@@ -6,9 +6,11 @@ from __future__ import annotations
 from recordlayer.blocking.attempts import Attempt
 from recordlayer.blocking.cursor import EntryCursor, RecordCursor
 from recordlayer.blocking.database import Database, open  # noqa: A004  (the word for it)
+from recordlayer.blocking.header import StoreHeader
 from recordlayer.blocking.idempotency import IdempotencyKeys
 from recordlayer.blocking.store import RecordStore
 from recordlayer.blocking.transaction import Transaction
+from recordlayer.blocking.typed import TypedCursor, TypedStore
 
 __all__ = [
     "Attempt",
@@ -17,6 +19,9 @@ __all__ = [
     "IdempotencyKeys",
     "RecordCursor",
     "RecordStore",
+    "StoreHeader",
     "Transaction",
+    "TypedCursor",
+    "TypedStore",
     "open",
 ]

@@ -3,29 +3,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
 
 from recordlayer.blocking.cursor import EntryCursor, RecordCursor
+from recordlayer.blocking.header import StoreHeader
+from recordlayer.blocking.typed import TypedStore
 from recordlayer.cursor.limits import NO_LIMITS, Limits
 from recordlayer.index.bounds import Bounds
 from recordlayer.index.state import IndexState
+from recordlayer.keys import EMPTY, KeyExpression
 from recordlayer.kv.engine import ConflictKind
 from recordlayer.metadata import RecordMetaData
 from recordlayer.query import execute
 from recordlayer.query.explain import Explanation, explain, explain_plan
 from recordlayer.query.query import RecordQuery
+from recordlayer.store import batch
 from recordlayer.store.build import rebuild
 from recordlayer.store.check import Finding, check
+from recordlayer.store.counting import record_count
+from recordlayer.store.delete_where import delete_where
 from recordlayer.store.expect import Expect, VersionBehavior
 from recordlayer.store.record import StoredRecord
 from recordlayer.store.scanning import index_scan, record_scan
 from recordlayer.store.store import RecordStore as Core
+from recordlayer.store.typed import TypedRecords
 from recordlayer.tuples import Versionstamp
 from recordlayer.waiting.drivers import run_blocking
 
-if TYPE_CHECKING:
-    from google.protobuf.message import Message
+M = TypeVar("M", bound=Message)
 
 
 class RecordStore:
@@ -37,6 +45,18 @@ class RecordStore:
     @property
     def metadata(self) -> RecordMetaData:
         return self._core.metadata
+
+    @property
+    def header(self) -> StoreHeader:
+        """The store's header: versions, locks, fields of the application's own."""
+        return StoreHeader(self._core)
+
+    def typed(self, message_class: type[M]) -> TypedStore[M]:
+        """A view of the records of one type: what it loads is of this message class.
+
+        Raises  UnknownRecordType, WrongType.
+        """
+        return TypedStore(TypedRecords(self._core, message_class))
 
     @property
     def core(self) -> Core:
@@ -70,12 +90,74 @@ class RecordStore:
         """Save a record that must be there already.  Raises  RecordMissing, and as `save`."""
         return run_blocking(self._core.save(record, expect=Expect.RECORD))
 
+    def save_many(
+        self,
+        records: Iterable[Message],
+        *,
+        expect: Expect = Expect.ANYTHING,
+        version_behavior: VersionBehavior = VersionBehavior.DEFAULT,
+    ) -> list[StoredRecord]:
+        """Save records in their order, all of them or none: if one is refused, nothing of any has been written, and the
+        transaction may go on. A record that comes twice is saved twice. A unique value that one record gives up is free
+        for another only behind the batch.
+
+        Cost    the reads of `save` for each, in 1 round trip; the same writes.
+        Raises  as `save`.
+        """
+        return run_blocking(batch.save_many(self._core, records, expect=expect, version_behavior=version_behavior))
+
+    def dry_save(
+        self,
+        record: Message,
+        *,
+        expect: Expect = Expect.ANYTHING,
+        version: Versionstamp | None = None,
+        version_behavior: VersionBehavior = VersionBehavior.DEFAULT,
+    ) -> StoredRecord:
+        """What `save` would save and how much it would take, as `shape`; or its error. Nothing is written.
+
+        Cost  the reads of `save`.
+        """
+        return run_blocking(
+            batch.dry_save(self._core, record, expect=expect, version=version, version_behavior=version_behavior)
+        )
+
     def delete(self, key: Any) -> bool:
         """Remove the record with a primary key and its index entries. Whether there was one.
 
         Cost  1 range read; 1 clear range + 1 clear for each entry.
         """
         return run_blocking(self._core.delete(key))
+
+    def delete_many(self, keys: Iterable[Any]) -> list[bool]:
+        """Remove the records with these primary keys, all or none. For each whether there was one.
+
+        Cost    a range read each, 1 round trip; the writes of `delete`.
+        """
+        return run_blocking(batch.delete_many(self._core, keys))
+
+    def dry_delete(self, key: Any) -> bool:
+        """Whether `delete` would find a record, or its error. Nothing is written.  Cost  1 range read."""
+        return run_blocking(batch.dry_delete(self._core, key))
+
+    def delete_where(
+        self, record_type: str | None = None, values: Mapping[str, Any] | None = None, /, **fields: Any
+    ) -> None:
+        """Remove all records of a type, of those with given values in the first columns of their primary key, or both,
+        without reading them.
+
+            delete_where("Order")                                  primary keys of all types begin with record_type()
+            delete_where(tenant=7)                                 ... with field("tenant")
+            delete_where("Order", {"address.city": "Oslo"})        ... with both
+
+        Every index concerned must begin with the same columns; one that is about the named type alone may leave out the
+        record type.
+
+        Cost    1 clear range for the records, 1-2 for each index.
+        Raises  IndexCannotClear, naming the index; UsageError if the primary keys do not begin so; WrongType,
+                UnknownRecordType, StoreLocked. Nothing has been cleared then.
+        """
+        delete_where(self._core, record_type, {**(values or {}), **fields})
 
     def delete_all(self) -> None:
         """Remove all records and index entries; index states stay.  Cost  2 clear ranges."""
@@ -102,6 +184,14 @@ class RecordStore:
         """The records with these primary keys, None where there is none.  Cost  a range read each, 1 round trip."""
         found = run_blocking(self._core.load_many(keys, snapshot=snapshot))
         return [None if record is None else record.message for record in found]
+
+    def preload(self, keys: Iterable[Any]) -> None:
+        """Load records to be answered from memory when they are loaded, saved or deleted later in this transaction.
+
+        Cost    a range read each, 1 round trip.
+        Raises  as `load`.
+        """
+        run_blocking(self._core.preload(keys))
 
     def exists(self, key: Any, *, snapshot: bool = False) -> bool:
         """Whether there is a record with a primary key.  Cost  1 range read."""
@@ -152,6 +242,17 @@ class RecordStore:
         if isinstance(counted, str):
             return int(run_blocking(self._core.aggregate(counted, group, snapshot=snapshot)))
         return run_blocking(execute.count(self._core, counted, snapshot=snapshot))
+
+    def record_count(
+        self, record_type: str | None = None, *, by: KeyExpression = EMPTY, value: tuple[Any, ...] = ()
+    ) -> int:
+        """How many records there are: in all, of a type, or those for which `by` gives `value`, from a COUNT index or
+        the metadata's record counts. No record is read, and counting conflicts with nobody.
+
+        Cost    1 read from an index for one group, 1 range read for several.
+        Raises  UsageError if nothing counts them so; UnknownRecordType.
+        """
+        return run_blocking(record_count(self._core, record_type, by=by, value=value))
 
     def aggregate(self, index: str, *group: Any, snapshot: bool = False) -> Any:
         """What an aggregate index holds for a group, or for all groups that begin alike.

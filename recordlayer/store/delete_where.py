@@ -234,6 +234,7 @@ def _refused(index: Index, condition: _Condition, why: str) -> IndexCannotClear:
 def _clear_records(store: RecordStore, prefix: Items) -> None:
     context, layout = store.context, store.layout
     packed = pack(prefix)
+    store.records.forget_preloaded()
     context.clear_range(layout.records + packed, layout.records + packed + b"\xff")
     if store.records.has_old_versions and store.metadata.store_record_versions:
         context.clear_range(layout.old_versions + packed, layout.old_versions + packed + b"\xff")

@@ -8,9 +8,12 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING
 
-from recordlayer.errors import RecordExists, RecordMissing, RecordTypeChanged
+from recordlayer.errors import RecordExists, RecordMissing, RecordTypeChanged, UsageError, WrongType
+from recordlayer.tuples import Versionstamp
 
 if TYPE_CHECKING:
+    from recordlayer.kv.context import Context
+    from recordlayer.metadata import RecordMetaData
     from recordlayer.store.record import StoredRecord
 
 
@@ -59,3 +62,24 @@ class VersionBehavior(enum.Enum):
     """The caller's, else a new one."""
     IF_PRESENT = "if present"
     """The caller's or none."""
+
+    def gives_new(self, given: Versionstamp | None, metadata: RecordMetaData) -> bool:
+        """Whether a record that is saved with the version `given`, or none, gets a new one.
+
+        Raises  WrongType, UsageError.
+        """
+        if given is not None and not isinstance(given, Versionstamp):
+            raise WrongType(argument="version", value=given, hint="give a Versionstamp")
+        if self is VersionBehavior.NO_VERSION:
+            if given is not None:
+                raise UsageError(version=given, behavior=self.value, hint="leave the version out")
+            return False
+        if given is not None or self is VersionBehavior.IF_PRESENT:
+            return False
+        return self is VersionBehavior.WITH_VERSION or metadata.store_record_versions
+
+    def version(self, given: Versionstamp | None, metadata: RecordMetaData, context: Context) -> Versionstamp | None:
+        """The version of a record that is about to be saved.  Raises  WrongType, UsageError, LocalVersionsExhausted."""
+        if self.gives_new(given, metadata):
+            return Versionstamp.incomplete(context.claim_local_version())
+        return given

@@ -27,12 +27,13 @@ VERSION = pack((-1,))
 FIRST_PART = pack((1,))
 _SUFFIX_BYTES = 4
 _STAMP_CODE = b"\x33"
+_VERSION_BYTES = 13
 _STAMP_OFFSET = (1).to_bytes(4, "little")  # the placeholder stands behind the code of the versionstamp
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Which pairs a stored record has."""
+    """Which pairs a stored record has, and the bytes of their keys (the store's prefix among them) and values."""
 
     parts: int
     """0: unsplit."""
@@ -43,6 +44,11 @@ class Shape:
     @property
     def is_split(self) -> bool:
         return self.parts > 0
+
+    @property
+    def pairs(self) -> int:
+        """How many key-value pairs that are, the version's included."""
+        return (self.parts or 1) + self.has_version
 
 
 class RawRecord:
@@ -84,23 +90,29 @@ class Splitting:
                 hint="let the metadata split long records: RecordMetaDataBuilder.split_long_records(True)",
             )
 
-    def write(self, context: Context, base: bytes, data: bytes, old: Shape | None) -> Shape:
+    def shape(self, base: bytes, size: int, *, versioned: bool) -> Shape:
+        """What a record of `size` bytes takes, with a version beside it or without."""
+        length = len(base)
+        parts = 0 if size <= PART else -(-size // PART)
+        if parts:
+            key_bytes = sum(length + len(pack((number,))) for number in range(1, parts + 1))
+        else:
+            key_bytes = length + 1 if self.has_suffixes else length
+        if versioned:
+            return Shape(parts, True, key_bytes + length + len(VERSION), size + _VERSION_BYTES)
+        return Shape(parts, False, key_bytes, size)
+
+    def write(self, context: Context, base: bytes, data: bytes, old: Shape | None) -> None:
         """Store `data` for the record whose key without suffix is `base`, in place of `old`. The version is another
         matter: `write_version`, behind this. `check_size` comes before."""
         size = len(data)
         if old is not None and (old.is_split or size > PART):
             context.clear_range(base + b"\x00", base + b"\xff")
         if size <= PART:
-            key = base + UNSPLIT if self.has_suffixes else base
-            context.set(key, data)
-            return Shape(0, False, len(key), size)
-        key_bytes = 0
-        starts = range(0, size, PART)
-        for number, start in enumerate(starts, 1):
-            key = base + pack((number,))
-            context.set(key, data[start : start + PART])
-            key_bytes += len(key)
-        return Shape(len(starts), False, key_bytes, size)
+            context.set(base + UNSPLIT if self.has_suffixes else base, data)
+            return
+        for number, start in enumerate(range(0, size, PART), 1):
+            context.set(base + pack((number,)), data[start : start + PART])
 
     def remove(self, context: Context, base: bytes) -> None:
         """Clear all pairs of a record."""

@@ -22,7 +22,8 @@ from recordlayer.metadata import Index, RecordMetaData, RecordType
 from recordlayer.store.record import StoredRecord
 from recordlayer.store.states import IndexStates
 
-_Change = tuple[Maintainer, StoredRecord | None, StoredRecord | None]
+Change = tuple[Maintainer, StoredRecord | None, StoredRecord | None]
+"""An index type, and the record that it shall know before and after."""
 
 
 class Upkeep:
@@ -88,12 +89,12 @@ class Upkeep:
         begun = [checked.check(new) for checked in self._checked[new.record_type.name]]
         return [verdict for verdict in begun if verdict is not None]
 
-    def prepare(self, old: StoredRecord | None, new: StoredRecord | None) -> tuple[list[Write], list[_Change]]:
+    def prepare(self, old: StoredRecord | None, new: StoredRecord | None) -> tuple[list[Write], list[Change]]:
         """All writes that a change of a record needs, and which index types are concerned.
 
         Raises  IndexEntryTooLarge and what an index type refuses; nothing has been written then.
         """
-        changes: list[_Change]
+        changes: list[Change]
         if old is None or new is None or old.record_type is new.record_type:
             record = new if new is not None else old
             assert record is not None, "one of them is there"
@@ -107,7 +108,7 @@ class Upkeep:
             writes += maintainer.prepare(one, other)
         return writes, changes
 
-    def apply(self, writes: list[Write], changes: list[_Change]) -> list[Coroutine[Any, None, None]]:
+    def apply(self, writes: list[Write], changes: list[Change]) -> list[Coroutine[Any, None, None]]:
         """Write what was prepared; what is then still to be awaited."""
         perform(self._context, writes)
         pending = [maintainer.finish(one, other) for maintainer, one, other in changes]

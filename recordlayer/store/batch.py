@@ -1,0 +1,229 @@
+"""Many records at once, and trying out: all reads are under way together, the writes come in the order of the records.
+
+A batch is saved completely or not at all: whatever can be refused is found out before the first write, and the
+transaction may go on without it. A record that comes twice is written twice, the second in place of the first. A unique
+value is judged by what was there before the batch: one record cannot take what another of the same batch gives up.
+
+Cost    save: 1 range read a record (+ 1 for each entry of a unique index), 1 round trip; writes as one by one
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from recordlayer.index.maintainer import Verdict, Write
+from recordlayer.store.expect import Expect, VersionBehavior
+from recordlayer.store.record import StoredRecord
+from recordlayer.store.records import Reading
+from recordlayer.store.split import RawRecord
+from recordlayer.store.store import RecordStore
+from recordlayer.store.upkeep import Change
+from recordlayer.tuples import Versionstamp
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A save that nothing speaks against: what was there, and all that is to be written."""
+
+    new: StoredRecord
+    old: StoredRecord | None
+    raw: RawRecord | None
+    data: bytes
+    verdicts: Sequence[Verdict]
+    writes: list[Write]
+    changes: list[Change]
+
+
+async def save_many(
+    store: RecordStore,
+    messages: Iterable[Message],
+    *,
+    expect: Expect = Expect.ANYTHING,
+    version_behavior: VersionBehavior = VersionBehavior.DEFAULT,
+) -> list[StoredRecord]:
+    """Save records in their order, all of them or none. Parameters and errors as those of `RecordStore.save`."""
+    store.header.check_may_write()
+    given = list(messages)
+    news = [store.identify(message) for message in given]
+    taken = await _take_turns(store, [new.primary_key_bytes for new in news])
+    try:
+        plans = await _plan(store, news, expect, version_behavior)
+        _claim(store, plans)
+        try:
+            for plan in plans:
+                store.records.write(plan.new, plan.data, plan.raw)
+                if plan.old is None and store.counts is not None:
+                    store.counts.added(plan.new)
+                await store.complete(plan.writes, plan.changes)
+        except BaseException as error:
+            store.context.doom(error)
+            raise
+        return news
+    finally:
+        _leave_turns(store, taken)
+
+
+async def delete_many(store: RecordStore, keys: Iterable[Any]) -> list[bool]:
+    """Remove the records with these primary keys, all or none. For each whether there was one.
+
+    Cost    1 range read each, 1 round trip; writes as one by one.
+    Raises  as `RecordStore.delete`. Nothing has been written then.
+    """
+    store.header.check_may_write()
+    packed = [store.packed_key(key) for key in keys]
+    taken = await _take_turns(store, packed)
+    try:
+        readings = {key: store.records.begin(key, exact=True) for key in packed}
+        found: dict[bytes, tuple[StoredRecord, RawRecord, list[Write], list[Change]]] = {}
+        try:
+            for key in list(readings):
+                raw = await store.records.finish(readings.pop(key))
+                if raw is not None:
+                    old = store.records.stored(key, raw)
+                    found[key] = (old, raw, *store.upkeep.prepare(old, None))
+        finally:
+            _cancel(readings)
+        left = dict.fromkeys(found, True)
+        there = [left.pop(key, False) for key in packed]
+        try:
+            for key, (old, raw, writes, changes) in found.items():
+                if store.counts is not None:
+                    store.counts.removed(old)
+                store.records.remove(key, raw)
+                await store.complete(writes, changes)
+        except BaseException as error:
+            store.context.doom(error)
+            raise
+        return there
+    finally:
+        _leave_turns(store, taken)
+
+
+async def dry_save(
+    store: RecordStore,
+    message: Message,
+    *,
+    expect: Expect = Expect.ANYTHING,
+    version: Versionstamp | None = None,
+    version_behavior: VersionBehavior = VersionBehavior.DEFAULT,
+) -> StoredRecord:
+    """What `RecordStore.save` would save, with the pairs and bytes it would take. Nothing is written, no local version
+    is used up: a new version is shown as an incomplete one with local version 0.
+
+    Cost    the reads of a save.
+    Raises  as `RecordStore.save`.
+    """
+    store.header.check_may_write()
+    new = store.identify(message)
+    taken = await _take_turns(store, [new.primary_key_bytes])
+    try:
+        gives_new = version_behavior.gives_new(version, store.metadata)
+        given = Versionstamp.incomplete(0) if gives_new else version
+        (plan,) = await _plan(store, [new], expect, VersionBehavior.IF_PRESENT, given)
+        new.shape = store.records.shape(new, plan.data)
+        return new
+    finally:
+        _leave_turns(store, taken)
+
+
+async def dry_delete(store: RecordStore, key: Any) -> bool:
+    """Whether `RecordStore.delete` would find a record. Nothing is written.
+
+    Cost    1 range read.
+    Raises  as `RecordStore.delete`.
+    """
+    store.header.check_may_write()
+    packed = store.packed_key(key)
+    raw = await store.records.finish(store.records.begin(packed, exact=True))
+    if raw is None:
+        return False
+    store.upkeep.prepare(store.records.stored(packed, raw), None)
+    return True
+
+
+# -- in detail -----------------------------------------------------------------------------------------------
+
+
+async def _plan(
+    store: RecordStore,
+    news: list[StoredRecord],
+    expect: Expect,
+    version_behavior: VersionBehavior,
+    version: Versionstamp | None = None,
+) -> list[Planned]:
+    """Everything that can be refused, and what to write; nothing is written yet."""
+    records = store.records
+    readings: dict[bytes, Reading] = {}
+    for new in news:
+        if new.primary_key_bytes not in readings:
+            readings[new.primary_key_bytes] = records.begin(new.primary_key_bytes, exact=True)
+    latest: dict[bytes, tuple[StoredRecord | None, RawRecord | None]] = {}
+    plans: list[Planned] = []
+    try:
+        begun = [store.upkeep.verdicts(new) for new in news]
+        for new, verdicts in zip(news, begun, strict=True):
+            key = new.primary_key_bytes
+            if key in latest:
+                old, raw = latest[key]
+            else:
+                raw = await records.finish(readings.pop(key))
+                old = None if raw is None else records.stored(key, raw)
+            expect.check(old, new)
+            for verdict in verdicts:
+                await verdict.settle(old)
+            new.version = version_behavior.version(version, store.metadata, store.context)
+            data = store.codec.encode(new.message)
+            records.check_size(new, data)
+            writes, changes = store.upkeep.prepare(old, new)
+            plans.append(Planned(new, old, raw, data, verdicts, writes, changes))
+            latest[key] = new, RawRecord(data, new.version, records.shape(new, data))
+    finally:
+        _cancel(readings)
+    return plans
+
+
+def _claim(store: RecordStore, plans: list[Planned]) -> None:
+    """Take note of all unique values, or of none."""
+    context = store.context
+    if not any(plan.verdicts for plan in plans):
+        return
+    claims, writes = dict(context.claims), context.counters.writes
+    try:
+        for plan in plans:
+            for verdict in plan.verdicts:
+                verdict.claim()
+    except BaseException as error:
+        context.claims.clear()
+        context.claims.update(claims)
+        if context.counters.writes != writes:  # violations were noted of records that are not saved now
+            context.doom(error)
+        raise
+
+
+def _cancel(readings: dict[bytes, Reading]) -> None:
+    for reading in readings.values():
+        reading.cancel()
+
+
+async def _take_turns(store: RecordStore, keys: Iterable[bytes]) -> list[bytes]:
+    """Have all these records for oneself. In the order of their keys, so that two batches never wait for each other."""
+    turns, taken = store.context.turns, list[bytes]()
+    try:
+        for place in sorted({store.layout.records + key for key in keys}):
+            if not turns.take(place):
+                await turns.wait(place)
+            taken.append(place)
+    except BaseException:
+        _leave_turns(store, taken)
+        raise
+    return taken
+
+
+def _leave_turns(store: RecordStore, taken: list[bytes]) -> None:
+    for place in taken:
+        store.context.turns.leave(place)
