@@ -198,7 +198,8 @@ class FieldPath(Operand):
             raise WrongType(condition=condition, hint="give a condition on the message's fields: matches(q.price > 5)")
         if not self._steps:
             return condition
-        return prefixed(self._steps, condition) or Matches(self._steps, condition)
+        found = prefixed(self._steps, condition)
+        return Matches(self._steps, condition) if found is None else found
 
     # -- comparing -------------------------------------------------------------------------------------
 
