@@ -4,9 +4,10 @@ Layout  key   (level, member), the member as bytes; each level begins with the e
         value 8 bytes little-endian: members from this key up to the next one on the same level. On level 0 that is 1,
               or how often the member was added where duplicates are counted; the empty one has 0 there
         A member of level n is also on the levels below; on level n + 1 with the chance 1 in 16.
-Cost    add     1 read if it is there already, else 1 a level more in one round trip (+ 1 for each level above the
-                lowest that the member goes on); writes: a mutation a level
-        remove  1 read, then 1 a level in one round trip; writes: a mutation a level
+Cost    add     1 read if it is there already, else up to 3 more in one round trip (+ 1 for each level above the lowest
+                that the member goes on); writes: a mutation a level
+        remove  1 read, then up to 3 in one round trip; writes: a mutation a level
+                With many members (some 100,000) up to 1 read more for each level above the third.
         rank, member_at   about 1 range read a level, one after the other
         size    1 range read
 Source  Record Layer, RankedSet: same bytes, same conflicts. Neighbours are looked for in snapshots, and only that they
@@ -36,6 +37,9 @@ _NOBODY = b"\x01\x00"
 _LEVEL = (b"\x14", *(bytes((0x15, level)) for level in range(1, MAX_LEVELS)))
 _ADD = MutationType.ADD
 _MASK = (1 << 64) - 1
+_SPARSE, _FEW = 3, 40
+"""From this level on, where one member in 4,096 is, the levels are read together, as long as they hold so few keys."""
+
 _STRIDE = 24
 """Keys of a level that are read at a time on the way to a rank: a little more than the 16 that are to be expected."""
 
@@ -230,50 +234,77 @@ class RankedSet:
         or_equal  the member itself counts as before it, where it is
         own       tell what is at the member itself too
         """
-        reads = [self._begin_previous(level, element, or_equal or own, 1 + own) for level in self._levels[1:]]
-        chunks = [await read for read in reads]
+        apart = self._levels[1:_SPARSE] if len(self._levels) > _SPARSE + 1 else self._levels[1:]
+        reads = [self._begin_previous(level, element, or_equal or own, 1 + own) for level in apart]
+        sparse = self._begin_sparse(element) if len(apart) + 1 < len(self._levels) else None
         found = []
-        for level, chunk in zip(self._levels[1:], chunks, strict=True):
-            previous = self._previous(level, element, chunk.rows, own=own)
-            if previous is None:
-                return None
-            found.append(previous)
-        self._stay_neighbours(element, found, own=own)
-        return found
+        for level, read in zip(apart, reads, strict=True):
+            found.append(self._previous(level, element, (await read).rows, or_equal=or_equal, own=own))
+        if sparse is not None:
+            found += await self._sparse(element, await sparse, or_equal=or_equal, own=own)
+        neighbours = [one for one in found if one is not None]
+        if len(neighbours) < len(found):
+            return None
+        self._stay_neighbours(element, neighbours, own=own)
+        return neighbours
 
-    def _begin_previous(self, level: bytes, element: bytes, or_equal: bool, limit: int) -> Waitable[Chunk]:
+    def _begin_previous(self, level: bytes, element: bytes, inclusive: bool, limit: int) -> Waitable[Chunk]:
         end = level + element
         return self._context.get_range(
             level + _NOBODY,
-            end + b"\x00" if or_equal else end,
+            end + b"\x00" if inclusive else end,
             limit=limit,
             reverse=True,
             snapshot=True,
             mode=StreamingMode.EXACT,
         )
 
-    def _previous(self, level: bytes, element: bytes, rows: list[KeyValue], *, own: bool) -> _Previous | None:
-        there = None
-        if own and rows and rows[0][0] == level + element:
-            there = self._decoded(rows[0][1])
-            rows = rows[1:]
-        if not rows:
-            return None
-        key, value = rows[0]
-        return _Previous(key[len(level) :], self._decoded(value), there)
+    def _previous(
+        self, level: bytes, element: bytes, rows: list[KeyValue], *, or_equal: bool, own: bool
+    ) -> _Previous | None:
+        """The first of a level's rows, last first, that comes before a member."""
+        there, at = None, level + element
+        for key, value in rows:
+            if key == at and not or_equal:
+                there = self._decoded(value) if own else None
+            elif key <= at:
+                return _Previous(key[len(level) :], self._decoded(value), there)
+        return None
+
+    def _begin_sparse(self, element: bytes) -> Waitable[Chunk]:
+        """Begin to read the upper levels, the highest first: all that are there, in most sets."""
+        begin, end = self._levels[_SPARSE] + _NOBODY, self._levels[-1] + element + b"\x00"
+        mode = StreamingMode.EXACT
+        return self._context.get_range(begin, end, limit=_FEW, reverse=True, snapshot=True, mode=mode)
+
+    async def _sparse(self, element: bytes, chunk: Chunk, *, or_equal: bool, own: bool) -> list[_Previous | None]:
+        """The neighbours on the upper levels, lowest first: from one chunk, or where it did not get so far from one
+        read each."""
+        found: list[_Previous | None] = []
+        missing: list[tuple[int, Waitable[Chunk]]] = []
+        for level in self._levels[_SPARSE:]:
+            rows = [row for row in chunk.rows if row[0].startswith(level)]
+            previous = self._previous(level, element, rows, or_equal=or_equal, own=own)
+            if previous is None and (chunk.more or len(chunk.rows) == _FEW):
+                missing.append((len(found), self._begin_previous(level, element, or_equal or own, 1 + own)))
+            found.append(previous)
+        for place, read in missing:
+            level = self._levels[_SPARSE + place]
+            found[place] = self._previous(level, element, (await read).rows, or_equal=or_equal, own=own)
+        return found
 
     def _stay_neighbours(self, element: bytes, neighbours: list[_Previous], *, own: bool) -> None:
         """Have the commit fail if somebody comes in between, or a neighbour goes away. That a neighbour is counted up
-        is no matter."""
+        is no matter. (The empty member goes away only with the whole set, and what is in between with it.)"""
         context, levels = self._context, self._levels
         gone_too = set()
         for level, neighbour in zip(levels[1:], neighbours, strict=True):
             if own:
                 context.add_read_conflict_key(level + element)
-            after = level + neighbour.element + b"\x00"
-            if after < level + element:
-                context.add_read_conflict_range(after, level + element)
-            gone_too.add(neighbour.element)
+            if neighbour.element != element:
+                context.add_read_conflict_range(level + neighbour.element + b"\x00", level + element)
+            if neighbour.element != _NOBODY:
+                gone_too.add(neighbour.element)
         for neighbour_element in gone_too:
             context.add_read_conflict_key(levels[0] + neighbour_element)
 
