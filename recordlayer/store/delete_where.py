@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from recordlayer.errors import IndexCannotClear, IndexNotSupported, UsageError
+from recordlayer.errors import IndexCannotClear, IndexNotSupported, UsageError, WrongType
 from recordlayer.index.columns import converter, value_converter
 from recordlayer.index.maintainer import Items, Maintainer, PrefixClearing
 from recordlayer.index.state import IndexState
@@ -63,6 +63,8 @@ class _Condition:
     @classmethod
     def of(cls, store: RecordStore, name: str | None, values: Mapping[str, Any]) -> _Condition:
         metadata = store.metadata
+        if name is not None and not isinstance(name, str):
+            raise WrongType(record_type=name, hint="give the name of a record type, or None and then values by path")
         if name is None and not values:
             raise UsageError(hint="name a record type or give a field's value; delete_all() removes all records")
         wanted = None if name is None else metadata.record_type(name)
