@@ -28,7 +28,6 @@ LATER = {
     "metadata-store": "metadata store",
     "min-max-ever": "min and max indexes",
     "multidimensional": "multidimensional indexes",
-    "opcounts": "costs in operations",
     "permuted": "permuted indexes",
     "rank": "rank indexes",
     "version": "record versions",
