@@ -69,14 +69,19 @@ class UniqueVerdict:
                 self._others.append((key, others))
 
     def claim(self) -> None:
-        """Raises  UniquenessViolation if another record of this transaction was there first, unseen by the reads."""
+        """Raises  UniquenessViolation if another record of this transaction was there first, unseen by the reads; for
+        an index that is being built that is noted as a violation."""
         claims = self._space.context.claims
         readable = self._space.state.is_readable
         for key in self._keys:
             claimed = claims.get(key.prefix)
-            if claimed is not None and claimed != key.own and readable:
-                held_by = self._layout.primary_key(unpack(claimed, len(self._space.entries)))
+            if claimed is None or claimed == key.own:
+                continue
+            held_by = self._layout.primary_key(unpack(claimed, len(self._space.entries)))
+            if readable:
                 raise self._violation(key, held_by)
+            if not any(known is key and held_by in others for known, others in self._others):
+                self._others.append((key, [held_by]))
         for key in self._keys:
             claims[key.prefix] = key.own
         for key, others in self._others:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import recordlayer as rl
 from recordlayer import errors, field
+from recordlayer.store import marking
 from tests.behaviour.conftest import Shop
 from tests.support.shop import PATH, SHOP, Customer, Order, builder
 
@@ -83,6 +84,24 @@ def test_a_unique_value_that_the_batch_gives_up_is_free_behind_it(store: Any) ->
         store.save_many([Customer(ref="a", name="bo"), Customer(ref="b", name="ana")])
     store.save_many([Customer(ref="a", name="bo")])
     store.save_many([Customer(ref="b", name="ana")])
+
+
+def test_violations_of_an_index_under_construction_are_noted_as_one_by_one(db: Any) -> None:
+    first, second = Shop(db, SHOP, ("shop", "a")), Shop(db, SHOP, ("shop", "b"))
+    records = [Customer(ref=ref, name=name) for ref, name in (("a", "x"), ("b", "y"), ("c", "x"), ("d", "x"))]
+    changed = [Customer(ref="c", name="y"), Customer(ref="a", name="z"), Customer(ref="a", name="y")]
+    for shop in (first, second):
+        with db.transaction() as tx:
+            marking.clear_and_mark(tx.store(SHOP, path=shop.path).core, SHOP.index("by_name"), rl.IndexState.WRITE_ONLY)
+    first.save(*records)
+    first.save(*changed)
+    for batch in (records, changed):
+        with db.transaction() as tx:
+            tx.store(SHOP, path=second.path).save_many(batch)
+    one, other = first.pairs(), second.pairs()
+    del one[b"\x14"], other[b"\x14"]
+    assert one == other
+    assert any(key.startswith(b"\x15\x07") for key in one)
 
 
 def test_a_batch_inserts_all_or_none(shop: Shop, store: Any) -> None:
