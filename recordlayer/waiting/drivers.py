@@ -12,7 +12,6 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Coroutine
-from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from recordlayer.waiting.waitable import Waitable, checked
@@ -59,7 +58,7 @@ async def run_asyncio(core: Core[T]) -> T:
             waitable: Waitable[Any] | None = None
             try:
                 waitable = checked(yielded)
-                await _ready(waitable)
+                await _future(waitable)
             except BaseException as stop:
                 error = stop
                 if waitable is not None:
@@ -69,11 +68,26 @@ async def run_asyncio(core: Core[T]) -> T:
         error = None
 
 
-async def _ready(waitable: Waitable[Any]) -> None:
+def _future(waitable: Waitable[Any]) -> asyncio.Future[None]:
+    """A future of the running loop that is done when `waitable` is ready."""
     loop = asyncio.get_running_loop()
     future = loop.create_future()
-    waitable.on_ready(partial(_Waker.of(loop).wake, future))
-    await future
+    waitable.on_ready(_Bell(_Waker.of(loop), future))
+    return future
+
+
+class _Bell:
+    """What a waitable calls to wake one future. A `partial` of a method would be three objects: thousands may wait, and
+    the garbage collector looks at them all."""
+
+    __slots__ = ("_future", "_waker")
+
+    def __init__(self, waker: _Waker, future: asyncio.Future[None]) -> None:
+        self._waker = waker
+        self._future = future
+
+    def __call__(self) -> None:
+        self._waker.wake(self._future)
 
 
 _AT_ONCE = 32  # tasks woken in one turn of a loop: hundreds in a row would keep everybody else waiting

@@ -127,7 +127,8 @@ class Committer:
                     thread = threading.Thread(target=self._run, name="recordlayer-commit", daemon=True)
                     thread.start()
                     self._thread = thread
-        self._wake.set()
+        if not self._wake.is_set():  # if it is, the thread has yet to clear it, and looks at everything after that
+            self._wake.set()
 
     def _run(self) -> None:
         clock = self._file.world.clock
@@ -269,11 +270,11 @@ class Committer:
         if accepted and self._syncs and not self._dirty:
             self._dirty = self._newly_dirty = True
         for request in accepted:
-            tell(partial(request.resolve, None))
+            tell(request.resolve, None)
         for request, reason in refused:
             self._end(request, reason)
         if accepted and file.watches.any:
-            tell(partial(file.watches.changed, pending.undo, file.newest))
+            tell(file.watches.changed, pending.undo, file.newest)
         if isinstance(late, Exception):
             report(late)
         elif late is not None:
@@ -341,4 +342,4 @@ class Committer:
         """A request ends with an error: let go of the version it holds, and tell who waits."""
         with self._file.lock:
             request.let_go(self._file.readers)
-        tell(partial(request.fail, error))
+        tell(request.fail, error)

@@ -60,7 +60,7 @@ class CommitRequest(Promise[None]):
         *,
         reader: int | None,
         read_version: int | None,
-        read_keys: set[bytes],
+        read_keys: dict[bytes, None],
         read_ranges: RangeSet,
         size: int,
         deadline: float | None,

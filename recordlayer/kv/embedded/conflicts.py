@@ -8,6 +8,8 @@ Cost  a few steps for each key and each range that was read, and for a range tho
 
 from __future__ import annotations
 
+from collections.abc import KeysView
+
 from recordlayer.errors import Conflict, RecordLayerError, TimedOut, TooOld
 from recordlayer.kv.embedded.commit_request import CommitRequest, Range
 from recordlayer.kv.embedded.database import OpenFile
@@ -24,7 +26,8 @@ def refusal(file: OpenFile, request: CommitRequest, pending: Pending) -> RecordL
     if not file.readers.reads(version):
         return TooOld(read_version=version)
     conflicting: list[Range] = []
-    for key in request.read_keys if _may_be_written(file, request.read_keys, version, pending) else ():
+    keys = request.read_keys.keys()
+    for key in keys if _may_be_written(file, keys, version, pending) else ():
         if _written(file, key, version, pending):
             conflicting.append((key, key + b"\0"))
             if not request.report:
@@ -41,7 +44,7 @@ def refusal(file: OpenFile, request: CommitRequest, pending: Pending) -> RecordL
     return Conflict()
 
 
-def _may_be_written(file: OpenFile, keys: set[bytes], version: int, pending: Pending) -> bool:
+def _may_be_written(file: OpenFile, keys: KeysView[bytes], version: int, pending: Pending) -> bool:
     return (
         not pending.undo.keys().isdisjoint(keys)
         or bool(pending.ranges)

@@ -24,7 +24,7 @@ class Reading(TransactionState):
                     self._has_read = True
                     stored = self._point.database().get(key)
                     if not snapshot:
-                        self._read_keys.add(key)
+                        self._read_keys[key] = None
                         self._size += 2 * len(key) + 1 + RANGE_BYTES
                     return Ready(stored)
             self._check()
@@ -33,7 +33,7 @@ class Reading(TransactionState):
                 return Ready(None)
             value = self._reader(snapshot).get(key)
             if not snapshot and (not self._settings.read_your_writes or not self._writes.independent(key)):
-                self._read_keys.add(key)
+                self._read_keys[key] = None
                 self._size += 2 * len(key) + 1 + RANGE_BYTES
             return Ready(value)
         except OPERATION_ERRORS as error:
@@ -93,9 +93,9 @@ class Reading(TransactionState):
                 legal.check_writable(key, system=True)
             value = self._reader(False).get(key)
             if not self._writes.independent(key):
-                self._read_keys.add(key)
+                self._read_keys[key] = None
             watch = self._file.watches.reserve(key, value)
-            self._watching.append(watch)
+            self._await_commit(watch)
             return watch
         except OPERATION_ERRORS as error:
             return self._read_failed(error)
@@ -124,6 +124,6 @@ class Reading(TransactionState):
         self._size += len(begin) + len(end) + RANGE_BYTES
         if self._settings.read_your_writes:
             for low, high in self._writes.outside(begin, end):
-                self._read_ranges.add(low, high)
+                self._read_ranges = self._read_ranges.including(low, high)
         else:
-            self._read_ranges.add(begin, end)
+            self._read_ranges = self._read_ranges.including(begin, end)

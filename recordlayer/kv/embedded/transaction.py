@@ -139,7 +139,7 @@ class EmbeddedTransaction(Writing):
         try:
             self._check()
             promise: Promise[bytes] = Promise()
-            self._stamps.append(promise)
+            self._stamps = [*self._stamps, promise]
             return promise
         except OPERATION_ERRORS as error:
             return Failed(error)

@@ -21,7 +21,7 @@ from recordlayer.kv.embedded.options import Settings
 from recordlayer.kv.embedded.read_point import ReadPoint
 from recordlayer.kv.embedded.view import Snapshot, View
 from recordlayer.kv.embedded.watches import Watch
-from recordlayer.kv.embedded.writes import RangeSet, WriteMap
+from recordlayer.kv.embedded.writes import NO_RANGES, RangeSet, WriteMap
 from recordlayer.waiting.waitable import Failed, Promise
 
 # What FoundationDB counts for a mutation and for a conflict range beside their bytes.
@@ -29,6 +29,10 @@ MUTATION_BYTES, RANGE_BYTES = 40, 24
 FIRST_BACKOFF = 0.01
 
 CANCELLED = Cancelled()  # only its copies are raised
+
+# What nearly every transaction has: lists that nobody changes.
+_NO_WATCHES: list[Watch] = []
+_NO_STAMPS: list[Promise[bytes]] = []
 
 OPERATION_ERRORS = (RecordLayerError,)
 """What an operation answers with; anything else is a bug and is raised."""
@@ -40,26 +44,27 @@ class TransactionState:
         self._committer = committer
         self._defaults = defaults
         self._clock = file.world.clock
-        self._point = ReadPoint(file)
-        self._request: CommitRequest | None = None
-        self._watching: list[Watch] = []
-        self._stamps: list[Promise[bytes]] = []
-        self._begin_anew(defaults)
+        self._start(defaults)
         self._restart_clock()
 
     def _begin_anew(self, settings: Settings) -> None:
         """Everything that a reset forgets."""
         self._point.leave()
         self._forget_watches(CANCELLED)
+        self._start(settings)
+
+    def _start(self, settings: Settings) -> None:
         self._settings = settings
         self._trouble: RecordLayerError | None = None  # answers every operation once set
         self._committing = False
-        self._request = None
+        self._request: CommitRequest | None = None
+        self._watching = _NO_WATCHES
+        self._stamps = _NO_STAMPS
         self._point = ReadPoint(self._file)
         self._view: View | None = None
         self._writes = WriteMap()
-        self._read_keys: set[bytes] = set()
-        self._read_ranges = RangeSet()
+        self._read_keys: dict[bytes, None] = {}  # a set, but one that the garbage collector need not look at
+        self._read_ranges: RangeSet = NO_RANGES
         self._quiet_next = False
         self._has_read = False
         self._failed_read: RecordLayerError | None = None  # what a read has met, the commit will
@@ -109,12 +114,17 @@ class TransactionState:
     def _end_of_keys(self) -> bytes:
         return legal.END_OF_SYSTEM_KEYS if self._settings.read_system_keys else b"\xff"
 
+    def _await_commit(self, watch: Watch) -> None:
+        if not self._watching:
+            self._watching = []
+        self._watching.append(watch)
+
     def _forget_watches(self, error: RecordLayerError) -> None:
         for watch in self._watching:
             self._file.watches.forget(watch, error.again())
         for promise in self._stamps:
             promise.fail(error.again())
-        self._watching, self._stamps = [], []
+        self._watching, self._stamps = _NO_WATCHES, _NO_STAMPS
 
     def _read_failed(self, error: BaseException) -> Failed:
         """The answer of a read. One that failed on what it would have read fails the commit too."""

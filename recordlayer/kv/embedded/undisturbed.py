@@ -6,12 +6,15 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType
+from typing import TypeVarTuple
+
+Ts = TypeVarTuple("Ts")
 
 
-def tell(outcome: Callable[[], object]) -> None:
+def tell(settle: Callable[[*Ts], object], *outcome: *Ts) -> None:
     """Settle something that others wait for. What they do about it then must not stop those behind them."""
     try:
-        outcome()
+        settle(*outcome)
     except Exception as error:
         report(error)
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, KeysView
 from contextlib import AbstractContextManager
 from itertools import islice
 
@@ -164,14 +164,16 @@ class UndoWindow:
 
     # -- conflicts, asked by who commits: nobody else changes anything meanwhile
 
-    def touches(self, keys: set[bytes], version: int) -> bool:
+    def touches(self, keys: KeysView[bytes], version: int) -> bool:
         """Whether any of `keys` may have been written after `version`. A no is sure, and quick."""
+        if self._merged > version:
+            return True
         for commit in reversed(self._recent):
             if commit.version <= version:
                 return False
             if not commit.undo.keys().isdisjoint(keys):
                 return True
-        return self._merged > version
+        return False
 
     def written_since(self, key: bytes, version: int) -> bool:
         for commit in reversed(self._recent):

@@ -14,7 +14,8 @@ Source  FoundationDB's client, WriteMap and ReadYourWrites: the same coalescing,
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from itertools import islice
 
 from recordlayer.kv.embedded.atomic import ATOMIC
 from recordlayer.kv.engine import MutationType
@@ -28,6 +29,8 @@ WriteEntry = bytes | None | Stack
 _STAMPED_VALUE = MutationType.SET_VERSIONSTAMPED_VALUE
 _FEW = 64  # up to here, putting keys in one by one beats sorting
 _NONE: list[bytes] = []  # of all new sets, most of which stay empty; nobody changes it
+_NO_KEYS: set[bytes] = set()  # likewise
+_NO_STAMPS: list[tuple[bytes, bytes]] = []
 
 
 class RangeSet:
@@ -37,6 +40,11 @@ class RangeSet:
 
     def __init__(self) -> None:
         self.starts = self.ends = _NONE
+
+    def including(self, begin: bytes, end: bytes) -> RangeSet:
+        """What to keep in place of this set: itself, with the range added."""
+        self.add(begin, end)
+        return self
 
     def add(self, begin: bytes, end: bytes) -> None:
         starts, ends = self.starts, self.ends
@@ -86,24 +94,42 @@ class RangeSet:
     def __bool__(self) -> bool:
         return bool(self.starts)
 
-    def __iter__(self):  # type: ignore[no-untyped-def]  # pairs of bytes; zip's type is clearer than ours
+    def __iter__(self) -> Iterator[Range]:
         return zip(self.starts, self.ends, strict=True)
 
 
-@dataclass(slots=True)
+class _NoRanges(RangeSet):
+    """The empty set that stands wherever there is no range, which is nearly everywhere."""
+
+    __slots__ = ()
+
+    def including(self, begin: bytes, end: bytes) -> RangeSet:
+        ranges = RangeSet()
+        ranges.add(begin, end)
+        return ranges
+
+    def add(self, begin: bytes, end: bytes) -> None:
+        raise TypeError("this empty set is everybody's: keep what `including` gives")
+
+
+NO_RANGES = _NoRanges()
+
+
 class WriteMap:
-    entries: dict[bytes, WriteEntry] = field(default_factory=dict)
-    cleared: RangeSet = field(default_factory=RangeSet)
-    stamped_keys: list[tuple[bytes, bytes]] = field(default_factory=list)  # key with its 4-byte offset, value
-    silent: set[bytes] = field(default_factory=set)  # keys written only without a write conflict
-    silent_ranges: RangeSet = field(
-        default_factory=RangeSet
-    )  # ranges cleared without one, as far as nothing else wrote
-    conflicts: RangeSet = field(default_factory=RangeSet)  # explicit write conflict ranges
-    unreadable: set[bytes] = field(default_factory=set)
-    unreadable_ranges: RangeSet = field(default_factory=RangeSet)
-    _sorted: list[bytes] = field(default_factory=list)  # keys of `entries` but for those that came since
-    _unsorted: list[bytes] = field(default_factory=list)
+    """Thousands of transactions may be open, and what Python's garbage collector has to look at keeps all of them
+    waiting. So what most transactions do not need is made when it is needed; and a dict of bytes is not looked at."""
+
+    stamped_keys = _NO_STAMPS  # key with its 4-byte offset, value
+    silent = _NO_KEYS  # keys written only without a write conflict
+    unreadable = _NO_KEYS
+    cleared: RangeSet = NO_RANGES
+    silent_ranges: RangeSet = NO_RANGES  # ranges cleared without a write conflict, as far as nothing else wrote
+    conflicts: RangeSet = NO_RANGES  # explicit write conflict ranges
+    unreadable_ranges: RangeSet = NO_RANGES
+    _sorted = _NONE  # the first keys of `entries`, in order; those that came since are its last
+
+    def __init__(self) -> None:
+        self.entries: dict[bytes, WriteEntry] = {}
 
     @property
     def empty(self) -> bool:
@@ -114,11 +140,10 @@ class WriteMap:
 
     def set(self, key: bytes, value: bytes, *, conflict: bool = True) -> None:
         entries = self.entries
-        if key not in entries:
-            self._unsorted.append(key)
-            if not conflict:
-                self.silent.add(key)
-        elif conflict and self.silent:
+        if not conflict:
+            if key not in entries:
+                self._silence(key)
+        elif self.silent:
             self.silent.discard(key)
         if self.unreadable and key in self.unreadable:
             self._stack(key).append((None, value))  # still decided by the commit: it stays unreadable
@@ -127,13 +152,13 @@ class WriteMap:
 
     def clear(self, key: bytes, *, conflict: bool = True) -> None:
         entries = self.entries
-        if key not in entries:
-            self._unsorted.append(key)
-            if not conflict:
-                self.silent.add(key)
-        elif conflict and self.silent:
+        if not conflict:
+            if key not in entries:
+                self._silence(key)
+        elif self.silent:
             self.silent.discard(key)
-        self.unreadable.discard(key)
+        if self.unreadable:
+            self.unreadable.discard(key)
         if self.unreadable_ranges:
             self.unreadable_ranges.remove(key, key + b"\0")
         entries[key] = None
@@ -145,10 +170,12 @@ class WriteMap:
             del self._sorted[first : first + len(gone)]
         for key in gone:
             if not conflict and key not in self.silent:
-                self.conflicts.add(key, key + b"\0")  # the write is gone, its conflict stays
+                self.add_conflict(key, key + b"\0")  # the write is gone, its conflict stays
             del self.entries[key]
-            self.silent.discard(key)
-            self.unreadable.discard(key)
+            if self.silent:
+                self.silent.discard(key)
+            if self.unreadable:
+                self.unreadable.discard(key)
         if self.unreadable_ranges:
             self.unreadable_ranges.remove(begin, end)
         if self.stamped_keys:
@@ -161,22 +188,23 @@ class WriteMap:
             for low, high in self.cleared.overlapping(begin, end):
                 fresh.remove(low, high)  # cleared before: with a conflict, or silent already
             for low, high in fresh:
-                self.silent_ranges.add(low, high)
-        self.cleared.add(begin, end)
+                self.silent_ranges = self.silent_ranges.including(low, high)
+        self.cleared = self.cleared.including(begin, end)
 
     def atomic(self, kind: MutationType, key: bytes, operand: bytes, *, conflict: bool = True) -> None:
         known = key in self.entries
-        if not known:
-            self._unsorted.append(key)
-            if not conflict:
-                self.silent.add(key)
-        elif conflict and self.silent:
+        if not conflict:
+            if not known:
+                self._silence(key)
+        elif self.silent:
             self.silent.discard(key)
         if kind is _STAMPED_VALUE:
             if known and key in self.unreadable:
                 self._stack(key).append((kind, operand))
             else:
                 self.entries[key] = [(kind, operand)]
+            if self.unreadable is _NO_KEYS:
+                self.unreadable = set()
             self.unreadable.add(key)
             return
         if self.unreadable and key in self.unreadable:
@@ -208,26 +236,36 @@ class WriteMap:
     def set_stamped_key(self, key: bytes, value: bytes, read_version: int) -> None:
         """`key` ends in the 4-byte offset of its placeholder; the keys it may become are unreadable from now on."""
         low, high = stamped_key_range(key, read_version)
-        self.unreadable_ranges.add(low, min(high, b"\xff"))
+        self.unreadable_ranges = self.unreadable_ranges.including(low, min(high, b"\xff"))
+        if self.stamped_keys is _NO_STAMPS:
+            self.stamped_keys = []
         self.stamped_keys.append((key, value))
 
     def add_conflict(self, begin: bytes, end: bytes) -> None:
-        self.conflicts.add(begin, end)
+        self.conflicts = self.conflicts.including(begin, end)
+
+    def _silence(self, key: bytes) -> None:
+        if self.silent is _NO_KEYS:
+            self.silent = set()
+        self.silent.add(key)
 
     # -- reading
 
     def sorted_keys(self) -> list[bytes]:
         """Keys of `entries`, ascending."""
-        keys, unsorted = self._sorted, self._unsorted
-        if unsorted:
+        keys = self._sorted
+        new = len(self.entries) - len(keys)
+        if new and not keys:
+            keys = self._sorted = sorted(self.entries)
+        elif new:
             # A transaction that reads and writes in turns has few new keys at a time: it must not sort all of them.
-            if len(unsorted) < _FEW:
-                for key in unsorted:
+            came = islice(reversed(self.entries), new)
+            if new < _FEW:
+                for key in came:
                     insort(keys, key)
             else:
-                keys += unsorted
+                keys += came
                 keys.sort()
-            unsorted.clear()
         return keys
 
     def keys_in(self, begin: bytes, end: bytes) -> list[bytes]:

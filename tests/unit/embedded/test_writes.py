@@ -17,7 +17,7 @@ from recordlayer.kv.embedded.atomic import ATOMIC
 from recordlayer.kv.embedded.commit_request import CommitRequest
 from recordlayer.kv.embedded.view import View
 from recordlayer.kv.embedded.window import Pending
-from recordlayer.kv.embedded.writes import RangeSet, WriteMap, stamped, stamped_key_range
+from recordlayer.kv.embedded.writes import NO_RANGES, RangeSet, WriteMap, stamped, stamped_key_range
 from recordlayer.kv.engine import MutationType
 
 KEYS = [bytes([letter]) for letter in b"abcdefgh"]
@@ -174,7 +174,7 @@ def request_for(writes: WriteMap) -> CommitRequest:
         writes,
         reader=None,
         read_version=None,
-        read_keys=set(),
+        read_keys={},
         read_ranges=RangeSet(),
         size=0,
         deadline=None,
@@ -333,6 +333,19 @@ def test_an_operand_without_room_for_its_stamp_is_refused(operand: bytes) -> Non
 
 
 @given(PROGRAM)
-def test_the_lists_that_new_sets_share_stay_empty(program: list[Write]) -> None:
+def test_what_new_transactions_share_stays_empty(program: list[Write]) -> None:
     mapped(program)
     assert RangeSet().starts == RangeSet().ends == []
+    fresh = WriteMap()
+    assert fresh.empty
+    for part in (fresh.entries, fresh.silent, fresh.silent_ranges, fresh.unreadable, fresh.unreadable_ranges):
+        assert not part
+    assert fresh.sorted_keys() == []
+    assert not NO_RANGES
+
+
+def test_the_empty_set_that_everybody_has_cannot_be_added_to() -> None:
+    with pytest.raises(TypeError):
+        NO_RANGES.add(b"a", b"b")
+    assert list(NO_RANGES.including(b"a", b"b")) == [(b"a", b"b")]
+    assert not NO_RANGES
