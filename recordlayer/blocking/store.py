@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from recordlayer.blocking.cursor import EntryCursor, RecordCursor
 from recordlayer.blocking.header import StoreHeader
+from recordlayer.blocking.ranks import Ranks
 from recordlayer.blocking.typed import TypedStore
 from recordlayer.cursor.limits import NO_LIMITS, Limits
 from recordlayer.index.bounds import Bounds
@@ -26,6 +27,7 @@ from recordlayer.store.check import Finding, check
 from recordlayer.store.counting import record_count
 from recordlayer.store.delete_where import delete_where
 from recordlayer.store.expect import Expect, VersionBehavior
+from recordlayer.store.ranking import ranking
 from recordlayer.store.record import StoredRecord
 from recordlayer.store.scanning import index_scan, record_scan
 from recordlayer.store.store import RecordStore as Core
@@ -323,6 +325,13 @@ class RecordStore:
         return EntryCursor(core)
 
     # -- indexes ---------------------------------------------------------------------------------------
+
+    def ranks(self, index: str, *group: Any) -> Ranks:
+        """The scores of a RANK index in order, of one group if it has groups: ranks, percentiles, the best ten.
+
+        Raises  UnknownIndex, IndexNotReadable; UsageError for another type of index or another number of columns.
+        """
+        return Ranks(ranking(self._core, index, group))
 
     def index_state(self, name: str) -> IndexState:
         """Whether an index may be read and is written.  Raises  UnknownIndex."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from recordlayer.cursor.continuation import bytes_field, decode_fields, encode_fields
 from recordlayer.cursor.scan import FORWARD, ScanOptions
@@ -39,6 +39,26 @@ from recordlayer.index.value import ValueIndex
 from recordlayer.keys.grouping import Grouping
 from recordlayer.tuples import pack, unpack
 from recordlayer.waiting.overlap import gather
+
+
+class Scores(Protocol):
+    """The scores of one group in order, each with its rank: how many others come before it."""
+
+    async def rank(self, score: Items, *, snapshot: bool = False) -> int:
+        """How many scores come before this one, whether it is there or not."""
+
+    async def count(self, score: Items, *, snapshot: bool = False) -> int:
+        """How many entries have this score: at most 1 where duplicates are not counted."""
+
+    async def score_at(self, rank: int, *, snapshot: bool = False) -> Items | None:
+        """The score with so many before it; None behind the last."""
+
+    async def size(self, *, snapshot: bool = False) -> int:
+        """How many scores there are."""
+
+    def scan(self, low: int | None, high: int | None, options: ScanOptions = FORWARD) -> Cursor[IndexEntry]:
+        """The entries with ranks from `low` up to, not including, `high`; None is no end."""
+
 
 RANKS = 3
 """The keyspace of ranked sets."""
@@ -185,6 +205,10 @@ class RankIndex(ValueIndex):
                 index=self.space.index.name, hint=f"the {what} of this index has {wanted} columns", **{what: items}
             )
 
+    def scores(self, group: Items) -> GroupScores:
+        """The scores of a group, to be asked.  Raises  UsageError for another number of columns."""
+        return GroupScores(self, group)
+
     def scan_by_rank(self, bounds: Bounds, options: ScanOptions = FORWARD) -> Cursor[IndexEntry]:
         """The entries whose ranks lie within bounds: tuples of the grouping columns and a rank, or these columns alone.
 
@@ -271,6 +295,42 @@ class RankIndex(ValueIndex):
         start = len(self._ranks)
         rows = await self.space.context.read_all(self._ranks, self._ranks + b"\xff")
         return list(dict.fromkeys(unpack(key, start)[: self._grouping] for key, _ in rows))
+
+
+class GroupScores:
+    """The scores of one group of a RANK index."""
+
+    __slots__ = ("_group", "_index", "_set")
+
+    def __init__(self, index: RankIndex, group: Items) -> None:
+        self._index = index
+        self._group = group
+        self._set = index.ranked_set(group)
+
+    async def rank(self, score: Items, *, snapshot: bool = False) -> int:
+        return await self._set.rank(self._index.score_of(score), snapshot=snapshot)
+
+    async def count(self, score: Items, *, snapshot: bool = False) -> int:
+        return await self._set.count(self._index.score_of(score), snapshot=snapshot)
+
+    async def score_at(self, rank: int, *, snapshot: bool = False) -> Items | None:
+        member = await self._set.member_at(rank, snapshot=snapshot)
+        return None if member is None else unpack(member)
+
+    async def size(self, *, snapshot: bool = False) -> int:
+        return await self._set.size(snapshot=snapshot)
+
+    def scan(self, low: int | None, high: int | None, options: ScanOptions = FORWARD) -> Cursor[IndexEntry]:
+        return self._index.scan_by_rank(rank_bounds(self._group, low, high), options)
+
+
+def rank_bounds(group: Items, low: int | None, high: int | None) -> Bounds:
+    """The ranks of a group from `low` up to, not including, `high`."""
+    first = group or None if low is None else (*group, low)
+    last = group or None if high is None else (*group, high)
+    begins = End.INCLUSIVE if first else End.TREE
+    ends = End.TREE if last is None else End.INCLUSIVE if high is None else End.EXCLUSIVE
+    return Bounds(first, last, begins, ends)
 
 
 async def _nobody() -> bytes | None:

@@ -30,9 +30,10 @@ def _bounds(prefix: tuple[Any, ...], bounds: Bounds | None) -> Bounds:
     return bounds
 
 
-def _options(
+def scan_options(
     store: RecordStore, *, reverse: bool, limit: int, resume: bytes | None, limits: Limits, snapshot: bool
 ) -> ScanOptions:
+    """What a caller says about a scan, as cursors take it.  Raises  UsageError."""
     if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
         raise UsageError(limit=limit, hint="give a whole number; None for all")
     return ScanOptions(
@@ -49,9 +50,9 @@ def record_scan(store: RecordStore, prefix: Any, *, bounds: Bounds | None, **how
     items = _as_items(prefix)
     if items:
         items = store.primary_key_prefix(items)
-    return store.scan(_bounds(items, bounds), _options(store, **how))
+    return store.scan(_bounds(items, bounds), scan_options(store, **how))
 
 
 def index_scan(store: RecordStore, index: str, prefix: Any, *, bounds: Bounds | None, **how: Any) -> Cursor[Any]:
     """The entries of an index that begin with `prefix`, or lie within bounds."""
-    return store.scan_index(index, _bounds(_as_items(prefix), bounds), _options(store, **how))
+    return store.scan_index(index, _bounds(_as_items(prefix), bounds), scan_options(store, **how))

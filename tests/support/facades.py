@@ -19,6 +19,7 @@ _WRAPPED = (
     aio.Database,
     aio.Transaction,
     aio.RecordStore,
+    aio.Ranks,
     aio.StoreHeader,
     aio.TypedCursor,
     aio.TypedStore,
