@@ -11,8 +11,11 @@ from functools import cache
 
 from recordlayer.errors import IndexNotSupported
 from recordlayer.index import atomic
+from recordlayer.index.bitmap import BitmapIndex
 from recordlayer.index.maintainer import IndexSpace, Maintainer
+from recordlayer.index.permuted import PermutedMaxIndex, PermutedMinIndex
 from recordlayer.index.rank import RankIndex
+from recordlayer.index.text import TextIndex
 from recordlayer.index.value import ValueIndex
 
 GROUP = "recordlayer.indexes"
@@ -29,6 +32,10 @@ BUILT_IN: tuple[type[Maintainer], ...] = (
     atomic.MaxEverIndex,
     atomic.MinEverTupleIndex,
     atomic.MaxEverTupleIndex,
+    BitmapIndex,
+    PermutedMinIndex,
+    PermutedMaxIndex,
+    TextIndex,
     RankIndex,
 )
 

@@ -50,14 +50,11 @@ from tests.golden.scenario import OUR_COPY, Scenario, record_of
 NOT_YET = frozenset(
     (
         *(
-            "bitmap_value",
             "max_ever_version",
             "multidimensional",
-            "permuted_max",
-            "permuted_min",
             "queued_value",
         ),
-        *("text", "time_window_leaderboard", "version"),
+        *("time_window_leaderboard", "version"),
         *("block_index_builds", "clear_and_mark_index_write_only_with_queue"),
         *("leaderboard_window_update", "mark_index_write_only_with_queue", "online_index_build"),
         "steps without a store",

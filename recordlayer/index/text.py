@@ -1,0 +1,257 @@
+"""TEXT index: for each token of a text the records that have it, and at which places.
+
+Layout  2  (*grouping columns, token): a bunched map (`index.bunched`) from (*further columns, *primary key columns not
+           among them) to the token's places in the text, or to nothing with the option textOmitPositions
+        3  (0, *primary key) -> (version of the tokenizer that cut the record's texts), kept for every record
+Cost    save: for each token that comes or goes what the map costs, all reads side by side; a text that stays costs
+        nothing. Of a record that was there: + 1 read, its version. Rows of one record are done one after the other
+Source  Record Layer, TextIndexMaintainer
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+from recordlayer.cursor.scan import FORWARD, ScanOptions
+from recordlayer.cursor.step import Cursor
+from recordlayer.errors import CorruptIndexEntry, MalformedTuple
+from recordlayer.index.bounds import Bounds
+from recordlayer.index.bunched import BUNCH_SIZE, Change, packed_positions
+from recordlayer.index.bunched_check import check_maps, rebunch
+from recordlayer.index.entry import EntryLayout
+from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Items, Write
+from recordlayer.index.standard import StandardMaintainer, clear_entries, difference
+from recordlayer.index.text_entry import TextEntry, TextLayout
+from recordlayer.index.text_scan import TextCursor
+from recordlayer.index.tokenizer import IndexTokenizer
+from recordlayer.keys.grouping import Grouping
+from recordlayer.tuples import pack, unpack
+from recordlayer.waiting.waitable import Turn
+
+SECONDARY = 3
+WINDOW = 64
+"""Maps of one text that are read side by side."""
+TURN = 256
+"""Maps after which others go first."""
+
+
+class _Row(NamedTuple):
+    """A row of a record: where its tokens' maps lie, the text, and the map key."""
+
+    group: bytes
+    text: str
+    tail: bytes
+
+
+class _Plan(NamedTuple):
+    """What a change of a record means, as far as it can be told without reading."""
+
+    old: IndexedRecord | None
+    new: IndexedRecord | None
+    removed: list[_Row]
+    added: list[_Row]
+
+
+class TextIndex(StandardMaintainer):
+    """Words of texts, for searching."""
+
+    type: ClassVar[str] = "text"
+
+    __slots__ = ("_aggressive", "_cut", "_omits", "_plan", "_versions", "layout", "tokenizer")
+
+    def __init__(self, space: IndexSpace) -> None:
+        super().__init__(space)
+        index = space.index
+        root = index.root_expression
+        grouping = root.grouping_count if isinstance(root, Grouping) else 0
+        entries = EntryLayout(index.name, root.column_size, index.primary_key_positions)
+        self.layout = TextLayout(entries, grouping, space.entries)
+        self.tokenizer = IndexTokenizer(index)
+        self._omits = index.flag("textOmitPositions")
+        self._aggressive = index.flag("textAddAggressiveConflictRanges")
+        self._versions = space.space(SECONDARY) + pack((0,))
+        self._plan: _Plan | None = None
+        self._cut: tuple[str, int, dict[str, list[int]]] = ("", 0, {})
+
+    @property
+    def idempotent(self) -> bool:
+        return True
+
+    # -- what a record has -----------------------------------------------------------------------------
+
+    def _rows(self, record: IndexedRecord | None) -> list[_Row]:
+        at, layout = self.layout.grouping, self.layout.entries
+        rows: list[_Row] = []
+        tail: bytes | None = None
+        for row in self.rows(record):
+            assert record is not None, "nobody's rows are none"
+            if not row[at]:
+                continue
+            if tail is None:
+                full = layout.positions is None
+                tail = record.primary_key_bytes if full else pack(layout.trimmed(record.primary_key))
+            own = pack(row[at + 1 :]) + tail if len(row) > at + 1 else tail
+            rows.append(_Row(pack(row[:at], self.space.entries), row[at], own))
+        return rows
+
+    def _tokens(self, text: str, version: int) -> dict[str, list[int]]:
+        """The tokens of a text; of the last one they are remembered, from the check of sizes to the writing."""
+        if self._cut[:2] != (text, version):
+            self._cut = (text, version, self.tokenizer.positions(text, version))
+        return self._cut[2]
+
+    # -- maintenance -----------------------------------------------------------------------------------
+
+    def writes(self, old: IndexedRecord | None, new: IndexedRecord | None) -> list[Write]:
+        """None: every one of them needs a read, and is `finish`'s. What is too large is refused here.
+
+        Raises  IndexEntryTooLarge.
+        """
+        removed, added = difference(self._rows(old), self._rows(new))
+        for row in added:
+            for token, places in self._tokens(row.text, self.tokenizer.version).items():
+                # What a character and a number can take at most; exactly only where that may be too much.
+                if len(row.group) + 4 * len(token) + len(row.tail) > 9_000 or len(places) > 9_000:
+                    self.check_size(pack((token,), row.group) + row.tail, self._value(places) + row.tail, new)
+        self._plan = _Plan(old, new, removed, added)
+        return []
+
+    def _value(self, places: list[int]) -> bytes:
+        return b"" if self._omits else packed_positions(places)
+
+    def finish(self, old: IndexedRecord | None, new: IndexedRecord | None) -> Coroutine[Any, None, None] | None:
+        plan, self._plan = self._plan, None
+        if plan is None or plan.old is not old or plan.new is not new:
+            plan = _Plan(old, new, *difference(self._rows(old), self._rows(new)))
+        return self._change(plan)
+
+    async def _change(self, plan: _Plan) -> None:
+        old, new, removed, added = plan
+        context, current = self.space.context, self.tokenizer.version
+        if old is None:
+            if new is not None:
+                context.set(self._versions + new.primary_key_bytes, pack((current,)))
+                await self._add(added)
+            return
+        key = self._versions + old.primary_key_bytes
+        if new is not None:
+            version = _version_in(await context.get(key))
+            if version == current:
+                await self._take_away(removed, current)
+            else:
+                # Rows that stay were cut by another version: the tokens of all rows are written anew.
+                await self._take_away(self._rows(old), version)
+                context.set(self._versions + new.primary_key_bytes, pack((current,)))
+                added = self._rows(new)
+            await self._add(added)
+            return
+        if removed:
+            await self._take_away(removed, _version_in(await context.get(key)))
+        context.clear(key)
+
+    async def _take_away(self, rows: list[_Row], version: int) -> None:
+        for row in rows:
+            tokens = self._tokens(row.text, version)
+            await self._change_maps(row, [(pack((token,), row.group), None) for token in tokens])
+
+    async def _add(self, rows: list[_Row]) -> None:
+        for row in rows:
+            tokens = self._tokens(row.text, self.tokenizer.version)
+            values = [(pack((token,), row.group), self._value(places)) for token, places in tokens.items()]
+            await self._change_maps(row, values)
+
+    async def _change_maps(self, row: _Row, values: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Put the row's key into each map with a value, or remove it."""
+        if not values:
+            return
+        context = self.space.context
+        if self._aggressive:
+            begin, end = row.group + b"\x00", row.group + b"\xff"
+            context.add_read_conflict_range(begin, end)
+            context.add_write_conflict_range(begin, end)
+        # Records that are saved side by side in a transaction may share tokens: each map is changed by one at a time.
+        # All take their maps in the same order, so that no two wait for each other.
+        turns, taken = context.turns, 0
+        ordered = sorted(values)
+        under_way: deque[Change] = deque()
+        try:
+            for prefix, _ in ordered:
+                if not turns.take(prefix):
+                    await turns.wait(prefix)
+                taken += 1
+            for place, (prefix, value) in enumerate(ordered):
+                under_way.append(Change(context, prefix, row.tail, value))
+                if len(under_way) >= WINDOW:
+                    await under_way.popleft().apply()
+                if place % TURN == TURN - 1:
+                    await Turn()
+            while under_way:
+                await under_way.popleft().apply()
+        finally:
+            for change in under_way:
+                change.cancel()
+            for prefix, _ in ordered[:taken]:
+                turns.leave(prefix)
+
+    # -- many at once ----------------------------------------------------------------------------------
+
+    def can_clear_prefix(self, columns: int) -> bool:
+        return columns <= self.layout.grouping
+
+    def clear_prefix(self, prefix: Items) -> None:
+        """Versions of deleted records stay where only some groups go, as in Java: inserting writes them anew."""
+        clear_entries(self.space, prefix)
+        if not prefix:
+            clear_entries(self.space, (), keyspace=SECONDARY)
+
+    async def tidy(self, *, limit: int = 0, resume: bytes | None = None) -> bytes | None:
+        """Put neighbours in half empty bunches together, in the whole index or in about `limit` pairs of it from
+        `resume` on. Gives where to go on, None at the end. What is found by scans is the same before and after.
+
+        Cost  1 range read a chunk; 1 write for each bunch that changes, 1 clear for each that goes
+        """
+        return await rebunch(self.space.context, self.layout, BUNCH_SIZE, limit=limit, resume=resume)
+
+    async def audit(self, records: Sequence[IndexedRecord]) -> list[tuple[str, Any]]:
+        """The maps as they are built, and their entries one by one. A list of places may be left out, whatever the
+        index's option says now: it may have been another."""
+        context, start = self.space.context, len(self._versions)
+        rows = await context.read_all(self._versions, self._versions + b"\xff")
+        versions = {key[start:]: _version_in(value) for key, value in rows}
+        expected: dict[bytes, bytes] = {}
+        for record in records:
+            version = versions.get(record.primary_key_bytes, 0)
+            for row in self._rows(record):
+                for token, places in self.tokenizer.positions(row.text, version).items():
+                    expected[pack((token,), row.group) + row.tail] = packed_positions(places)
+        findings, there = await check_maps(context, self.layout, BUNCH_SIZE)
+        for key in sorted(expected.keys() | there.keys()):
+            items = unpack(key, len(self.space.entries))
+            if key not in there:
+                findings.append(("an entry is missing", items))
+            elif key not in expected:
+                findings.append(("an entry has no record", items))
+            elif there[key] not in (b"", expected[key]):
+                findings.append(("an entry has other places than its token", items))
+        return findings
+
+    # -- reading ---------------------------------------------------------------------------------------
+
+    def scan(self, bounds: Bounds, options: ScanOptions = FORWARD) -> Cursor[TextEntry]:
+        """The entries within bounds, of (*grouping columns, token, *further columns, *rest of the primary key).
+
+        Cost  1 range read a chunk; + 1 to find the bunch to begin in, where bounds or a continuation lie within a map
+        """
+        return TextCursor(self.space.context, self.layout, bounds, options)
+
+
+def _version_in(value: bytes | None) -> int:
+    if value is None:
+        return 0
+    try:
+        (version,) = unpack(value)
+    except (MalformedTuple, ValueError) as error:
+        raise CorruptIndexEntry(value=value, found="no version of a tokenizer") from error
+    return int(version)
