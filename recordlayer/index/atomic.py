@@ -10,7 +10,8 @@ Source  Record Layer, AtomicMutationIndexMaintainer, AtomicMutation.Standard
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -249,6 +250,33 @@ class AtomicIndex(StandardMaintainer):
 
     def clear_prefix(self, prefix: Items) -> None:
         clear_entries(self.space, prefix)
+
+    # -- checking --------------------------------------------------------------------------------------
+
+    @property
+    def follows_from_records(self) -> bool:
+        """Whether the aggregate is a function of the records that are there. A sum over a repeated field is not: a
+        value that a record has twice before a change and once after it cancels (see `index.standard.difference`)."""
+        sums = self.type == "sum"
+        return (sums or self.type in ("count", "count_not_null")) and not (
+            sums and self.space.index.root_expression.creates_duplicates
+        )
+
+    async def audit(self, records: Sequence[IndexedRecord]) -> list[tuple[str, Any]]:
+        if not self.follows_from_records:
+            return []
+        totals: Counter[bytes] = Counter()
+        for record in records:
+            for group, amount in self.amounts(record):
+                totals[pack(group)] += amount
+        start = len(self.space.entries)
+        rows = await self.space.context.read_all(self.space.entries, self.space.entries + b"\xff")
+        there = {key[start:]: self._value(key, value) for key, value in rows}
+        return [
+            ("an aggregate is off", (unpack(group), there.get(group, 0), totals[group]))
+            for group in sorted(totals.keys() | there.keys())
+            if (there.get(group, 0) - totals[group]) % (1 << 64)
+        ]
 
     # -- reading ---------------------------------------------------------------------------------------
 

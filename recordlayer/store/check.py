@@ -1,31 +1,40 @@
-"""Whether the records and the indexes of a store agree: each entry has its record, each record its entries.
+"""Whether everything in a store agrees: pairs with records, records with their indexes, counters and versions.
 
-For VALUE indexes entries are compared one by one; aggregates that follow from the records that are there (counts, sums)
-are worked out anew. Records that cannot be read are findings too, and the others are looked at all the same.
+Every pair of the store is looked at. A record that cannot be put together or read is a finding, named in words, and the
+others are looked at all the same. Indexes that may be read are compared with the records by their own types
+(`index.maintainer.Auditing`).
 
-Cost  reads the whole store in one transaction: for stores of test size, and for parts of larger ones by the caller
+Cost  reads the whole store in one transaction, indexes twice: for stores of test size, and for parts of larger ones by
+      the caller
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from recordlayer.cursor.scan import ScanOptions
-from recordlayer.cursor.step import drain
-from recordlayer.errors import CorruptRecord, MalformedTuple, RecordLayerError
-from recordlayer.index.atomic import AtomicIndex
-from recordlayer.index.bounds import Bounds
+from recordlayer.errors import CorruptRecord, RecordLayerError
 from recordlayer.index.maintainer import Auditing
+from recordlayer.index.state import IndexState
+from recordlayer.kv.engine import KeyValue
 from recordlayer.metadata import Index
+from recordlayer.store.check_records import RecordCheck
+from recordlayer.store.explain_conflict import describe
 from recordlayer.store.layout import Keyspace
+from recordlayer.store.places import StorePlaces
 from recordlayer.store.record import StoredRecord
 from recordlayer.store.store import RecordStore
-from recordlayer.tuples import unpack
+from recordlayer.tuples import pack
 
-_WRAP = 1 << 64
-_EXACT = ("count", "count_not_null", "sum")
+_CLEARED_WHEN_DISABLED = (
+    Keyspace.INDEXES,
+    Keyspace.INDEX_SECONDARY,
+    Keyspace.INDEX_RANGES,
+    Keyspace.UNIQUENESS_VIOLATIONS,
+    Keyspace.SLIDING_WINDOWS,
+)
+"""Parts of an index that nothing is left in when it is disabled or removed. (Of its build a lock may stay.)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,84 +52,81 @@ class Finding:
 
 async def check(store: RecordStore) -> list[Finding]:
     """Everything that does not agree; nothing if all is well."""
-    findings: list[Finding] = []
-    records = await _readable_records(store, findings)
+    parts = await _by_keyspace(store)
+    records = RecordCheck(store)
+    readable = records.read(parts.pop(Keyspace.RECORDS, []))
+    records.old_versions(parts.pop(Keyspace.OLD_RECORD_VERSIONS, []))
+    findings = [
+        Finding(what=what, where=describe(store.context, key, key + b"\x00"), detail=detail)
+        for key, what, detail in records.found
+    ]
+    findings += await _counters(store, readable, parts.pop(Keyspace.RECORD_COUNTS, []))
+    findings += _leftovers(store, parts)
     for index in store.metadata.indexes.values():
         if store.states.peek(index).is_readable:
             names = {known.name for known in store.metadata.record_types_of(index)}
-            covered = [record for record in records if record.record_type.name in names]
-            findings += await _check_index(store, index, covered)
+            findings += await _audit(store, index, [one for one in readable if one.record_type.name in names])
     return findings
 
 
-async def _readable_records(store: RecordStore, findings: list[Finding]) -> list[StoredRecord]:
-    prefix = store.layout.of(Keyspace.RECORDS)
-    try:
-        records = await drain(store.scan(Bounds.ALL, ScanOptions()))
-    except CorruptRecord as error:
-        # The scan cannot go past it: take the records one by one.
-        findings.append(Finding(what="pairs that are no record", where="records", detail=str(error)))
-        records = await _one_by_one(store, prefix, findings)
-    readable = []
-    for record in records:
-        try:
-            key = record.record_type.primary_key.evaluate_single(record.message, record.key_context)
-        except RecordLayerError as error:
-            findings.append(Finding(what="a record cannot be read", where="records", detail=str(error)))
-            continue
-        if key != record.primary_key:
-            detail = record.primary_key, key
-            findings.append(Finding(what="a record lies under another primary key", where="records", detail=detail))
-        readable.append(record)
-    return readable
+async def _by_keyspace(store: RecordStore) -> dict[Keyspace | None, list[KeyValue]]:
+    """All pairs of the store; those of no keyspace under None."""
+    prefix = store.layout.prefix
+    places = StorePlaces(prefix, store.metadata)
+    parts: dict[Keyspace | None, list[KeyValue]] = defaultdict(list)
+    for pair in await store.context.read_all(prefix, prefix + b"\xff"):
+        parts[places.keyspace_of(pair[0])[0]].append(pair)
+    return parts
 
 
-async def _one_by_one(store: RecordStore, prefix: bytes, findings: list[Finding]) -> list[StoredRecord]:
-    found: dict[tuple[Any, ...], StoredRecord] = {}
-    seen = set()
-    for key, _ in await store.context.read_all(prefix + b"\x00", prefix + b"\xff"):
-        try:
-            items = unpack(key, len(prefix))
-            primary_key = items[:-1] if store.records.splitting.has_suffixes else items
-            if primary_key in seen:
-                continue
-            seen.add(primary_key)
-            record = await store.load(primary_key)
-            if record is not None:
-                found[primary_key] = record
-        except (RecordLayerError, MalformedTuple) as error:
-            findings.append(Finding(what="pairs that are no record", where="records", detail=str(error)))
-    return list(found.values())
-
-
-async def _check_index(store: RecordStore, index: Index, records: list[StoredRecord]) -> list[Finding]:
-    maintainer = store.upkeep.maintainer(index)
-    where = f"index {index.name}"
-    if isinstance(maintainer, Auditing):
-        return [Finding(what=what, where=where, detail=detail) for what, detail in await maintainer.audit(records)]
-    if isinstance(maintainer, AtomicIndex) and follows_from_records(maintainer):
-        return await _check_totals(store, maintainer, records, where)
-    return []
-
-
-def follows_from_records(maintainer: AtomicIndex) -> bool:
-    """Whether the aggregate is a function of the records that are there. A sum over a repeated field is not: a value
-    that a record has twice before a change and once after it cancels (see `index.standard.difference`)."""
-    return maintainer.type in _EXACT and not (
-        maintainer.type == "sum" and maintainer.space.index.root_expression.creates_duplicates
-    )
-
-
-async def _check_totals(
-    store: RecordStore, maintainer: AtomicIndex, records: list[StoredRecord], where: str
-) -> list[Finding]:
-    totals: Counter[tuple[Any, ...]] = Counter()
-    for record in records:
-        for group, amount in maintainer.amounts(record):
-            totals[group] += amount
-    there = {entry.group: entry.value for entry in await drain(maintainer.scan(Bounds.ALL))}
+async def _counters(store: RecordStore, records: list[StoredRecord], rows: list[KeyValue]) -> list[Finding]:
+    where = "record counts"
+    if store.counts is None:
+        # Java leaves an ungrouped counter behind where it clears the others.
+        left = [key for key, _ in rows if key != store.layout.record_counts]
+        return [Finding(what="counters that nobody keeps", where=where, detail=len(left))] if left else []
+    start = len(store.layout.record_counts)
     return [
-        Finding(what="an aggregate is off", where=where, detail=(group, there.get(group, 0), totals[group]))
-        for group in totals.keys() | there.keys()
-        if (there.get(group, 0) - totals[group]) % _WRAP
+        Finding(what="a counter is off", where=where, detail=(key[start:], counted, expected))
+        for key, counted, expected in await store.counts.differences(records)
     ]
+
+
+def _leftovers(store: RecordStore, parts: dict[Keyspace | None, list[KeyValue]]) -> list[Finding]:
+    """Pairs that belong to nothing: each such place once, with the number of its pairs."""
+    found: dict[tuple[str, str], int] = defaultdict(int)
+    places = StorePlaces(store.layout.prefix, store.metadata)
+    for key, _ in parts.pop(None, []):
+        found["a key of no part of a store", describe(store.context, key, key + b"\x00")] += 1
+    for key, _ in parts.pop(Keyspace.HEADER, []):
+        if key != store.layout.header:
+            found["a key below the header's", "the header"] += 1
+    names = {pack((name,), store.layout.index_states) for name in store.metadata.indexes}
+    for key, _ in parts.pop(Keyspace.INDEX_STATES, []):
+        if key not in names:
+            found["the state of an index that is not in the metadata", describe(store.context, key, key + b"\x00")] += 1
+    for keyspace in _CLEARED_WHEN_DISABLED:
+        start = len(store.layout.of(keyspace))
+        for key, _ in parts.pop(keyspace, []):
+            index, end = places.index_of(keyspace, key, start)
+            words = keyspace.name.lower().replace("_", " ")
+            if index is None:
+                found[f"{words} of an index that is not in the metadata", repr(key[start:end])] += 1
+            elif (state := store.states.peek(index)) is IndexState.DISABLED:
+                found[f"{words} of a disabled index", f"index {index.name}"] += 1
+            elif keyspace is Keyspace.UNIQUENESS_VIOLATIONS and state is IndexState.READABLE:
+                found["violations of a unique index that may be read", f"index {index.name}"] += 1
+    return [Finding(what=what, where=where, detail=number) for (what, where), number in found.items()]
+
+
+async def _audit(store: RecordStore, index: Index, records: list[StoredRecord]) -> list[Finding]:
+    where = f"index {index.name}"
+    try:
+        maintainer = store.upkeep.maintainer(index)
+        if not isinstance(maintainer, Auditing):
+            return []
+        return [Finding(what=what, where=where, detail=detail) for what, detail in await maintainer.audit(records)]
+    except CorruptRecord:
+        raise
+    except RecordLayerError as error:
+        return [Finding(what="it cannot be compared with the records", where=where, detail=str(error))]
