@@ -4,6 +4,7 @@
     ├─ UsageError             a call that can never work: wrong type, closed object, unknown option
     ├─ TupleError             bytes that are not a packed tuple, values that cannot be packed
     ├─ SchemaError            metadata, key expressions and evolution
+    ├─ KeySpaceError          directories, paths and interned names
     ├─ StoreError             what a record store refuses or finds broken
     ├─ IdempotencyError       keys of work that is applied once
     ├─ QueryError             queries, plans, continuations
@@ -174,6 +175,10 @@ class MalformedMetaData(SchemaError):
     title = "these bytes are not metadata"
 
 
+class MetaDataMissing(SchemaError):
+    title = "no metadata is stored here"
+
+
 class EvolutionRefused(SchemaError):
     """Metadata that cannot follow what stores were written with; `findings` says why, all at once."""
 
@@ -206,6 +211,71 @@ class InvalidMetaData(SchemaError):
             text = str(finding).replace("\n", "\n     ")
             lines.append(f"  {number}. {type(finding).__name__}: {text}")
         return "\n".join(lines)
+
+
+# -- key spaces --------------------------------------------------------------------------------------------
+
+
+class KeySpaceError(RecordLayerError):
+    title = "a key space refuses this"
+
+
+class InvalidDirectory(KeySpaceError):
+    title = "this directory cannot be part of a key space"
+
+
+class UnknownDirectory(KeySpaceError):
+    title = "the key space has no such directory"
+
+
+class WrongDirectoryValue(KeySpaceError):
+    title = "a directory cannot hold this value"
+
+
+class NotInKeySpace(KeySpaceError):
+    title = "this key lies in no directory of the key space"
+
+
+class NameNotInterned(KeySpaceError):
+    title = "nothing is interned so"
+
+
+class NamesDiffer(KeySpaceError):
+    title = "a name or a number means something else already"
+    hint = "names keep their numbers; look whether the scope is the right one"
+
+
+class NamesCollide(KeySpaceError):
+    title = "the database has keys where a new name would lead"
+
+
+class ResolverLocked(KeySpaceError):
+    title = "no new names are interned"
+
+
+class CorruptName(KeySpaceError):
+    title = "an entry of interned names cannot be understood"
+
+
+class NoSuchDirectory(KeySpaceError):
+    title = "the directory layer has no such directory"
+
+
+class DirectoryExists(KeySpaceError):
+    title = "there is such a directory in the directory layer already"
+
+
+class WrongDirectoryLayer(KeySpaceError):
+    title = "the directory was made for another layer"
+    hint = "open it without a layer, or with the one it was made for"
+
+
+class PrefixTaken(KeySpaceError):
+    title = "a prefix for a directory is in use"
+
+
+class NewerDirectoryLayer(KeySpaceError):
+    title = "the directory layer's version is not one that is known here"
 
 
 # -- record stores -----------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from recordlayer.aio.cursor import EntryCursor, RecordCursor
 from recordlayer.aio.database import Database, open  # noqa: A004  (the word for it)
 from recordlayer.aio.header import StoreHeader
 from recordlayer.aio.idempotency import IdempotencyKeys
+from recordlayer.aio.metadata_store import MetaDataStore
 from recordlayer.aio.ranks import Ranks
 from recordlayer.aio.store import RecordStore
 from recordlayer.aio.transaction import Transaction
@@ -17,6 +18,7 @@ __all__ = [
     "Database",
     "EntryCursor",
     "IdempotencyKeys",
+    "MetaDataStore",
     "Ranks",
     "RecordCursor",
     "RecordStore",

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from recordlayer.aio.metadata_store import MetaDataStore
 from recordlayer.aio.store import RecordStore
 from recordlayer.errors import Conflict, TransactionError, UsageError
 from recordlayer.kv.context import Context, Counters
@@ -13,9 +14,14 @@ from recordlayer.kv.idempotency import Applied, Claim
 from recordlayer.kv.open_transactions import Opening
 from recordlayer.kv.retry import Attempts
 from recordlayer.metadata import RecordMetaData
+from recordlayer.store.attached import open_attached
 from recordlayer.store.explain_conflict import explain_conflict
 from recordlayer.store.header import DEFAULT_FORMAT
-from recordlayer.store.open import OpenMode, OpenOptions, delete_store, open_store, store_prefix
+from recordlayer.store.metadata_store import MetaDataStore as Core
+from recordlayer.store.metadata_store import StoredMetaData
+from recordlayer.store.open import Cacheable, OpenMode, OpenOptions, UserVersionCheck, delete_store, store_prefix
+from recordlayer.store.serializer import PLAIN, Serializer
+from recordlayer.store.upgrade import NewIndexState
 from recordlayer.tuples import Subspace
 from recordlayer.waiting.drivers import run_asyncio
 
@@ -55,30 +61,55 @@ class Transaction:
 
     async def store(
         self,
-        metadata: RecordMetaData,
+        metadata: RecordMetaData | StoredMetaData,
         *,
         path: Sequence[Any] | Subspace,
         mode: OpenMode = OpenMode.CREATE_OR_OPEN,
         format_version: int = DEFAULT_FORMAT,
-        user_version: int | None = None,
+        user_version: int | UserVersionCheck | None = None,
         bypass_lock: str | None = None,
+        serializer: Serializer = PLAIN,
+        cacheable: Cacheable = Cacheable.UNCHANGED,
+        new_index_state: NewIndexState | None = None,
     ) -> RecordStore:
         """The record store at a path, created if it is not there.
 
-        path            names from the root, such as ("shop", "acme"): strings, numbers, UUIDs...; or a Subspace
-        mode            what must or must not be there already
-        format_version  the least the store shall have; it is never lowered
-        user_version    a version of the application's own: a store with a newer one is refused
-        bypass_lock     the reason of a full lock, to open the store all the same
+        metadata         what its records are; or where that is kept in the database: a process that knows older
+                         metadata than the store has been opened with reads the newer, and goes on
+        path             names from the root, such as ("shop", "acme"): strings, numbers, UUIDs...; or a Subspace
+        mode             what must or must not be there already
+        format_version   the least the store shall have; it is never lowered
+        user_version     a version of the application's own, or a function that finds one from the stored one, the
+                         stored metadata version and the metadata: a store with a newer one is refused
+        bypass_lock      the reason of a full lock, to open the store all the same
+        serializer       how records become bytes: see `recordlayer.store.serializer`
+        cacheable        whether the header shall say that processes may keep the store's state between transactions
+        new_index_state  decides the state of each index that is new to the store: see `recordlayer.store.upgrade`
 
-        Cost    2 range reads in 1 round trip.
-        Raises  StoreMissing, StoreExists, NotARecordStore, StaleMetaData, FormatTooNew, StoreLocked; WrongType.
+        Cost    nothing if the store's state is known from before: at the same read version, or from a store that is
+                cacheable. Else 2 range reads in 1 round trip.
+        Raises  StoreMissing, StoreExists, NotARecordStore, StaleMetaData, FormatTooNew, StoreLocked, StaleUserVersion;
+                MetaDataMissing; WrongType.
         """
         prefix = store_prefix(path)
         options = OpenOptions(
-            mode=mode, format_version=format_version, user_version=user_version, bypass_lock=bypass_lock
+            mode=mode,
+            format_version=format_version,
+            user_version=user_version,
+            bypass_lock=bypass_lock,
+            serializer=serializer,
+            cacheable=cacheable,
+            new_index_state=new_index_state,
         )
-        return RecordStore(await run_asyncio(open_store(self._context, metadata, prefix, options)))
+        return RecordStore(await run_asyncio(open_attached(self._context, metadata, prefix, options)))
+
+    def metadata_store(self, where: StoredMetaData | Sequence[Any] | Subspace) -> MetaDataStore:
+        """The metadata kept at a place, or at a path, to be read and replaced.
+
+        Raises  WrongType, UsageError for what is no path.
+        """
+        place = where if isinstance(where, StoredMetaData) else StoredMetaData(path=where)
+        return MetaDataStore(Core(self._context, place))
 
     async def delete_store(self, *, path: Sequence[Any] | Subspace) -> None:
         """Remove the record store at a path with all that is in it.  Cost  1 read, 1 clear range."""

@@ -8,6 +8,7 @@ from recordlayer.blocking.cursor import EntryCursor, RecordCursor
 from recordlayer.blocking.database import Database, open  # noqa: A004  (the word for it)
 from recordlayer.blocking.header import StoreHeader
 from recordlayer.blocking.idempotency import IdempotencyKeys
+from recordlayer.blocking.metadata_store import MetaDataStore
 from recordlayer.blocking.ranks import Ranks
 from recordlayer.blocking.store import RecordStore
 from recordlayer.blocking.transaction import Transaction
@@ -18,6 +19,7 @@ __all__ = [
     "Database",
     "EntryCursor",
     "IdempotencyKeys",
+    "MetaDataStore",
     "Ranks",
     "RecordCursor",
     "RecordStore",

@@ -19,6 +19,7 @@ from recordlayer.kv.registry import open_engine
 from recordlayer.kv.retry import NEVER, Attempts, Retry
 from recordlayer.observe.observer import Observer
 from recordlayer.options import DEFAULT_OPTIONS, TransactionOptions
+from recordlayer.store.state_cache import StoreStateCache
 from recordlayer.world import World
 
 T = TypeVar("T")
@@ -32,6 +33,7 @@ def open(  # noqa: A001  (the word for it)
     observer: Observer | None = None,
     transaction_options: TransactionOptions = DEFAULT_OPTIONS,
     idempotency_prefix: bytes = DEFAULT_PREFIX,
+    store_states: StoreStateCache | None = None,
     world: World | None = None,
     **options: object,
 ) -> Database:
@@ -40,6 +42,8 @@ def open(  # noqa: A001  (the word for it)
     observer             is told what happens: see `recordlayer.observe`
     transaction_options  of transactions for which nothing else is said
     idempotency_prefix   the keys below which idempotency keys are recorded; the same in every process
+    store_states         how the states of stores are remembered, so that opening a store again reads nothing. By
+                         default wherever that is safe: `recordlayer.store.state_cache`
 
     Other options are the engine's, such as `durability="relaxed"` for files. Close it, or use it in a `with` block.
 
@@ -52,6 +56,7 @@ def open(  # noqa: A001  (the word for it)
         observer=observer,
         transaction_options=transaction_options,
         idempotency_prefix=idempotency_prefix,
+        store_states=store_states,
     )
 
 
@@ -66,9 +71,12 @@ class Database:
         observer: Observer | None = None,
         transaction_options: TransactionOptions = DEFAULT_OPTIONS,
         idempotency_prefix: bytes = DEFAULT_PREFIX,
+        store_states: StoreStateCache | None = None,
     ) -> None:
         self._options = transaction_options
         self._beginning = Beginning(engine, world, observer=observer)
+        if store_states is not None:
+            self._beginning.shared.keep(store_states)
         self._keys = Keys(world, idempotency_prefix)
         self._open = OpenTransactions(world.clock, self._beginning.observed)
 
@@ -80,6 +88,11 @@ class Database:
     def engine(self) -> Engine:
         """The engine below: keys and values as bytes."""
         return self._beginning.engine
+
+    @property
+    def store_states(self) -> StoreStateCache:
+        """What is remembered of stores between transactions."""
+        return self._beginning.shared.of(StoreStateCache)
 
     @property
     def idempotency(self) -> IdempotencyKeys:

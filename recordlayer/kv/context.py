@@ -70,7 +70,7 @@ class Context:
         "_before_commit",
         "_closed",
         "_doomed",
-        "_metadata_version_changed",
+        "_metadata_version",
         "_next_local_version",
         "_stamp",
         "_stamped_keys",
@@ -112,7 +112,7 @@ class Context:
         """Who changes which record: side by side, each in its turn."""
         self._versions = versions
         self._version_known = False
-        self._metadata_version_changed = False
+        self._metadata_version: tuple[bytes | None] | None = None  # None: not asked for yet
         self.counters = Counters()
         self.claims: dict[bytes, bytes] = {}
         """Unique values written in this transaction, by whom: two records saved side by side must see each other
@@ -241,18 +241,20 @@ class Context:
         """What every change of a cacheable store's state changes: the same stamp, the same states. None if nobody has
         ever changed it, or this transaction does. Reading it conflicts with nobody.
 
-        Cost  a read that engines answer from what came with the read version.
+        Cost  none: engines answer from what came with the read version. It is not counted as a read.
         """
-        if self._metadata_version_changed:
-            return None
-        try:
-            return await self.get(METADATA_VERSION_KEY, snapshot=True)
-        except Unreadable:
-            return None
+        known = self._metadata_version
+        if known is None:
+            try:
+                known = (await self.transaction.get(METADATA_VERSION_KEY, snapshot=True),)
+            except Unreadable:
+                known = (None,)
+            self._metadata_version = known
+        return known[0]
 
     def change_metadata_version(self) -> None:
         """Have all processes look again at the states of stores that they have cached.  Cost  1 write."""
-        self._metadata_version_changed = True
+        self._metadata_version = (None,)
         self.atomic(_STAMPED_VALUE, METADATA_VERSION_KEY, _METADATA_VERSION_OPERAND)
 
     async def known_read_version(self) -> int | None:

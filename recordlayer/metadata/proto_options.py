@@ -13,6 +13,7 @@ Source  Record Layer: RecordMetaDataBuilder.processRecordType, protoFieldOptions
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from recordlayer.errors import InvalidRecordType
@@ -36,7 +37,18 @@ _OLD_TYPES = {
 
 def apply(builder: RecordMetaDataBuilder) -> None:
     """Take over what the builder's file says about its record types, its indexes and itself."""
-    for draft in builder._types.values():
+    apply_types(builder, builder._types.values())
+    schema = builder._protos.file(builder._file).options.Extensions[options_pb.schema]
+    # Unlike the builder's methods, these do not count as a change.
+    if schema.HasField("split_long_records"):
+        builder._split = schema.split_long_records
+    if schema.HasField("store_record_versions"):
+        builder._versions_stored = schema.store_record_versions
+
+
+def apply_types(builder: RecordMetaDataBuilder, drafts: Iterable[TypeDraft]) -> None:
+    """Take over what the builder's file says about some of its record types and their indexes."""
+    for draft in drafts:
         proto = builder._protos.message(draft.descriptor)
         said = proto.options.Extensions[options_pb.record]
         if said.HasField("since_version"):
@@ -46,12 +58,6 @@ def apply(builder: RecordMetaDataBuilder) -> None:
         fields = {field.number: field for field in proto.field}
         for field in draft.descriptor.fields:
             _apply_field(builder, draft, field, fields[field.number].options.Extensions[options_pb.field])
-    schema = builder._protos.file(builder._file).options.Extensions[options_pb.schema]
-    # Unlike the builder's methods, these do not count as a change.
-    if schema.HasField("split_long_records"):
-        builder._split = schema.split_long_records
-    if schema.HasField("store_record_versions"):
-        builder._versions_stored = schema.store_record_versions
 
 
 def _apply_field(builder: RecordMetaDataBuilder, draft: TypeDraft, field: FieldDescriptor, said: Any) -> None:

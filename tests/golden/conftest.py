@@ -25,7 +25,6 @@ LATER = {
     "index-state": "index states",
     "key-space": "key space and interning",
     "leaderboard": "time_window_leaderboard indexes",
-    "metadata-store": "metadata store",
     "min-max-ever": "min and max indexes",
     "multidimensional": "multidimensional indexes",
     "permuted": "permuted indexes",

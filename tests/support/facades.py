@@ -27,6 +27,7 @@ _WRAPPED = (
     aio.EntryCursor,
     aio.Attempt,
     aio.IdempotencyKeys,
+    aio.MetaDataStore,
 )
 
 
