@@ -10,7 +10,7 @@ from recordlayer.tuples.packing import has_incomplete_versionstamp, pack, pack_w
 from recordlayer.tuples.ranges import prefix_range, range_of, strinc
 from recordlayer.tuples.single_float import SingleFloat
 from recordlayer.tuples.subspace import Subspace
-from recordlayer.tuples.unpacking import unpack
+from recordlayer.tuples.unpacking import unpack, unpack_element
 from recordlayer.tuples.versionstamp import Versionstamp
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "range_of",
     "strinc",
     "unpack",
+    "unpack_element",
 ]

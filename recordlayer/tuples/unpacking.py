@@ -100,6 +100,16 @@ def unpack(data: bytes, offset: int = 0) -> tuple[Any, ...]:
     return _unpack_with_care(data, offset)
 
 
+def unpack_element(data: bytes, at: int) -> Decoded:
+    """The element that begins at `at`, whatever follows it; and where the next one begins.
+
+    Raises  MalformedTuple.
+    """
+    if not 0 <= at < len(data):
+        raise MalformedTuple(offset=at, reason=f"the offset is outside the {len(data)} bytes")
+    return DECODERS[data[at]](data, at)
+
+
 def _unpack_with_care(data: bytes, offset: int) -> tuple[Any, ...]:
     size, at = len(data), offset
     if not 0 <= at <= size:
