@@ -1,6 +1,7 @@
 """Cursors over several ordered cursors: all their values in order, or only those that every one of them has.
 
 The values of each source come in the order of their keys, descending if `reverse`; what has the same key is one value.
+Where the sources' values are not alike, each source has its own function from a value to its key.
 The sources are read side by side, so a merge of n costs the round trips of one.
 
 Layout  a continuation has a field for each source, numbered from 1: absent at its beginning, else {1 continuation
@@ -101,7 +102,7 @@ class _Merge(Cursor[T]):
     def __init__(
         self,
         sources: Sequence[CursorFactory[T]],
-        key: Key[T],
+        key: Key[T] | Sequence[Key[T]],
         continuation: bytes | None = None,
         *,
         reverse: bool = False,
@@ -109,7 +110,11 @@ class _Merge(Cursor[T]):
         fields = {} if continuation is None else decode_fields(continuation, known=len(sources))
         if continuation is not None and not fields:
             raise BadContinuation(reason="it is empty")
-        self._sources = [_Source(make, key, bytes_field(fields, number)) for number, make in enumerate(sources, 1)]
+        keys = [key] * len(sources) if callable(key) else key
+        self._sources = [
+            _Source(make, own, bytes_field(fields, number))
+            for number, (make, own) in enumerate(zip(sources, keys, strict=True), 1)
+        ]
         self._first: Callable[..., Any] = max if reverse else min
 
     def start(self) -> None:

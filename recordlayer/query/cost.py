@@ -17,19 +17,23 @@ CONDITION = 0.3
 """Part of the records that fulfil a condition which no index answers."""
 ROUND_TRIP = 5.0
 """A round trip weighs as many pairs."""
+FETCH = 1.0
+"""A record read by its key weighs as many pairs more than one of a range: it is a read of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """rows: what comes out; keys: pairs read; round_trips: waits one after the other."""
+    """rows: what comes out; keys: pairs read; round_trips: waits one after the other; fetched: how many of the pairs
+    are records read one by one."""
 
     rows: float
     keys: float
     round_trips: int
+    fetched: float = 0.0
 
     @property
     def cost(self) -> float:
-        return self.keys + ROUND_TRIP * self.round_trips
+        return self.keys + FETCH * self.fetched + ROUND_TRIP * self.round_trips
 
 
 def scanned(*, equalities: int, has_range: bool, is_text: bool, unique: bool) -> float:

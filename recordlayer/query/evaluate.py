@@ -22,6 +22,7 @@ from recordlayer.query.predicate import (
     IsType,
     Matches,
     Not,
+    NotTrue,
     Or,
     Path,
     PathStep,
@@ -53,6 +54,9 @@ def _compiled(predicate: Predicate, descriptor: Descriptor, type_name: str) -> D
         return _any([_compiled(child, descriptor, type_name) for child in predicate.children])
     if isinstance(predicate, Not):
         return _not(_compiled(predicate.child, descriptor, type_name))
+    if isinstance(predicate, NotTrue):
+        child = _compiled(predicate.child, descriptor, type_name)
+        return lambda message, record: child(message, record) is not True
     if isinstance(predicate, Matches):
         return _matches(predicate, descriptor, type_name)
     if isinstance(predicate, CompareKey):

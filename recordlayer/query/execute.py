@@ -1,19 +1,20 @@
-"""Running plans: pages that can be resumed by the same plan only.
+"""Running plans: pages that can be resumed by the same plan only. See `envelope` for what their continuations are.
 
-Layout  a continuation is a protobuf message {1 "RLQ" as a number, 2 fingerprint of the plan, 3 the plan's own}
-Source  ours; a continuation of Java's query plans is refused (it means something for Java's plan only)
+Source  Record Layer, RecordQueryPlan.execute, ExecuteProperties
 """
 
 from __future__ import annotations
 
-import hashlib
+from dataclasses import replace
 from typing import Any
 
-from recordlayer.cursor.continuation import bytes_field, decode_fields, encode_fields
 from recordlayer.cursor.limits import NO_LIMITS, Limits
+from recordlayer.cursor.pipeline import Prefetch
 from recordlayer.cursor.step import Batch, Cursor
-from recordlayer.cursor.transform import Limit
+from recordlayer.cursor.transform import Limit, Skip
 from recordlayer.errors import BadContinuation, UsageError, WrongType
+from recordlayer.query import identity
+from recordlayer.query.envelope import Envelope, opened
 from recordlayer.query.observing import QueryWatch
 from recordlayer.query.plan.aggregate import CountFromIndex, CountRows
 from recordlayer.query.plan.base import Plan, Run
@@ -24,9 +25,6 @@ from recordlayer.query.rules.count import count_from_index
 from recordlayer.store.record import StoredRecord
 from recordlayer.store.store import RecordStore
 
-_MARK = 0x524C51
-_FINGERPRINT_BYTES = 8
-
 
 def planned(store: RecordStore, query: RecordQuery) -> Planned:
     """The plan of a query on a store.  Raises  NoPlan, and what does not fit the metadata."""
@@ -35,74 +33,109 @@ def planned(store: RecordStore, query: RecordQuery) -> Planned:
     return plan(query, store.metadata, store.states.peek)
 
 
-def fingerprint(chosen: Plan) -> bytes:
-    """Eight bytes that tell plans apart."""
-    return hashlib.blake2b(chosen.line.encode(), digest_size=_FINGERPRINT_BYTES).digest()
-
-
 def run_query(
     store: RecordStore,
     query: RecordQuery,
     *,
     limit: int = 0,
+    skip: int = 0,
     resume: bytes | None = None,
     limits: Limits = NO_LIMITS,
     snapshot: bool = False,
+    prefetch: bool = False,
 ) -> Cursor[StoredRecord]:
     """The records of a query.
 
-    limit   records, 0 for all
-    resume  a continuation of this query: the plan that gave it is taken again
+    limit     records, 0 for all
+    skip      records that are left out before the first; with `resume` the same number again
+    resume    a continuation of this query: the plan that gave it is taken again
+    prefetch  begin the next read while records are used
 
     Raises  NoPlan; BadContinuation for one of another query, or when its plan is no longer possible; UsageError.
     """
-    if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
-        raise UsageError(limit=limit, hint="give a whole number; 0 or None for all")
+    for name, number in (("limit", limit), ("skip", skip)):
+        if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+            raise UsageError(**{name: number}, hint="give a whole number; 0 or None for none")
     observed = store.context.observed
     watch = None if observed is None else QueryWatch(observed, store, query)
     found = planned(store, query)
-    chosen, inner = (found.plan, None) if resume is None else _resumed(found, resume)
+    marks = Marks(store, query)
+    chosen, place = (found.plan, None) if resume is None else marks.resumed(found, resume, skip)
     if watch is not None:
         watch.planned(chosen)
     run = Run(
         store=store,
-        continuation=inner,
+        continuation=place,
         snapshot=snapshot,
-        expect=limit,
+        expect=limit + skip if limit else 0,
+        limit=limit + skip if limit else 0,
         budget=limits.budget(store.context.world.clock),
     )
-    cursor: Cursor[Any] = chosen.execute(run)
+    cursor: Cursor[Any]
+    if skip:
+        cursor = Skip(lambda inner: chosen.execute(replace(run, continuation=inner)), skip, place)
+    else:
+        cursor = chosen.execute(run)
+    if prefetch:
+        cursor = Prefetch(cursor)
     if limit:
         cursor = Limit(cursor, limit)
-    enveloped = Enveloped(cursor, fingerprint(chosen))
+    enveloped = Enveloped(cursor, marks, chosen, skip)
     return enveloped if watch is None else watch.around(enveloped)
 
 
-def _resumed(found: Planned, resume: bytes) -> tuple[Plan, bytes | None]:
-    fields = decode_fields(resume)
-    if fields.get(1) != _MARK:
-        raise BadContinuation(
-            reason="it is not one of a query", hint="scans resume scans, and queries resume queries of recordlayer"
+class Marks:
+    """What the continuations of one query on one store say. Worked out when the first one is asked for."""
+
+    __slots__ = ("_query", "_store")
+
+    def __init__(self, store: RecordStore, query: RecordQuery) -> None:
+        self._store = store
+        self._query = query
+
+    def envelope(self, chosen: Plan, skip: int) -> Envelope:
+        """What the continuations of a plan say besides the place."""
+        return Envelope(
+            query=identity.of_query(self._query),
+            plan=_identity(chosen, skip),
+            metadata_version=self._store.metadata.version,
         )
-    wanted = bytes_field(fields, 2)
-    for candidate in (found.plan, *found.others):
-        if fingerprint(candidate) == wanted:
-            return candidate, bytes_field(fields, 3)
-    raise BadContinuation(
-        reason="no plan of this query gave it",
-        plan=found.plan.line,
-        hint="resume with the same query and values; if an index has been dropped or disabled since, begin anew",
-    )
+
+    def resumed(self, found: Planned, resume: bytes, skip: int) -> tuple[Plan, bytes]:
+        """The plan that gave a continuation, and the place in it.  Raises  BadContinuation."""
+        envelope, place = opened(resume)
+        if envelope.query != identity.of_query(self._query):
+            raise BadContinuation(
+                reason="it is of another query", query=str(self._query), hint="resume with the same query and values"
+            )
+        for candidate in (found.plan, *found.others):
+            if envelope.plan == _identity(candidate, skip):
+                return candidate, place
+        raise BadContinuation(
+            reason="no plan of this query gave it",
+            plan=found.plan.line,
+            metadata_version=envelope.metadata_version,
+            now=self._store.metadata.version,
+            hint="an index was dropped, disabled or changed since, or `skip` was not given then as now: begin anew",
+        )
+
+
+def _identity(chosen: Plan, skip: int) -> bytes:
+    """The place within a plan is told otherwise where something is skipped."""
+    return identity.of_plan(("skip", chosen.identity) if skip else chosen.identity)
 
 
 class Enveloped(Cursor[StoredRecord]):
-    """A cursor whose continuations say which plan they belong to."""
+    """A cursor whose continuations say which query and plan they belong to."""
 
-    __slots__ = ("_fingerprint", "_source")
+    __slots__ = ("_envelope", "_marks", "_plan", "_skip", "_source")
 
-    def __init__(self, source: Cursor[StoredRecord], plan_fingerprint: bytes) -> None:
+    def __init__(self, source: Cursor[StoredRecord], marks: Marks, chosen: Plan, skip: int) -> None:
         self._source = source
-        self._fingerprint = plan_fingerprint
+        self._marks = marks
+        self._plan = chosen
+        self._skip = skip
+        self._envelope: Envelope | None = None
 
     def start(self) -> None:
         self._source.start()
@@ -113,14 +146,16 @@ class Enveloped(Cursor[StoredRecord]):
         end = None if batch.end is None else self._wrap(batch.end)
         return Batch(batch.values, lambda index: self._wrap(inner(index)), batch.stop, end)
 
-    def _wrap(self, inner: bytes) -> bytes:
-        return encode_fields({1: _MARK, 2: self._fingerprint, 3: inner})
+    def _wrap(self, place: bytes) -> bytes:
+        if self._envelope is None:
+            self._envelope = self._marks.envelope(self._plan, self._skip)
+        return self._envelope.seal(place)
 
 
 def count_plan(store: RecordStore, query: RecordQuery) -> CountFromIndex | CountRows:
     """How records of a query are counted: from an index that counts them, else one by one."""
     if query.sort:
-        query = RecordQuery(record_types=query.record_types, filter=query.filter, fields=query.fields)
+        query = replace(query, sort=(), reverse=False, in_memory=0)
     counted = count_from_index(problem_of(query, store.metadata, store.states.peek))
     return counted if counted is not None else CountRows(planned(store, query).plan)
 

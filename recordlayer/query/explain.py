@@ -37,19 +37,20 @@ def explain(planned: Planned) -> Explanation:
     """The plan of a query, explained."""
     not_used = dict(planned.rejected)
     for other in planned.others:
-        not_used.setdefault(_source(other), f"costs more ({cost.shown(other.estimate.keys)} pairs)")
+        for source in _sources(other):
+            not_used.setdefault(source, f"costs more ({cost.shown(other.estimate.keys)} pairs)")
     return explain_plan(planned.plan, not_used)
 
 
 def explain_plan(plan: Node, not_used: dict[str, str]) -> Explanation:
     """One plan, explained."""
-    used = _source(plan)
+    used = _sources(plan)
     return Explanation(
         plan.line,
         tree(plan),
         plan.estimate.keys,
         plan.estimate.round_trips,
-        tuple((name, reason) for name, reason in sorted(not_used.items()) if name != used),
+        tuple((name, reason) for name, reason in sorted(not_used.items()) if name not in used),
     )
 
 
@@ -67,8 +68,8 @@ def _nodes(plan: Node, first: str, rest: str) -> Iterator[tuple[str, str]]:
         yield from _nodes(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
 
 
-def _source(plan: Node) -> str:
-    """What a plan of one scan reads."""
-    while plan.children:
-        plan = plan.children[0]
-    return getattr(plan, "index", "primary key")
+def _sources(plan: Node) -> set[str]:
+    """What the scans of a plan read."""
+    if not plan.children:
+        return {getattr(plan, "index", "primary key")}
+    return set[str]().union(*(_sources(child) for child in plan.children))

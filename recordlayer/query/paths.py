@@ -74,7 +74,7 @@ class Operand:
 
     def between(self, low: Any, high: Any) -> Predicate:
         """At least `low` and at most `high`. Several of these on several fields are a box in their dimensions."""
-        return (self >= low) & (self <= high)
+        return self._compared(Operator.GREATER_OR_EQUAL, low) & self._compared(Operator.LESS_OR_EQUAL, high)
 
     def in_(self, values: Iterable[Any] | Parameter) -> Predicate:
         """One of some values; a parameter stands for all of them."""
@@ -173,7 +173,7 @@ class FieldPath(Operand):
 
     def contains(self, value: Any) -> Predicate:
         """One element of a repeated field equals this."""
-        return self.one_of_them() == value
+        return self.one_of_them()._compared(Operator.EQUALS, value)
 
     def contains_any(self, values: Iterable[Any] | Parameter) -> Predicate:
         """One element of a repeated field is among these values."""

@@ -20,7 +20,9 @@ from recordlayer.query.predicate import Compare, Path, PathStep
 from recordlayer.query.problem import Problem, problem_of
 from recordlayer.query.query import RecordQuery
 from recordlayer.query.rules.index import scan_indexes
+from recordlayer.query.rules.merging import intersect, unite
 from recordlayer.query.rules.primary_key import scan_records
+from recordlayer.query.rules.sorting import sorted_in_memory
 
 if TYPE_CHECKING:
     from recordlayer.metadata import RecordMetaData
@@ -31,7 +33,7 @@ _CACHED = 256
 
 Rule = Callable[[Problem], Iterator[Plan]]
 
-RULES: tuple[Rule, ...] = (scan_records, scan_indexes)
+RULES: tuple[Rule, ...] = (scan_records, scan_indexes, unite, intersect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,15 @@ def plan(query: RecordQuery, metadata: RecordMetaData, state_of: StateOf) -> Pla
         cache.move_to_end(key)
         return cache[key]
     problem = problem_of(query, metadata, state_of)
-    found = [one for rule in RULES for one in rule(problem)]
+    found = list(_plans(problem))
+    if query.in_memory:
+        found += sorted_in_memory(problem, _plans(problem.asking(*problem.conditions)))
     if not found:
         raise NoPlan(
             query=str(query),
             not_used=problem.rejected,
-            hint=f"no index has the records in this order; {_missing_index(problem)} would",
+            hint=f"no index has the records in this order; {_missing_index(problem)} would, or order_by(..., "
+            "in_memory=1000) lets so many records be sorted in memory",
         )
     found.sort(key=lambda one: (one.estimate.cost, one.line))
     planned = Planned(query, found[0], tuple(found[1:]), problem.rejected)
@@ -70,6 +75,11 @@ def plan(query: RecordQuery, metadata: RecordMetaData, state_of: StateOf) -> Pla
         if len(cache) > _CACHED:
             cache.popitem(last=False)
     return planned
+
+
+def _plans(problem: Problem) -> Iterator[Plan]:
+    for rule in RULES:
+        yield from rule(problem)
 
 
 _Cache = OrderedDict[tuple[object, ...], Planned]

@@ -284,6 +284,23 @@ class Not(Predicate):
 
 
 @dataclass(frozen=True, slots=True)
+class NotTrue(Predicate):
+    """True if it is false or unknown. Never unknown. Plans use it, and queries have no word for it."""
+
+    child: Predicate
+
+    @property
+    def parts(self) -> tuple[Predicate, ...]:
+        return (self.child,)
+
+    def exchanged(self, exchange: Exchange) -> NotTrue:
+        return NotTrue(self.child.exchanged(exchange))
+
+    def __str__(self) -> str:
+        return f"({self.child}) is not true"
+
+
+@dataclass(frozen=True, slots=True)
 class IsType(Predicate):
     """Whether a record is of one of these types. Never unknown."""
 

@@ -5,6 +5,7 @@ Cost  from an index: 1 read for one group, 1 range read for several
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from recordlayer.query.cost import Estimate
@@ -39,7 +40,7 @@ class CountRows:
         self.title = "Count"
         self.line = f"Count({source.line})"
         below = source.estimate
-        self.estimate = Estimate(1, below.keys, below.round_trips)
+        self.estimate = replace(below, rows=1)
 
     async def count(self, run: Run) -> int:
         cursor = self.children[0].execute(run)

@@ -13,6 +13,7 @@ from recordlayer.cursor.limits import Budget
 from recordlayer.cursor.scan import ScanOptions
 from recordlayer.cursor.step import Cursor
 from recordlayer.query.cost import Estimate
+from recordlayer.query.identity import Part
 from recordlayer.store.store import RecordStore
 
 
@@ -21,12 +22,14 @@ class Run:
     """One execution of a plan.
 
     expect  about how many results will be taken, 0 if unknown: how much to read at first
+    limit   how many results will be taken at most, 0 if all
     """
 
     store: RecordStore
     continuation: bytes | None = None
     snapshot: bool = False
     expect: int = 0
+    limit: int = 0
     budget: Budget | None = None
 
     def scan_options(self, *, reverse: bool) -> ScanOptions:
@@ -42,9 +45,9 @@ class Run:
 class Node(Protocol):
     """What every node says about itself.
 
-    title   one line about this node alone, for trees
-    line    the whole plan in one line, for logs and golden files
-    unit    what the rows are called
+    title     one line about this node alone, for trees
+    line      the whole plan in one line, for logs and golden files
+    unit      what the rows are called
     """
 
     title: str
@@ -55,7 +58,13 @@ class Node(Protocol):
 
 
 class Plan(Node, Protocol):
-    """A node that gives rows."""
+    """A node that gives rows.
+
+    identity  what its continuations mean: two plans with the same one may resume each other's. See `query.identity`
+    """
+
+    @property
+    def identity(self) -> Part: ...
 
     def execute(self, run: Run) -> Cursor[Any]:
         """The rows of this node."""

@@ -14,6 +14,7 @@ from recordlayer.cursor.transform import Map
 from recordlayer.index.entry import IndexEntry
 from recordlayer.keys import access
 from recordlayer.query.columns import Column, Null
+from recordlayer.query.identity import Part
 from recordlayer.query.plan.base import Plan, Run
 from recordlayer.query.predicate import Path
 from recordlayer.store.record import Codec, StoredRecord
@@ -142,6 +143,10 @@ class Cover:
         self.title = f"{record_type.name} from the index alone"
         self.line = f"Cover({source.line})"
         self.estimate = replace(source.estimate)
+
+    @property
+    def identity(self) -> Part:
+        return self.children[0].identity
 
     def execute(self, run: Run) -> Cursor[StoredRecord]:
         codec, record_type, make = run.store.codec, self._record_type, self._make

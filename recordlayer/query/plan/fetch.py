@@ -9,15 +9,27 @@ Cost  1 range read a record, all of a batch under way together
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from recordlayer.cursor.step import Cursor
 from recordlayer.errors import CorruptIndexEntry
 from recordlayer.index.entry import IndexEntry
 from recordlayer.index.value import ValueIndex
 from recordlayer.query.cost import Estimate
+from recordlayer.query.identity import Part
 from recordlayer.query.plan.base import Plan, Run
 from recordlayer.query.plan.scan import Ranges
 from recordlayer.store.fetch import FetchRecords
 from recordlayer.store.record import StoredRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnceEach:
+    """Keep a record at the first of its entries in these ranges of an index."""
+
+    index: str
+    ranges: Ranges
+    reverse: bool
 
 
 class Fetch:
@@ -25,36 +37,28 @@ class Fetch:
 
     unit = "records"
 
-    def __init__(
-        self, source: Plan, index: str, ranges: Ranges, *, names: tuple[str, ...], distinct: bool, reverse: bool
-    ) -> None:
+    def __init__(self, source: Plan, *, names: tuple[str, ...], once: OnceEach | None = None) -> None:
         self.children: tuple[Plan, ...] = (source,)
-        self._index = index
-        self._ranges = ranges
-        self._distinct = distinct
-        self._reverse = reverse
-        once = ", each once" if distinct else ""
-        self.title = f"Fetch {', '.join(names) or 'records'}{once}"
-        self.line = f"Fetch({source.line}{once})"
+        self._once = once
+        each = "" if once is None else ", each once"
+        self.title = f"Fetch {', '.join(names) or 'records'}{each}"
+        self.line = f"Fetch({source.line}{each})"
         below = source.estimate
-        self.estimate = Estimate(below.rows, below.keys + below.rows, below.round_trips + 1)
+        self.estimate = Estimate(below.rows, below.keys + below.rows, below.round_trips + 1, below.fetched + below.rows)
+
+    @property
+    def identity(self) -> Part:
+        return self.children[0].identity
 
     def execute(self, run: Run) -> Cursor[StoredRecord]:
-        store = run.store
-        index = self._index
-
-        def missing(entry: IndexEntry) -> CorruptIndexEntry:
-            return CorruptIndexEntry(
-                index=index, key=entry.key, primary_key=entry.primary_key, found="the entry has no record"
-            )
-
+        store, once = run.store, self._once
         keep = None
-        if self._distinct:
-            maintainer = store.index_maintainer(index)
+        if once is not None:
+            maintainer = store.index_maintainer(once.index)
             assert isinstance(maintainer, ValueIndex), "only entries by value lead to records"
-            within = [bounds.keys(maintainer.space.entries) for bounds in self._ranges]
+            within = [bounds.keys(maintainer.space.entries) for bounds in once.ranges]
             start = len(maintainer.space.entries)
-            first = max if self._reverse else min
+            first = max if once.reverse else min
 
             def is_first(entry: IndexEntry, record: StoredRecord) -> bool:
                 entries = [key for key, _ in maintainer.pairs(record)]
@@ -62,4 +66,10 @@ class Fetch:
                 return bool(inside) and first(inside)[start:] == entry.suffix
 
             keep = is_first
-        return FetchRecords(store.records, self.children[0].execute(run), missing, keep, snapshot=run.snapshot)
+        return FetchRecords(store.records, self.children[0].execute(run), _missing, keep, snapshot=run.snapshot)
+
+
+def _missing(entry: IndexEntry) -> CorruptIndexEntry:
+    return CorruptIndexEntry(
+        index=entry.index_name, key=entry.key, primary_key=entry.primary_key, found="the entry has no record"
+    )

@@ -11,8 +11,9 @@ from typing import Any
 
 from recordlayer.cursor.step import Cursor
 from recordlayer.cursor.transform import Filter
-from recordlayer.query.cost import CONDITION, Estimate
+from recordlayer.query.cost import CONDITION
 from recordlayer.query.decide import Decide
+from recordlayer.query.identity import Part
 from recordlayer.query.plan.base import Plan, Run
 from recordlayer.query.predicate import Predicate
 from recordlayer.store.record import StoredRecord
@@ -29,7 +30,11 @@ class FilterRecords:
         self.title = f"Filter {predicate}"
         self.line = f"Filter({source.line}, {predicate})"
         below = source.estimate
-        self.estimate = Estimate(below.rows * CONDITION, below.keys, below.round_trips)
+        self.estimate = replace(below, rows=below.rows * CONDITION)
+
+    @property
+    def identity(self) -> Part:
+        return self.children[0].identity
 
     def execute(self, run: Run) -> Cursor[StoredRecord]:
         decide = self._decide
@@ -55,6 +60,10 @@ class FilterTypes:
         self.line = f"Only({source.line}, {', '.join(names)})"
         self.estimate = replace(source.estimate, rows=source.estimate.rows / 2)
 
+    @property
+    def identity(self) -> Part:
+        return self.children[0].identity
+
     def execute(self, run: Run) -> Cursor[StoredRecord]:
         names = self._names
         return Filter(self.children[0].execute(run), lambda record: record.record_type.name in names)
@@ -72,7 +81,11 @@ class FilterEntries:
         self.title = f"Filter entries {predicate}"
         self.line = f"FilterEntries({source.line}, {predicate})"
         below = source.estimate
-        self.estimate = Estimate(below.rows * CONDITION, below.keys, below.round_trips)
+        self.estimate = replace(below, rows=below.rows * CONDITION)
+
+    @property
+    def identity(self) -> Part:
+        return self.children[0].identity
 
     def execute(self, run: Run) -> Cursor[Any]:
         decide, message_of = self._decide, self._message_of

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from recordlayer.cursor.pipeline import FlatMap
 from recordlayer.cursor.scan import ScanOptions
@@ -16,8 +16,12 @@ from recordlayer.cursor.transform import ListCursor
 from recordlayer.index.bounds import Bounds
 from recordlayer.index.entry import IndexEntry
 from recordlayer.query.cost import Estimate
+from recordlayer.query.identity import Part, of_index, of_ranges
 from recordlayer.query.plan.base import Plan, Run
 from recordlayer.store.record import StoredRecord
+
+if TYPE_CHECKING:
+    from recordlayer.metadata import Index
 
 T = TypeVar("T")
 
@@ -50,13 +54,20 @@ class ScanRecords:
     unit = "records"
     children: tuple[Plan, ...] = ()
 
-    def __init__(self, ranges: Ranges, *, reverse: bool, answered: Sequence[object], rows: float) -> None:
+    def __init__(
+        self, ranges: Ranges, *, reverse: bool, answered: Sequence[object], rows: float, types: Part = ()
+    ) -> None:
         self.ranges = ranges
+        self._types = types
         self.reverse = reverse
         text = range_text(answered, ranges, reverse=reverse)
         self.title = f"Scan records {text}"
         self.line = f"Scan(records{text})"
         self.estimate = Estimate(rows, rows, 1)
+
+    @property
+    def identity(self) -> Part:
+        return ("scan", self._types, of_ranges(self.ranges), self.reverse)
 
     def execute(self, run: Run) -> Cursor[StoredRecord]:
         return each(self.ranges, run.store.scan, run.scan_options(reverse=self.reverse))
@@ -68,14 +79,19 @@ class ScanIndex:
     unit = "entries"
     children: tuple[Plan, ...] = ()
 
-    def __init__(self, index: str, ranges: Ranges, *, reverse: bool, answered: Sequence[object], rows: float) -> None:
-        self.index = index
+    def __init__(self, index: Index, ranges: Ranges, *, reverse: bool, answered: Sequence[object], rows: float) -> None:
+        self.index = index.name
+        self._definition = index
         self.ranges = ranges
         self.reverse = reverse
         text = range_text(answered, ranges, reverse=reverse)
-        self.title = f"Scan {index} {text}"
-        self.line = f"Scan({index}{text})"
+        self.title = f"Scan {index.name} {text}"
+        self.line = f"Scan({index.name}{text})"
         self.estimate = Estimate(rows, rows, 1)
+
+    @property
+    def identity(self) -> Part:
+        return ("scan", of_index(self._definition), of_ranges(self.ranges), self.reverse)
 
     def execute(self, run: Run) -> Cursor[IndexEntry]:
         maintainer = run.store.index_maintainer(self.index)

@@ -5,17 +5,18 @@ Conditions left over are tested on the entries if those have the fields, else on
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recordlayer.index.columns import field_column
 from recordlayer.keys import Split, walk
 from recordlayer.query import cost
-from recordlayer.query.columns import index_columns, primary_key_columns, value_columns
+from recordlayer.query.columns import Column, index_columns, primary_key_columns, value_columns
 from recordlayer.query.match import Match, in_order, match
 from recordlayer.query.plan.base import Plan
 from recordlayer.query.plan.covering import Cover, EntryReader
-from recordlayer.query.plan.fetch import Fetch
+from recordlayer.query.plan.fetch import Fetch, OnceEach
 from recordlayer.query.plan.filter import FilterEntries
 from recordlayer.query.plan.scan import ScanIndex
 from recordlayer.query.predicate import Path, Predicate, conjunction
@@ -26,14 +27,65 @@ if TYPE_CHECKING:
     from recordlayer.query.problem import Problem
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What an index can do for a query.
+
+    columns  of its keys, those of the primary key behind its own included
+    found    the tightest scan for the query's conditions
+    reader   makes messages from its entries, None where several types are asked for
+    """
+
+    index: Index
+    columns: Sequence[Column]
+    found: Match
+    reader: EntryReader | None
+
+    def scan(self, problem: Problem) -> Plan:
+        """The scan alone."""
+        found = self.found
+        unique = self.index.unique and found.equalities >= self.index.column_size
+        rows = cost.scanned(
+            equalities=found.equalities, has_range=found.has_range, is_text=found.is_text, unique=unique
+        ) * len(found.ranges)
+        return ScanIndex(self.index, found.ranges, reverse=problem.query.reverse, answered=found.answered, rows=rows)
+
+    def filtered(self, problem: Problem, conditions: Sequence[Predicate]) -> tuple[Plan, tuple[Predicate, ...]]:
+        """The scan with the conditions that entries can tell tested on them, and those that are left."""
+        plan, reader = self.scan(problem), self.reader
+        if reader is None:
+            return plan, tuple(conditions)
+        here = tuple(one for one in conditions if not one.needs_record and reader.covers(one.paths()))
+        test = conjunction(here)
+        if test is not None:
+            decide = problem.decide(test)[problem.names[0]]
+            plan = FilterEntries(plan, test, decide, reader.maker(test.paths()))
+        return plan, tuple(one for one in conditions if one not in here)
+
+
 def scan_indexes(problem: Problem) -> Iterator[Plan]:
     """One plan for each index that helps."""
+    for access in accesses(problem):
+        yield from _scan(problem, access)
+
+
+def accesses(problem: Problem) -> Iterator[Access]:
+    """What each index can do that fits the query at all; why others do not is noted."""
+    single = len(problem.types) == 1
     for index in problem.metadata.indexes.values():
         reason = unfit(problem, index)
+        if reason is None:
+            columns = index_columns(index, problem.types[0], single=single)
+            behind = value_columns(index, problem.types[0])
+            found = match(columns, problem.conditions)
+            if any(column.repeats for column in behind):
+                reason = "covers a repeated field: records without elements have no entry"
+            elif found.misses:
+                reason = "has no entries of records whose repeated field is empty"
+            else:
+                yield Access(index, columns, found, EntryReader(problem.types[0], columns, behind) if single else None)
         if reason is not None:
             problem.reject(index.name, reason)
-        else:
-            yield from _scan(problem, index)
 
 
 def unfit(problem: Problem, index: Index) -> str | None:
@@ -58,68 +110,39 @@ def unfit(problem: Problem, index: Index) -> str | None:
     return None
 
 
-def _scan(problem: Problem, index: Index) -> Iterator[Plan]:
-    query = problem.query
+def _scan(problem: Problem, access: Access) -> Iterator[Plan]:
+    query, index, found, reader = problem.query, access.index, access.found, access.reader
     covered = len(problem.metadata.record_types_of(index))
-    single = len(problem.types) == 1
-    columns = index_columns(index, problem.types[0], single=single)
-    behind = value_columns(index, problem.types[0])
-    found = match(columns, problem.conditions)
-    if any(column.repeats for column in behind):
-        problem.reject(index.name, "covers a repeated field: records without elements have no entry")
-        return
-    if found.misses:
-        problem.reject(index.name, "has no entries of records whose repeated field is empty")
-        return
-    ordered = not query.sort or in_order(columns, found, query.sort)
-    if not ordered:
+    if query.sort and not in_order(access.columns, found, query.sort):
         problem.reject(index.name, "gives another order")
         return
-    reader = EntryReader(problem.types[0], columns, behind) if single else None
-    covers = reader is not None and not found.repeats and query.fields is not None
-    covers = covers and covered == len(problem.types) and reader is not None and reader.covers(_needed(problem, found))
-    covers = covers and not any(condition.needs_record for condition in found.residual)
+    repeats = found.repeats and query.distinct
+    covers = (
+        reader is not None
+        and not repeats
+        and query.fields is not None
+        and covered == len(problem.types)
+        and reader.covers(_needed(problem, found))
+        and not any(condition.needs_record for condition in found.residual)
+    )
     if not found.is_bound and not query.sort and not covers:
         problem.reject(index.name, "answers no condition")
         return
-    rows = _rows(index, found)
-    plan: Plan = ScanIndex(index.name, found.ranges, reverse=query.reverse, answered=found.answered, rows=rows)
-    on_entries, on_records = _divided(found, reader)
-    entry_test = conjunction(on_entries)
-    if entry_test is not None and reader is not None:
-        decide = problem.decide(entry_test)[problem.names[0]]
-        plan = FilterEntries(plan, entry_test, decide, reader.maker(entry_test.paths()))
+    plan, on_records = access.filtered(problem, found.residual)
     if covers and reader is not None:
-        key = [
-            column.path for column in primary_key_columns(problem.types[0], single=single) if column.path is not None
-        ]
+        key = [column.path for column in primary_key_columns(problem.types[0], single=True) if column.path is not None]
         yield Cover(plan, problem.types[0], reader.maker(frozenset((*(query.fields or ()), *key))))
         return
-    names = problem.names if not problem.all_types or len(problem.types) == 1 else ()
-    plan = Fetch(plan, index.name, found.ranges, names=names, distinct=found.repeats, reverse=query.reverse)
-    plan = with_types(problem, plan, covered=covered)
-    yield with_filter(problem, plan, on_records)
+    once = OnceEach(index=index.name, ranges=found.ranges, reverse=query.reverse) if repeats else None
+    plan = Fetch(plan, names=fetched_names(problem), once=once)
+    yield with_filter(problem, with_types(problem, plan, covered=covered), on_records)
+
+
+def fetched_names(problem: Problem) -> tuple[str, ...]:
+    """The types that are fetched, for explanations; none if it is all there are."""
+    return problem.names if not problem.all_types or len(problem.types) == 1 else ()
 
 
 def _needed(problem: Problem, found: Match) -> frozenset[Path]:
     needed = frozenset(problem.query.fields or ())
     return needed.union(*(condition.paths() for condition in found.residual))
-
-
-def _on_entry(condition: Predicate, reader: EntryReader) -> bool:
-    """Whether an entry has all that a condition looks at."""
-    return not condition.needs_record and reader.covers(condition.paths())
-
-
-def _divided(found: Match, reader: EntryReader | None) -> tuple[tuple[Predicate, ...], tuple[Predicate, ...]]:
-    """Conditions to test on the entries, and on the records."""
-    if reader is None:
-        return (), found.residual
-    on_entries = tuple(condition for condition in found.residual if _on_entry(condition, reader))
-    return on_entries, tuple(condition for condition in found.residual if condition not in on_entries)
-
-
-def _rows(index: Index, found: Match) -> float:
-    unique = index.unique and found.equalities >= index.column_size
-    rows = cost.scanned(equalities=found.equalities, has_range=found.has_range, is_text=found.is_text, unique=unique)
-    return rows * len(found.ranges)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from recordlayer.index.bounds import Bounds
 from recordlayer.query import cost
 from recordlayer.query.columns import primary_key_columns
+from recordlayer.query.identity import of_types
 from recordlayer.query.match import Match, in_order, match
 from recordlayer.query.plan.base import Plan
 from recordlayer.query.plan.scan import ScanRecords
@@ -39,7 +40,9 @@ def scan_records(problem: Problem) -> Iterator[Plan]:
     ) * len(found.ranges)
     if not found.is_bound or (by_type and found.equalities == 1 and not found.has_range):
         rows = cost.ASSUMED_RECORDS / (len(problem.metadata.record_types) if by_type else 1)
-    plan: Plan = ScanRecords(found.ranges, reverse=query.reverse, answered=found.answered, rows=rows)
+    plan: Plan = ScanRecords(
+        found.ranges, reverse=query.reverse, answered=found.answered, rows=rows, types=of_types(types)
+    )
     covered = 1 if by_type else len(problem.metadata.record_types)
     plan = with_types(problem, plan, covered=covered)
     yield with_filter(problem, plan, found.residual)

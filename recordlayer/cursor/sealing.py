@@ -1,0 +1,128 @@
+"""Sealed continuations: what leaves the program and comes back can be neither read nor changed, nor used elsewhere.
+
+    seal = ContinuationSeal({"2024": secret}, lifetime=timedelta(hours=1))
+    page = store.query(asked, limit=50, seal=seal)
+    token = page.continuation                                   give it to whoever asked
+    page = store.query(asked, limit=50, resume=token, seal=seal)
+
+A seal is bound to the store (its place is the tenant), to the name of its key and to a time. Keys are exchanged by
+adding a new one and making it current; the old one stays until its continuations have expired.
+
+Layout  protos/continuation.proto, SealedContinuation: AES-SIV, which needs no random numbers to be safe
+Source  RFC 5297
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from recordlayer.cursor.continuation import bytes_field, decode_fields, encode_fields, number_field
+from recordlayer.errors import BadContinuation, LibraryMissing, UsageError, WrongType
+
+FORM = 1
+_LABEL = b"recordlayer continuation"
+_KEY_BYTES = (32, 48, 64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """For whom a continuation is sealed, and when.
+
+    name  of the tenant: the key prefix of its store
+    now   seconds since 1970
+    """
+
+    name: bytes
+    now: float
+
+
+class ContinuationSeal:
+    """Keys by name, each of 32, 48 or 64 bytes; one of them is current.
+
+    lifetime  how long a continuation may be used; None for ever
+
+    Raises  UsageError, WrongType; LibraryMissing without the `encryption` extra.
+    """
+
+    __slots__ = ("_ciphers", "_current", "_lifetime")
+
+    def __init__(
+        self, keys: Mapping[str, bytes], *, current: str | None = None, lifetime: timedelta | None = None
+    ) -> None:
+        if not isinstance(keys, Mapping) or not keys:
+            raise WrongType(argument="keys", type=type(keys).__name__, hint='give secrets by name: {"2024": secret}')
+        if lifetime is not None and (not isinstance(lifetime, timedelta) or lifetime <= timedelta(0)):
+            raise UsageError(lifetime=lifetime, hint="give a datetime.timedelta above zero, or None")
+        for name, key in keys.items():
+            if not isinstance(name, str) or not isinstance(key, bytes):
+                raise WrongType(key=name, hint="names are strings, and keys are bytes")
+            if len(key) not in _KEY_BYTES:
+                raise UsageError(key=name, bytes=len(key), hint="an AES-SIV key has 32, 48 or 64 bytes")
+        self._ciphers = {name: _cipher(key) for name, key in keys.items()}
+        if current is None and len(keys) > 1:
+            raise UsageError(keys=sorted(keys), hint="say which of them is current")
+        self._current = next(iter(keys)) if current is None else current
+        if self._current not in keys:
+            raise UsageError(current=current, keys=sorted(keys), hint="the current key is one of them")
+        self._lifetime = lifetime
+
+    def seal(self, continuation: bytes, tenant: Tenant) -> bytes:
+        """A continuation that `open` alone can read."""
+        expires = None if self._lifetime is None else int(tenant.now + self._lifetime.total_seconds()) + 1
+        plain = encode_fields({1: expires, 2: continuation})
+        name = self._current
+        sealed = self._ciphers[name].encrypt(plain, [_LABEL, name.encode(), tenant.name])
+        return encode_fields({1: FORM, 2: name.encode(), 3: sealed})
+
+    def open(self, sealed: bytes, tenant: Tenant) -> bytes:
+        """The continuation that was sealed.
+
+        Raises  BadContinuation for one that was made or changed by somebody else, belongs to another tenant, has
+                expired, or whose key is gone.
+        """
+        fields = decode_fields(sealed, known=3)
+        name, text = bytes_field(fields, 2), bytes_field(fields, 3)
+        if number_field(fields, 1) != FORM or name is None or text is None:
+            raise BadContinuation(reason="it is not sealed", hint="resume with what a page with a seal has given")
+        cipher = self._ciphers.get(name.decode("utf-8", "replace"))
+        if cipher is None:
+            raise BadContinuation(reason="its key is not among the keys of the seal", hint="begin anew")
+        try:
+            plain = cipher.decrypt(text, [_LABEL, name, tenant.name])
+        except Exception as error:  # cryptography raises InvalidTag, or ValueError for what is too short
+            raise BadContinuation(reason="its seal is broken, or another store's") from error
+        inner = decode_fields(plain, known=2)
+        expires, continuation = inner.get(1), bytes_field(inner, 2)
+        if isinstance(expires, int) and tenant.now >= expires:
+            raise BadContinuation(reason="it has expired", hint="begin anew")
+        return continuation or b""
+
+    def __repr__(self) -> str:
+        return f"<ContinuationSeal with the keys {', '.join(sorted(self._ciphers))}, current {self._current}>"
+
+
+def _cipher(key: bytes) -> Any:
+    try:
+        from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+    except ImportError as error:
+        raise LibraryMissing(library="cryptography", hint="pip install 'recordlayer[encryption]'") from error
+    return AESSIV(key)
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A seal at work for one tenant at one time; without a seal, continuations pass as they are."""
+
+    seal: ContinuationSeal | None
+    tenant: Tenant = field(default=Tenant(name=b"", now=0.0))
+
+    def __call__(self, continuation: bytes | None) -> bytes | None:
+        """A continuation as it leaves."""
+        return continuation if continuation is None or self.seal is None else self.seal.seal(continuation, self.tenant)
+
+    def opened(self, continuation: bytes | None) -> bytes | None:
+        """A continuation as it came in.  Raises  BadContinuation."""
+        return continuation if continuation is None or self.seal is None else self.seal.open(continuation, self.tenant)

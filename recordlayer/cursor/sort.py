@@ -1,0 +1,127 @@
+"""Values in the order of their keys, sorted in memory of a bounded size.
+
+The source is read to its end, and the least values are held, so many of them at most; they are given, and if there may
+be more, the source is read again for those that follow. So memory never grows, every value comes, and the price of a
+bound too small is another pass. A limit stops a pass where it is: what is held goes into the continuation, as the bytes
+by which each value is loaded again.
+
+Layout  {1 key of the last one given, 2 the source's continuation within a pass, 3 what is held, (key, name)... packed,
+        4 the key behind which the pass has let values go}
+Source  Record Layer, MemorySortCursor; the continuations, and further passes, are ours
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from recordlayer.cursor.continuation import bytes_field, decode_fields, encode_fields
+from recordlayer.cursor.step import Batch, Cursor, Stop, never
+from recordlayer.cursor.transform import CursorFactory
+from recordlayer.errors import BadContinuation, MalformedTuple
+from recordlayer.tuples import pack, unpack
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sorting(Generic[T]):
+    """How values are sorted and kept.
+
+    key      of a value; no two values have the same one
+    name     the bytes by which a value is loaded again
+    load     values by their names, None for those that are gone
+    size     how many values are kept at most; while a pass goes on, up to twice as many
+    reverse  descending
+    """
+
+    key: Callable[[T], bytes]
+    name: Callable[[T], bytes]
+    load: Callable[[Sequence[bytes]], Awaitable[Sequence[T | None]]]
+    size: int
+    reverse: bool = False
+
+
+class Sort(Cursor[T]):
+    """The values of the source in the order of their keys."""
+
+    __slots__ = ("_after", "_ceiling", "_held", "_make", "_names", "_place", "_sorting", "_source")
+
+    def __init__(self, source: CursorFactory[T], sorting: Sorting[T], continuation: bytes | None = None) -> None:
+        fields = {} if continuation is None else decode_fields(continuation, known=4)
+        if continuation is not None and not fields:
+            raise BadContinuation(reason="it is empty")
+        self._sorting = sorting
+        self._make = source
+        self._after = bytes_field(fields, 1)
+        self._place = bytes_field(fields, 2)
+        self._names = _names(bytes_field(fields, 3))
+        self._held: list[tuple[bytes, T]] = []
+        self._ceiling = bytes_field(fields, 4)
+        self._source = source(self._place)
+
+    def start(self) -> None:
+        self._source.start()
+
+    async def batch(self) -> Batch[T]:
+        sorting = self._sorting
+        if self._names:
+            loaded = await sorting.load([name for _, name in self._names])
+            pairs = zip(self._names, loaded, strict=True)
+            self._held = [(key, value) for (key, _), value in pairs if value is not None]
+            self._names = []
+        while True:
+            found = await self._source.batch()
+            self._hold(found.values)
+            if found.values:
+                self._place = found.resume(len(found.values) - 1)
+            if found.stop is not None:
+                break
+        if found.stop is not Stop.EXHAUSTED:
+            self._shrink()
+            place = found.end if found.end is not None else self._place
+            held = pack(tuple([(key, sorting.name(value)) for key, value in self._held])) if self._held else None
+            return Batch(
+                [], never, found.stop, encode_fields({1: self._after, 2: place, 3: held, 4: self._ceiling}) or None
+            )
+        self._shrink()
+        given, self._held = self._held, []
+        stop = Stop.EXHAUSTED if self._ceiling is None else None
+        if self._ceiling is not None:
+            self._after, self._place, self._ceiling = self._ceiling, None, None
+            self._source = self._make(None)
+        return Batch([value for _, value in given], lambda index: encode_fields({1: given[index][0]}), stop)
+
+    def _hold(self, values: Sequence[T]) -> None:
+        key_of, after, reverse = self._sorting.key, self._after, self._sorting.reverse
+        for value in values:
+            key = key_of(value)
+            if after is not None and (key >= after if reverse else key <= after):
+                continue
+            ceiling = self._ceiling
+            if ceiling is not None and (key <= ceiling if reverse else key >= ceiling):
+                continue
+            self._held.append((key, value))
+            if len(self._held) >= 2 * self._sorting.size:
+                self._shrink()
+
+    def _shrink(self) -> None:
+        self._held.sort(key=lambda pair: pair[0], reverse=self._sorting.reverse)
+        if len(self._held) > self._sorting.size:
+            del self._held[self._sorting.size :]
+            self._ceiling = self._held[-1][0]
+
+
+def _names(held: bytes | None) -> list[tuple[bytes, bytes]]:
+    """Keys and names of what was held.  Raises  BadContinuation."""
+    if held is None:
+        return []
+    try:
+        pairs = unpack(held)
+    except MalformedTuple as error:
+        raise BadContinuation(reason="what was held cannot be read", found=str(error)) from error
+    for pair in pairs:
+        if not (isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(one, bytes) for one in pair)):
+            raise BadContinuation(reason="what was held cannot be read", found=pair)
+    return list(pairs)

@@ -1,0 +1,79 @@
+"""Sorting in memory, with a bound on how many records are held; only the first few if only those are wanted.
+
+Cost  the source is read to its end before the first record comes, and once more for each time the bound is full
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from recordlayer.cursor.sort import Sort, Sorting
+from recordlayer.cursor.step import Cursor
+from recordlayer.keys import Field, KeyExpression
+from recordlayer.query.identity import Part, parts_of
+from recordlayer.query.plan.base import Plan, Run
+from recordlayer.query.predicate import Path, shown
+from recordlayer.store.record import StoredRecord
+from recordlayer.tuples import pack, unpack
+
+if TYPE_CHECKING:
+    from recordlayer.metadata import RecordType
+
+
+class SortRecords:
+    """The records of another plan in the order of some fields, as an index of those fields would have them."""
+
+    unit = "records"
+
+    def __init__(
+        self, source: Plan, sort: tuple[Path, ...], types: Mapping[str, RecordType], size: int, reverse: bool
+    ) -> None:
+        self.children: tuple[Plan, ...] = (source,)
+        self._sort = sort
+        self._expressions = [_expression(path) for path in sort]
+        self._size = size
+        self._reverse = reverse
+        by = f"{', '.join(shown(path) for path in sort)}{' descending' * reverse}"
+        self.title = f"Sort in memory by {by}, holding {size:,} records at most"
+        self.line = f"Sort({source.line} by {by})"
+        below = source.estimate
+        passes = max(1, -(-int(below.rows) // size))
+        self.estimate = replace(
+            below, keys=below.keys * passes, fetched=below.fetched * passes, round_trips=below.round_trips * passes
+        )
+
+    @property
+    def identity(self) -> Part:
+        return ("Sort", parts_of(self._sort), self._reverse, self.children[0].identity)
+
+    def execute(self, run: Run) -> Cursor[StoredRecord]:
+        child, store = self.children[0], run.store
+        expressions = self._expressions
+
+        def key(record: StoredRecord) -> bytes:
+            message, context = record.message, record.key_context
+            row = tuple([expression.evaluate(message, context)[0][0] for expression in expressions])
+            return pack(row) + record.primary_key_bytes
+
+        async def load(names: Sequence[bytes]) -> list[StoredRecord | None]:
+            return await store.load_many([unpack(name) for name in names], snapshot=run.snapshot)
+
+        sorting = Sorting(
+            key=key,
+            name=lambda record: record.primary_key_bytes,
+            load=load,
+            size=min(self._size, run.limit) if run.limit else self._size,
+            reverse=self._reverse,
+        )
+        # The source is read to its end: how many results are wanted says nothing about how much to read.
+        below = replace(run, expect=0, limit=0)
+        return Sort(lambda place: child.execute(replace(below, continuation=place)), sorting, run.continuation)
+
+
+def _expression(path: Path) -> KeyExpression:
+    expression: KeyExpression = Field(path[-1].name)
+    for step in reversed(path[:-1]):
+        expression = Field(step.name).nest(expression)
+    return expression
