@@ -249,7 +249,7 @@ def test_the_entries_of_a_removed_index_go_when_the_store_is_opened(db: Any) -> 
 
 def test_an_index_type_that_nobody_knows_forbids_saving_and_not_loading(db: Any) -> None:
     Shop(db, plain()).save(Order(id=1, customer="ana"))
-    searched = builder().index("Order", "searched", field("total").ungrouped(), type="lucene").build()
+    searched = builder().index("Order", "searched", field("total").ungrouped(), type="made_up").build()
     with db.transaction() as tx:
         store = tx.store(searched, path=PATH)
         assert store.load(1) == Order(id=1, customer="ana")
@@ -258,4 +258,4 @@ def test_an_index_type_that_nobody_knows_forbids_saving_and_not_loading(db: Any)
         store = tx.store(searched, path=("shop", "other"))
         with pytest.raises(errors.IndexNotSupported) as raised:
             store.save(Order(id=1))
-    assert raised.value.fields["type"] == "lucene"
+    assert raised.value.fields["type"] == "made_up"
