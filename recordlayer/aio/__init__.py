@@ -7,6 +7,7 @@ from recordlayer.aio.cursor import EntryCursor, RecordCursor
 from recordlayer.aio.database import Database, open  # noqa: A004  (the word for it)
 from recordlayer.aio.header import StoreHeader
 from recordlayer.aio.idempotency import IdempotencyKeys
+from recordlayer.aio.keyspace import DirectoryLayer, InternedNames, KeySpace
 from recordlayer.aio.metadata_store import MetaDataStore
 from recordlayer.aio.ranks import Ranks
 from recordlayer.aio.store import RecordStore
@@ -16,8 +17,11 @@ from recordlayer.aio.typed import TypedCursor, TypedStore
 __all__ = [
     "Attempt",
     "Database",
+    "DirectoryLayer",
     "EntryCursor",
     "IdempotencyKeys",
+    "InternedNames",
+    "KeySpace",
     "MetaDataStore",
     "Ranks",
     "RecordCursor",

@@ -8,6 +8,7 @@ from recordlayer.blocking.cursor import EntryCursor, RecordCursor
 from recordlayer.blocking.database import Database, open  # noqa: A004  (the word for it)
 from recordlayer.blocking.header import StoreHeader
 from recordlayer.blocking.idempotency import IdempotencyKeys
+from recordlayer.blocking.keyspace import DirectoryLayer, InternedNames, KeySpace
 from recordlayer.blocking.metadata_store import MetaDataStore
 from recordlayer.blocking.ranks import Ranks
 from recordlayer.blocking.store import RecordStore
@@ -17,8 +18,11 @@ from recordlayer.blocking.typed import TypedCursor, TypedStore
 __all__ = [
     "Attempt",
     "Database",
+    "DirectoryLayer",
     "EntryCursor",
     "IdempotencyKeys",
+    "InternedNames",
+    "KeySpace",
     "MetaDataStore",
     "Ranks",
     "RecordCursor",

@@ -7,9 +7,12 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from recordlayer import keyspace
+from recordlayer.blocking.keyspace import DirectoryLayer, InternedNames, KeySpace
 from recordlayer.blocking.metadata_store import MetaDataStore
 from recordlayer.blocking.store import RecordStore
 from recordlayer.errors import Conflict, TransactionError, UsageError
+from recordlayer.keyspace import GLOBAL, KeySpacePath, NameResolver, ResolvedPath
 from recordlayer.kv.context import Context, Counters
 from recordlayer.kv.idempotency import Applied, Claim
 from recordlayer.kv.open_transactions import Opening
@@ -27,6 +30,10 @@ from recordlayer.tuples import Subspace
 from recordlayer.waiting.drivers import run_blocking
 
 Hook = Callable[[], object]
+Path = Sequence[Any] | Subspace | KeySpacePath | ResolvedPath
+"""Names from the root, a subspace, or a place in a key space."""
+
+_DIRECTORIES = keyspace.DirectoryLayer()
 
 
 class Transaction:
@@ -64,7 +71,7 @@ class Transaction:
         self,
         metadata: RecordMetaData | StoredMetaData,
         *,
-        path: Sequence[Any] | Subspace,
+        path: Path,
         mode: OpenMode = OpenMode.CREATE_OR_OPEN,
         format_version: int = DEFAULT_FORMAT,
         user_version: int | UserVersionCheck | None = None,
@@ -77,7 +84,8 @@ class Transaction:
 
         metadata         what its records are; or where that is kept in the database: a process that knows older
                          metadata than the store has been opened with reads the newer, and goes on
-        path             names from the root, such as ("shop", "acme"): strings, numbers, UUIDs...; or a Subspace
+        path             names from the root, such as ("shop", "acme"): strings, numbers, UUIDs...; a path of a key
+                         space; or a Subspace
         mode             what must or must not be there already
         format_version   the least the store shall have; it is never lowered
         user_version     a version of the application's own, or a function that finds one from the stored one, the
@@ -92,7 +100,7 @@ class Transaction:
         Raises  StoreMissing, StoreExists, NotARecordStore, StaleMetaData, FormatTooNew, StoreLocked, StaleUserVersion;
                 MetaDataMissing; WrongType.
         """
-        prefix = store_prefix(path)
+        prefix = self._prefix(path)
         options = OpenOptions(
             mode=mode,
             format_version=format_version,
@@ -112,9 +120,26 @@ class Transaction:
         place = where if isinstance(where, StoredMetaData) else StoredMetaData(path=where)
         return MetaDataStore(Core(self._context, place))
 
-    def delete_store(self, *, path: Sequence[Any] | Subspace) -> None:
+    def delete_store(self, *, path: Path) -> None:
         """Remove the record store at a path with all that is in it.  Cost  1 read, 1 clear range."""
-        run_blocking(delete_store(self._context, store_prefix(path)))
+        run_blocking(delete_store(self._context, self._prefix(path)))
+
+    def _prefix(self, path: Path) -> bytes:
+        if isinstance(path, KeySpacePath):
+            return (run_blocking(path.resolve(self._context))).prefix
+        return path.prefix if isinstance(path, ResolvedPath) else store_prefix(path)
+
+    def key_space(self, space: keyspace.KeySpace) -> KeySpace:
+        """A key space as this transaction sees it: resolves paths, finds the path of a key, lists what is there."""
+        return KeySpace(self._context, space)
+
+    def names(self, resolver: NameResolver = GLOBAL) -> InternedNames:
+        """Interned names as this transaction sees them."""
+        return InternedNames(self._context, resolver)
+
+    def directories(self, layer: keyspace.DirectoryLayer = _DIRECTORIES) -> DirectoryLayer:
+        """FoundationDB's directories as this transaction sees them."""
+        return DirectoryLayer(self._context, layer)
 
     def before_commit(self, check: Hook) -> None:
         """Have the commit wait for `check()`; if it raises, the commit fails with that error."""

@@ -46,10 +46,9 @@ async def allocate_for(
     while True:
         number = _draw(context, start, _JAVA_LARGEST)
         key = allocations.pack((number,))
-        strangers = context.get_range(*prefix_range(Subspace((number,)).key()), limit=1, snapshot=True, mode=_EXACT)
         found = await _swap(context, key)
-        usable = not (at_root and (await strangers).rows)
         if found is None:
+            usable = not (at_root and await _has_keys(context, number))
             context.set(key, taker if usable else _UNUSABLE)
             if not usable:
                 raise NamesCollide(number=number, hint="keys that are no directory's begin with it: try again")
@@ -87,6 +86,11 @@ async def allocate_directory(context: Context, counters: Subspace, recent: Subsp
 
 
 _EXACT = StreamingMode.EXACT
+
+
+async def _has_keys(context: Context, number: int) -> bool:
+    begin, end = prefix_range(Subspace((number,)).key())
+    return bool((await context.get_range(begin, end, limit=1, snapshot=True, mode=_EXACT)).rows)
 
 
 def _draw(context: Context, start: int, largest: int) -> int:

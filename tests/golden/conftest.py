@@ -23,7 +23,6 @@ LATER = {
     "value-index": "value indexes",
     "index-build": "online index building",
     "index-state": "index states",
-    "key-space": "key space and interning",
     "leaderboard": "time_window_leaderboard indexes",
     "min-max-ever": "min and max indexes",
     "multidimensional": "multidimensional indexes",

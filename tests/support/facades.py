@@ -28,6 +28,9 @@ _WRAPPED = (
     aio.Attempt,
     aio.IdempotencyKeys,
     aio.MetaDataStore,
+    aio.KeySpace,
+    aio.InternedNames,
+    aio.DirectoryLayer,
 )
 
 
