@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from recordlayer.cursor.step import Batch, Cursor, Stop
@@ -101,6 +101,18 @@ class RecordCursor(Page[StoredRecord]):
         async for message in self:
             return message
         return None
+
+
+def whole_page(
+    open_page: Callable[[Any, bytes | None], Awaitable[RecordCursor | EntryCursor]], resume: bytes | None
+) -> Callable[[Any], Awaitable[tuple[list[Any], bytes | None]]]:
+    """A function that reads one page to its end: its values, and where the next one begins, None if there is none."""
+
+    async def read(transaction: Any) -> tuple[list[Any], bytes | None]:
+        page = await open_page(transaction, resume)
+        return await page.all(), page.continuation
+
+    return read
 
 
 class EntryCursor(Page[Any]):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from recordlayer.aio.attempts import Attempt, Unsettled, run_until_done
+from recordlayer.aio.cursor import EntryCursor, RecordCursor, whole_page
 from recordlayer.aio.idempotency import IdempotencyKeys
 from recordlayer.aio.transaction import Transaction
 from recordlayer.kv.beginning import Beginning
@@ -140,6 +141,31 @@ class Database:
         """
         work = "" if self._beginning.observed is None else getattr(function, "__qualname__", "")
         return await run_until_done(self._attempts(retry, options, idempotency_key, work=work), function)
+
+    async def stream(
+        self,
+        open_page: Callable[[Transaction, bytes | None], Awaitable[RecordCursor | EntryCursor]],
+        *,
+        retry: Retry = DEFAULT_RETRY,
+        options: TransactionOptions | None = None,
+    ) -> AsyncIterator[Any]:
+        """What pages have, page after page, each read in a transaction of its own: scans that take longer than one may.
+
+        `open_page(transaction, resume)` gives the page that goes on at `resume`, None for the first. Its limits say how
+        large a page is: `limit`, or `limits` that leave room in the five seconds of a transaction. A page is read as a
+        whole before its values are given, and read again after conflicts and other passing troubles.
+
+        Pages see the database as it is at their time, so what changes meanwhile may be seen or not.
+
+        Raises  as `run`.
+        """
+        resume: bytes | None = None
+        while True:
+            values, resume = await self.run(whole_page(open_page, resume), retry=retry, options=options)
+            for place in range(len(values)):
+                yield values[place]
+            if resume is None:
+                return
 
     async def attempts(
         self,

@@ -12,6 +12,7 @@ from recordlayer.aio.header import StoreHeader
 from recordlayer.aio.ranks import Ranks
 from recordlayer.aio.typed import TypedStore
 from recordlayer.cursor.limits import NO_LIMITS, Limits
+from recordlayer.cursor.sealing import ContinuationSeal
 from recordlayer.index.bounds import Bounds
 from recordlayer.index.state import IndexState
 from recordlayer.keys import EMPTY, KeyExpression
@@ -215,20 +216,38 @@ class RecordStore:
         query: RecordQuery,
         *,
         limit: int | None = None,
+        skip: int = 0,
         resume: bytes | None = None,
         limits: Limits = NO_LIMITS,
         snapshot: bool = False,
+        prefetch: bool = False,
+        seal: ContinuationSeal | None = None,
     ) -> RecordCursor:
         """The records of a query. Nothing is read before they are iterated.
 
-        limit   records, None for all
-        resume  the continuation of an earlier page of the same query
-        limits  keys, bytes and time that may be spent before the page stops with a continuation
+        limit     records, None for all
+        skip      records to leave out before the first. They are read all the same: a continuation is the cheaper way
+        resume    the continuation of an earlier page of the same query, with the same `skip`
+        limits    keys, bytes and time that may be spent before the page stops with a continuation
+        snapshot  do not conflict with those who change what was read
+        prefetch  begin the next read while records are used: for long pages on a cluster
+        seal      continuations that nobody else can read, change or use elsewhere: see `recordlayer.cursor.sealing`
 
-        Raises  NoPlan, BadContinuation; UnknownField, WrongType for what does not fit the metadata.
+        Raises  NoPlan, BadContinuation; UnknownField, WrongType for what does not fit the metadata; UsageError for a
+                parameter without a value.
         """
-        core = execute.run_query(self._core, query, limit=limit or 0, resume=resume, limits=limits, snapshot=snapshot)
-        return RecordCursor(core)
+        sealed = execute.sealed(self._core, seal)
+        core = execute.run_query(
+            self._core,
+            query,
+            limit=limit or 0,
+            skip=skip,
+            resume=sealed.opened(resume),
+            limits=limits,
+            snapshot=snapshot,
+            prefetch=prefetch,
+        )
+        return RecordCursor(sealed.around(core))
 
     def explain(self, query: RecordQuery, *, counting: bool = False) -> Explanation:
         """What a query will do and why: print it. `counting`: what `count(query)` will do. Reads nothing."""
@@ -277,22 +296,24 @@ class RecordStore:
         resume: bytes | None = None,
         limits: Limits = NO_LIMITS,
         snapshot: bool = False,
+        seal: ContinuationSeal | None = None,
     ) -> RecordCursor:
         """All records by primary key, or those whose key begins with `prefix`, or those within `bounds`.
 
-        Continuations are Java's. Parameters as in `query`.  Cost  1 range read a chunk.
+        Continuations are Java's, unless sealed. Parameters as in `query`.  Cost  1 range read a chunk.
         """
+        sealed = execute.sealed(self._core, seal)
         core = record_scan(
             self._core,
             prefix,
             bounds=bounds,
             reverse=reverse,
             limit=limit or 0,
-            resume=resume,
+            resume=sealed.opened(resume),
             limits=limits,
             snapshot=snapshot,
         )
-        return RecordCursor(core)
+        return RecordCursor(sealed.around(core))
 
     def scan_index(
         self,
@@ -305,13 +326,15 @@ class RecordStore:
         resume: bytes | None = None,
         limits: Limits = NO_LIMITS,
         snapshot: bool = False,
+        seal: ContinuationSeal | None = None,
     ) -> EntryCursor:
         """All entries of an index, or those that begin with `prefix`, or those within `bounds`; groups and their values
         for aggregate indexes.
 
-        Continuations are Java's. Parameters as in `query`.  Cost  1 range read a chunk.
+        Continuations are Java's, unless sealed. Parameters as in `query`.  Cost  1 range read a chunk.
         Raises  UnknownIndex, IndexNotReadable.
         """
+        sealed = execute.sealed(self._core, seal)
         core = index_scan(
             self._core,
             index,
@@ -319,11 +342,11 @@ class RecordStore:
             bounds=bounds,
             reverse=reverse,
             limit=limit or 0,
-            resume=resume,
+            resume=sealed.opened(resume),
             limits=limits,
             snapshot=snapshot,
         )
-        return EntryCursor(core)
+        return EntryCursor(sealed.around(core))
 
     # -- indexes ---------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from recordlayer.cursor.step import Batch, Cursor, Stop
@@ -102,6 +102,18 @@ class RecordCursor(Page[StoredRecord]):
         for message in self:
             return message
         return None
+
+
+def whole_page(
+    open_page: Callable[[Any, bytes | None], RecordCursor | EntryCursor], resume: bytes | None
+) -> Callable[[Any], tuple[list[Any], bytes | None]]:
+    """A function that reads one page to its end: its values, and where the next one begins, None if there is none."""
+
+    def read(transaction: Any) -> tuple[list[Any], bytes | None]:
+        page = open_page(transaction, resume)
+        return page.all(), page.continuation
+
+    return read
 
 
 class EntryCursor(Page[Any]):

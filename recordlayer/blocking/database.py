@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from recordlayer.blocking.attempts import Attempt, Unsettled, run_until_done
+from recordlayer.blocking.cursor import EntryCursor, RecordCursor, whole_page
 from recordlayer.blocking.idempotency import IdempotencyKeys
 from recordlayer.blocking.transaction import Transaction
 from recordlayer.kv.beginning import Beginning
@@ -141,6 +142,31 @@ class Database:
         """
         work = "" if self._beginning.observed is None else getattr(function, "__qualname__", "")
         return run_until_done(self._attempts(retry, options, idempotency_key, work=work), function)
+
+    def stream(
+        self,
+        open_page: Callable[[Transaction, bytes | None], RecordCursor | EntryCursor],
+        *,
+        retry: Retry = DEFAULT_RETRY,
+        options: TransactionOptions | None = None,
+    ) -> Iterator[Any]:
+        """What pages have, page after page, each read in a transaction of its own: scans that take longer than one may.
+
+        `open_page(transaction, resume)` gives the page that goes on at `resume`, None for the first. Its limits say how
+        large a page is: `limit`, or `limits` that leave room in the five seconds of a transaction. A page is read as a
+        whole before its values are given, and read again after conflicts and other passing troubles.
+
+        Pages see the database as it is at their time, so what changes meanwhile may be seen or not.
+
+        Raises  as `run`.
+        """
+        resume: bytes | None = None
+        while True:
+            values, resume = self.run(whole_page(open_page, resume), retry=retry, options=options)
+            for place in range(len(values)):
+                yield values[place]
+            if resume is None:
+                return
 
     def attempts(
         self,

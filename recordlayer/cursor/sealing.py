@@ -15,12 +15,15 @@ Source  RFC 5297
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from recordlayer.cursor.continuation import bytes_field, decode_fields, encode_fields, number_field
+from recordlayer.cursor.step import Batch, Cursor
 from recordlayer.errors import BadContinuation, LibraryMissing, UsageError, WrongType
+
+T = TypeVar("T")
 
 FORM = 1
 _LABEL = b"recordlayer continuation"
@@ -112,17 +115,43 @@ def _cipher(key: bytes) -> Any:
     return AESSIV(key)
 
 
-@dataclass(frozen=True, slots=True)
 class Sealed:
     """A seal at work for one tenant at one time; without a seal, continuations pass as they are."""
 
-    seal: ContinuationSeal | None
-    tenant: Tenant = field(default=Tenant(name=b"", now=0.0))
+    __slots__ = ("_seal", "_tenant")
 
-    def __call__(self, continuation: bytes | None) -> bytes | None:
-        """A continuation as it leaves."""
-        return continuation if continuation is None or self.seal is None else self.seal.seal(continuation, self.tenant)
+    def __init__(self, seal: ContinuationSeal | None, tenant: Tenant) -> None:
+        if seal is not None and not isinstance(seal, ContinuationSeal):
+            raise WrongType(argument="seal", type=type(seal).__name__, hint="make a ContinuationSeal")
+        self._seal = seal
+        self._tenant = tenant
 
     def opened(self, continuation: bytes | None) -> bytes | None:
         """A continuation as it came in.  Raises  BadContinuation."""
-        return continuation if continuation is None or self.seal is None else self.seal.open(continuation, self.tenant)
+        if continuation is None or self._seal is None:
+            return continuation
+        return self._seal.open(continuation, self._tenant)
+
+    def around(self, cursor: Cursor[T]) -> Cursor[T]:
+        """The same cursor with sealed continuations."""
+        return cursor if self._seal is None else _SealedCursor(cursor, self._seal, self._tenant)
+
+
+class _SealedCursor(Cursor[T]):
+    """A cursor whose continuations are sealed when they are asked for."""
+
+    __slots__ = ("_seal", "_source", "_tenant")
+
+    def __init__(self, source: Cursor[T], seal: ContinuationSeal, tenant: Tenant) -> None:
+        self._source = source
+        self._seal = seal
+        self._tenant = tenant
+
+    def start(self) -> None:
+        self._source.start()
+
+    async def batch(self) -> Batch[T]:
+        batch = await self._source.batch()
+        seal, tenant, inner = self._seal, self._tenant, batch.resume
+        end = None if batch.end is None else seal.seal(batch.end, tenant)
+        return Batch(batch.values, lambda index: seal.seal(inner(index), tenant), batch.stop, end)
