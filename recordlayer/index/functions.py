@@ -37,6 +37,11 @@ class IndexFunctions:
         self._keys: dict[type[Message], Keys] = {}
         self._pairs: dict[type[Message], Pairs] = {}
 
+    @property
+    def record_type(self) -> RecordType | None:
+        """The only type of the index's records; None if there are several."""
+        return self._record_type
+
     def rows(self, message_class: type[Message]) -> Rows:
         """Gives the rows of the index's expression."""
         made = self._rows.get(message_class)

@@ -201,10 +201,15 @@ class TextIndex(StandardMaintainer):
         return columns <= self.layout.grouping
 
     def clear_prefix(self, prefix: Items) -> None:
-        """Versions of deleted records stay where only some groups go, as in Java: inserting writes them anew."""
+        """Entries, and the versions of the records: their primary keys begin with the same columns, behind the record
+        type if that is named and the index does not have it. (Java leaves the versions behind.)"""
         clear_entries(self.space, prefix)
-        if not prefix:
-            clear_entries(self.space, (), keyspace=SECONDARY)
+        known = self._functions.record_type
+        if known is not None and known.primary_key.normalized()[0].has_record_type_key:
+            columns = self.space.index.root_expression.normalized()
+            if prefix and not columns[0].has_record_type_key:
+                prefix = (known.record_type_key, *prefix)
+        clear_entries(self.space, (0, *prefix) if prefix else (), keyspace=SECONDARY)
 
     async def tidy(self, *, limit: int = 0, resume: bytes | None = None) -> bytes | None:
         """Put neighbours in half empty bunches together, in the whole index or in about `limit` pairs of it from
@@ -221,12 +226,16 @@ class TextIndex(StandardMaintainer):
         rows = await context.read_all(self._versions, self._versions + b"\xff")
         versions = {key[start:]: _version_in(value) for key, value in rows}
         expected: dict[bytes, bytes] = {}
+        keys = {one.primary_key_bytes for one in records}
         for record in records:
             version = versions.get(record.primary_key_bytes, 0)
             for row in self._rows(record):
                 for token, places in self.tokenizer.positions(row.text, version).items():
                     expected[pack((token,), row.group) + row.tail] = packed_positions(places)
         findings, there = await check_maps(context, self.layout, BUNCH_SIZE)
+        unnoted, left = sorted(keys - versions.keys()), sorted(versions.keys() - keys)
+        findings += [("the version of a record's tokenizer is missing", unpack(key)) for key in unnoted]
+        findings += [("the version of a tokenizer has no record", unpack(key)) for key in left]
         for key in sorted(expected.keys() | there.keys()):
             items = unpack(key, len(self.space.entries))
             if key not in there:
