@@ -8,6 +8,7 @@ from recordlayer.aio.database import Database, open  # noqa: A004  (the word for
 from recordlayer.aio.header import StoreHeader
 from recordlayer.aio.idempotency import IdempotencyKeys
 from recordlayer.aio.keyspace import DirectoryLayer, InternedNames, KeySpace
+from recordlayer.aio.leaderboard import Leaderboard
 from recordlayer.aio.metadata_store import MetaDataStore
 from recordlayer.aio.ranks import Ranks
 from recordlayer.aio.store import RecordStore
@@ -22,6 +23,7 @@ __all__ = [
     "IdempotencyKeys",
     "InternedNames",
     "KeySpace",
+    "Leaderboard",
     "MetaDataStore",
     "Ranks",
     "RecordCursor",

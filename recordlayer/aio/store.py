@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from recordlayer.aio.cursor import EntryCursor, RecordCursor
 from recordlayer.aio.header import StoreHeader
+from recordlayer.aio.leaderboard import Leaderboard
 from recordlayer.aio.ranks import Ranks
 from recordlayer.aio.typed import TypedStore
 from recordlayer.cursor.limits import NO_LIMITS, Limits
@@ -21,7 +22,7 @@ from recordlayer.metadata import RecordMetaData
 from recordlayer.query import execute
 from recordlayer.query.explain import Explanation, explain, explain_plan
 from recordlayer.query.query import RecordQuery
-from recordlayer.store import batch
+from recordlayer.store import batch, leaderboards
 from recordlayer.store.build import rebuild
 from recordlayer.store.check import Finding, check
 from recordlayer.store.counting import record_count
@@ -356,6 +357,14 @@ class RecordStore:
         Raises  UnknownIndex, IndexNotReadable; UsageError for another type of index or another number of columns.
         """
         return Ranks(ranking(self._core, index, group))
+
+    def leaderboard(self, index: str) -> Leaderboard:
+        """A TIME_WINDOW_LEADERBOARD index: its windows, and the ranks in them.
+
+        Raises  UnknownIndex, IndexNotReadable; UsageError for another type of index.
+        """
+        leaderboards.leaderboard(self._core, index)
+        return Leaderboard(self._core, index)
 
     def index_state(self, name: str) -> IndexState:
         """Whether an index may be read and is written.  Raises  UnknownIndex."""

@@ -9,6 +9,7 @@ from recordlayer.blocking.database import Database, open  # noqa: A004  (the wor
 from recordlayer.blocking.header import StoreHeader
 from recordlayer.blocking.idempotency import IdempotencyKeys
 from recordlayer.blocking.keyspace import DirectoryLayer, InternedNames, KeySpace
+from recordlayer.blocking.leaderboard import Leaderboard
 from recordlayer.blocking.metadata_store import MetaDataStore
 from recordlayer.blocking.ranks import Ranks
 from recordlayer.blocking.store import RecordStore
@@ -23,6 +24,7 @@ __all__ = [
     "IdempotencyKeys",
     "InternedNames",
     "KeySpace",
+    "Leaderboard",
     "MetaDataStore",
     "Ranks",
     "RecordCursor",

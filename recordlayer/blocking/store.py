@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from recordlayer.blocking.cursor import EntryCursor, RecordCursor
 from recordlayer.blocking.header import StoreHeader
+from recordlayer.blocking.leaderboard import Leaderboard
 from recordlayer.blocking.ranks import Ranks
 from recordlayer.blocking.typed import TypedStore
 from recordlayer.cursor.limits import NO_LIMITS, Limits
@@ -22,7 +23,7 @@ from recordlayer.metadata import RecordMetaData
 from recordlayer.query import execute
 from recordlayer.query.explain import Explanation, explain, explain_plan
 from recordlayer.query.query import RecordQuery
-from recordlayer.store import batch
+from recordlayer.store import batch, leaderboards
 from recordlayer.store.build import rebuild
 from recordlayer.store.check import Finding, check
 from recordlayer.store.counting import record_count
@@ -355,6 +356,14 @@ class RecordStore:
         Raises  UnknownIndex, IndexNotReadable; UsageError for another type of index or another number of columns.
         """
         return Ranks(ranking(self._core, index, group))
+
+    def leaderboard(self, index: str) -> Leaderboard:
+        """A TIME_WINDOW_LEADERBOARD index: its windows, and the ranks in them.
+
+        Raises  UnknownIndex, IndexNotReadable; UsageError for another type of index.
+        """
+        leaderboards.leaderboard(self._core, index)
+        return Leaderboard(self._core, index)
 
     def index_state(self, name: str) -> IndexState:
         """Whether an index may be read and is written.  Raises  UnknownIndex."""

@@ -12,14 +12,14 @@ Source  Record Layer, RankIndexMaintainer, RankedSetIndexHelper
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Protocol
 
 from recordlayer.cursor.continuation import bytes_field, decode_fields, encode_fields
 from recordlayer.cursor.scan import FORWARD, ScanOptions
 from recordlayer.cursor.step import Batch, Cursor, Stop, never
-from recordlayer.errors import CorruptIndexEntry, IndexNotSupported, UsageError
+from recordlayer.errors import BadContinuation, CorruptIndexEntry, IndexNotSupported, UsageError
 from recordlayer.index.bounds import Bounds, End
 from recordlayer.index.built import BuiltRanges
 from recordlayer.index.entry import IndexEntry
@@ -59,6 +59,9 @@ class Scores(Protocol):
     def scan(self, low: int | None, high: int | None, options: ScanOptions = FORWARD) -> Cursor[IndexEntry]:
         """The entries with ranks from `low` up to, not including, `high`; None is no end."""
 
+
+RankEnd = tuple[int, End]
+"""A rank and whether it is inside."""
 
 RANKS = 3
 """The keyspace of ranked sets."""
@@ -218,10 +221,11 @@ class RankIndex(ValueIndex):
         group = self._group_of(bounds)
         low, high = self._end(bounds.low, bounds.low_end), self._end(bounds.high, bounds.high_end)
 
-        async def scores() -> Bounds | None:
-            return await self._scores(group, low, high, snapshot=options.snapshot)
+        async def entries(inner: ScanOptions) -> Cursor[IndexEntry] | None:
+            scores = await scores_between(self.ranked_set(group), group, low, high, snapshot=inner.snapshot)
+            return None if scores is None else self.scan(scores, inner)
 
-        return _ByRank(self, scores, options)
+        return Sought(entries, options)
 
     def _group_of(self, bounds: Bounds) -> Items:
         low, high = bounds.low or (), bounds.high or ()
@@ -231,7 +235,7 @@ class RankIndex(ValueIndex):
             raise UsageError(index=self.space.index.name, bounds=str(bounds), hint=hint)
         return low[:at]
 
-    def _end(self, items: Items | None, end: End) -> tuple[int, End] | None:
+    def _end(self, items: Items | None, end: End) -> RankEnd | None:
         """The rank at one end of a range; None for all there is."""
         if items is None or end is End.TREE or len(items) == self._grouping:
             return None
@@ -240,31 +244,6 @@ class RankIndex(ValueIndex):
         if wrong or end is End.TEXT:
             raise UsageError(index=self.space.index.name, rank=rank, hint="a rank is one whole number")
         return rank, end
-
-    async def _scores(
-        self, group: Items, low: tuple[int, End] | None, high: tuple[int, End] | None, *, snapshot: bool
-    ) -> Bounds | None:
-        """The scores between two ranks; None if there are none."""
-        if low is not None and low[0] < 0:
-            low = None
-        if high is not None and (high[0] < 0 or high == (0, End.EXCLUSIVE)):
-            return None
-        if high is not None and high == low and high[1] is End.EXCLUSIVE:
-            return None
-        if low is None and high is None:
-            return Bounds.equal(group)
-        ranks = self.ranked_set(group)
-        least, most = await gather(
-            ranks.member_at(0 if low is None else low[0], snapshot=snapshot),
-            _nobody() if high is None else ranks.member_at(high[0], snapshot=snapshot),
-        )
-        if least is None:
-            return None
-        begin = (*group, *unpack(least))
-        low_end = End.INCLUSIVE if low is None else low[1]
-        if high is None or most is None:  # behind the last: all there are from the first on
-            return Bounds(begin, group or None, low_end, End.INCLUSIVE if group else End.TREE)
-        return Bounds(begin, (*group, *unpack(most)), low_end, high[1])
 
     # -- checking --------------------------------------------------------------------------------------
 
@@ -333,33 +312,65 @@ def rank_bounds(group: Items, low: int | None, high: int | None) -> Bounds:
     return Bounds(first, last, begins, ends)
 
 
+async def scores_between(
+    ranks: RankedSet, group: Items, low: RankEnd | None, high: RankEnd | None, *, snapshot: bool
+) -> Bounds | None:
+    """The scores of a group between two ranks, None if there are none; no end where a rank is None.
+
+    Cost  2 ranks, side by side.
+    """
+    if low is not None and low[0] < 0:
+        low = None
+    if high is not None and (high[0] < 0 or high == (0, End.EXCLUSIVE)):
+        return None
+    if high is not None and high == low and high[1] is End.EXCLUSIVE:
+        return None
+    if low is None and high is None:
+        return Bounds.equal(group)
+    least, most = await gather(
+        ranks.member_at(0 if low is None else low[0], snapshot=snapshot),
+        _nobody() if high is None else ranks.member_at(high[0], snapshot=snapshot),
+    )
+    if least is None:
+        return None
+    begin = (*group, *unpack(least))
+    low_end = End.INCLUSIVE if low is None else low[1]
+    if high is None or most is None:  # behind the last: all there are from the first on
+        return Bounds(begin, group or None, low_end, End.INCLUSIVE if group else End.TREE)
+    return Bounds(begin, (*group, *unpack(most)), low_end, high[1])
+
+
 async def _nobody() -> bytes | None:
     return None
 
 
-class _ByRank(Cursor[IndexEntry]):
-    """The entries within the scores that two ranks lead to.
+class Sought(Cursor[IndexEntry]):
+    """Entries between bounds that have to be looked up first.
 
-    Layout  a continuation is that of the entries in field 2, as Java's, where the scores are the outer of two loops
+    make    their cursor, with the options that it shall have; None if there are none
+
+    Layout  a continuation is that of the entries in field 2, as Java's, where the look-up is the outer of two loops
     """
 
-    __slots__ = ("_index", "_options", "_scores", "_source")
+    __slots__ = ("_make", "_options", "_source")
 
-    def __init__(self, index: RankIndex, scores: Any, options: ScanOptions) -> None:
-        self._index = index
-        self._scores = scores
+    def __init__(
+        self, make: Callable[[ScanOptions], Coroutine[Any, Any, Cursor[IndexEntry] | None]], options: ScanOptions
+    ) -> None:
+        self._make = make
         self._options = options
         if options.continuation is not None:
             inner = bytes_field(decode_fields(options.continuation, known=2), 2)
+            if inner is None:
+                raise BadContinuation(reason="it does not say where in the entries")
             self._options = replace(options, continuation=inner)
         self._source: Cursor[IndexEntry] | None = None
 
     async def batch(self) -> Batch[IndexEntry]:
         if self._source is None:
-            bounds = await self._scores()
-            if bounds is None:
+            self._source = await self._make(self._options)
+            if self._source is None:
                 return Batch([], never, Stop.EXHAUSTED)
-            self._source = self._index.scan(bounds, self._options)
         batch = await self._source.batch()
         resume, end = batch.resume, batch.end
         end = None if end is None else encode_fields({2: end})

@@ -12,6 +12,7 @@ from functools import cache
 from recordlayer.errors import IndexNotSupported
 from recordlayer.index import atomic
 from recordlayer.index.bitmap import BitmapIndex
+from recordlayer.index.leaderboard import LeaderboardIndex
 from recordlayer.index.maintainer import IndexSpace, Maintainer
 from recordlayer.index.permuted import PermutedMaxIndex, PermutedMinIndex
 from recordlayer.index.rank import RankIndex
@@ -37,6 +38,7 @@ BUILT_IN: tuple[type[Maintainer], ...] = (
     PermutedMaxIndex,
     TextIndex,
     RankIndex,
+    LeaderboardIndex,
 )
 
 _BY_TYPE: dict[str, Callable[[IndexSpace], Maintainer]] = {built_in.type: built_in for built_in in BUILT_IN}
