@@ -255,12 +255,10 @@ class AtomicIndex(StandardMaintainer):
 
     @property
     def follows_from_records(self) -> bool:
-        """Whether the aggregate is a function of the records that are there. A sum over a repeated field is not: a
-        value that a record has twice before a change and once after it cancels (see `index.standard.difference`)."""
-        sums = self.type == "sum"
-        return (sums or self.type in ("count", "count_not_null")) and not (
-            sums and self.space.index.root_expression.creates_duplicates
-        )
+        """Whether the aggregate is a function of the records that are there. One over a repeated field is not: a row
+        that a record has twice before a change and once after it cancels (see `index.standard.difference`)."""
+        exact = self.type in ("count", "count_not_null", "sum")
+        return exact and not self.space.index.root_expression.creates_duplicates
 
     async def audit(self, records: Sequence[IndexedRecord]) -> list[tuple[str, Any]]:
         if not self.follows_from_records:

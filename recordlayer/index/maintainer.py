@@ -54,18 +54,32 @@ class IndexSpace:
             5, by name
     """
 
-    __slots__ = ("_key", "_store", "context", "entries", "functions", "index", "state")
+    __slots__ = ("_key", "_store", "building", "context", "entries", "functions", "index", "state")
 
     def __init__(
-        self, context: Context, store: bytes, index: Index, state: IndexState, functions: IndexFunctions
+        self,
+        context: Context,
+        store: bytes,
+        index: Index,
+        state: IndexState,
+        functions: IndexFunctions,
+        *,
+        building: bool = False,
     ) -> None:
         self.context = context
         self.index = index
         self.state = state
         self.functions = functions
+        self.building = building
+        """A build is at work here: what it brings is written although the index is not readable."""
         self._store = store
         self._key = pack((index.subspace_key,))
         self.entries = store + b"\x15\x02" + self._key
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether every change is to be written, whatever record it is about and however often it comes."""
+        return self.building or self.state.is_readable
 
     def space(self, number: int) -> bytes:
         """The index's prefix in a keyspace of the store."""

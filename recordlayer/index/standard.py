@@ -97,7 +97,7 @@ class StandardMaintainer:
 
     def prepare(self, old: IndexedRecord | None, new: IndexedRecord | None) -> list[Write]:
         state = self.space.state
-        if state.is_readable or (state is IndexState.WRITE_ONLY and self.idempotent):
+        if self.space.is_kept or (state is IndexState.WRITE_ONLY and self.idempotent):
             return self.writes(old, new)
         if state is IndexState.WRITE_ONLY_WITH_QUEUE:
             raise IndexNotSupported(
@@ -108,7 +108,7 @@ class StandardMaintainer:
         return []
 
     def finish(self, old: IndexedRecord | None, new: IndexedRecord | None) -> Coroutine[Any, None, None] | None:
-        if self.space.state is IndexState.WRITE_ONLY and not self.idempotent:
+        if self.space.state is IndexState.WRITE_ONLY and not self.space.building and not self.idempotent:
             return self._write_if_built(old, new)
         return None
 

@@ -71,9 +71,7 @@ async def index_records(store: RecordStore, index: Index, records: Iterable[Stor
     await _index_all(store, maintainer_for(store.states.space(index)), index, records)
 
 
-async def _index_all(
-    store: RecordStore, maintainer: Maintainer, index: Index, records: Iterable[StoredRecord]
-) -> int:
+async def _index_all(store: RecordStore, maintainer: Maintainer, index: Index, records: Iterable[StoredRecord]) -> int:
     names = {known.name for known in store.metadata.record_types_of(index)}
     indexed = 0
     for record in records:

@@ -68,9 +68,10 @@ class IndexStates:
         self._states.pop(name, None)
         self._context.clear(self._key(name))
 
-    def space(self, index: Index) -> IndexSpace:
-        """Where an index lives, with its state."""
-        return IndexSpace(self._context, self._layout.prefix, index, self.of(index), self._schema.functions[index.name])
+    def space(self, index: Index, *, building: bool = False) -> IndexSpace:
+        """Where an index lives, with its state. `building`: for a build, which writes to an index that is not kept."""
+        functions = self._schema.functions[index.name]
+        return IndexSpace(self._context, self._layout.prefix, index, self.of(index), functions, building=building)
 
 
 def states_in(layout: StoreLayout, rows: list[KeyValue]) -> dict[str, IndexState]:

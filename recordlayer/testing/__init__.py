@@ -1,6 +1,7 @@
 """What tests of this library, and of engines and index types written elsewhere, are made of.
 
 EngineSuite  the law of engines, a class of tests (needs pytest and hypothesis)
+IndexSuite   the same for index types
 Counting     an engine that counts what is asked of another
 Faulty       an engine whose commits fail as a test says, also when they have happened
 """
@@ -13,8 +14,9 @@ if TYPE_CHECKING:
     from recordlayer.testing.counting import Counting, Counts
     from recordlayer.testing.engine_suite import EngineSuite
     from recordlayer.testing.faults import Fault, Faulty
+    from recordlayer.testing.index_suite import History, IndexSuite
 
-__all__ = ["Counting", "Counts", "EngineSuite", "Fault", "Faulty"]
+__all__ = ["Counting", "Counts", "EngineSuite", "Fault", "Faulty", "History", "IndexSuite"]
 
 
 def __getattr__(name: str) -> object:
@@ -26,6 +28,13 @@ def __getattr__(name: str) -> object:
         from recordlayer.testing.engine_suite import EngineSuite
 
         return EngineSuite
+    if name in ("History", "IndexSuite"):
+        import pytest
+
+        pytest.register_assert_rewrite("recordlayer.testing.index_suite")
+        from recordlayer.testing import index_suite
+
+        return getattr(index_suite, name)
     if name in ("Counting", "Counts"):
         from recordlayer.testing import counting
 
