@@ -233,7 +233,8 @@ def _raise_versions(header: StoreHeader, metadata: RecordMetaData, options: Open
             stored_version=stored,
             given_version=metadata.version,
             prefix=layout.prefix,
-            hint="another process uses newer metadata with this store: load it, or restart with the new release",
+            hint="another process uses newer metadata with this store: restart with the new release; a store that is "
+            "opened with a StoredMetaData finds the newer metadata by itself",
         )
     changed = False
     given = options.user_version
