@@ -11,22 +11,29 @@ from dataclasses import dataclass
 from recordlayer.cursor.continuation import unwrap_key, wrap_key
 from recordlayer.cursor.limits import Budget
 from recordlayer.cursor.step import Batch, Cursor, Stop, never
-from recordlayer.errors import BadContinuation
+from recordlayer.errors import BadContinuation, MalformedTuple
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import Chunk, KeyValue, StreamingMode
+from recordlayer.tuples import unpack
 from recordlayer.waiting.waitable import Turn, Waitable
 
+CHUNK = 1024
+"""Most pairs that are asked for at once, however many are wanted: they are all held until the last one is used."""
 TURN = 1024
 """Rows of a transaction after which a scan lets others go first: reads that are ready at once would hold up a loop."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRange:
-    """begin <= key < end; continuations hold what follows the first `prefix_length` bytes of a key."""
+    """begin <= key < end; continuations hold what follows the first `prefix_length` bytes of a key.
+
+    tuples_at  where the tuples begin that the keys are, None if they are none
+    """
 
     begin: bytes
     end: bytes
     prefix_length: int
+    tuples_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +84,21 @@ class KeyValueScan(Cursor[KeyValue]):
         self._turned = context.counters.rows_read
         self._pending: Waitable[Chunk] | None = None
         if options.continuation is not None:
-            self._resume_behind(options.continuation)
+            self._resume_behind(options.continuation, keys.tuples_at)
 
-    def _resume_behind(self, continuation: bytes) -> None:
+    def _resume_behind(self, continuation: bytes, tuples_at: int | None) -> None:
         if not isinstance(continuation, bytes):
             raise BadContinuation(reason="it is not bytes", got=type(continuation).__name__)
-        key = self._begin[: self._prefix_length] + unwrap_key(continuation)
+        inner = unwrap_key(continuation)
+        key = self._begin[: self._prefix_length] + inner
+        if inner is continuation and tuples_at is not None:
+            # The bytes of a key and nothing more, as old releases of Java gave them: they must at least be a key.
+            try:
+                unpack(key, tuples_at)
+            except MalformedTuple as error:
+                raise BadContinuation(
+                    reason="it is not one of a scan", hint="keep continuations as the bytes they are"
+                ) from error
         if not self._begin <= key <= self._end:
             raise BadContinuation(
                 reason="it lies outside the range that is scanned",
@@ -107,12 +123,13 @@ class KeyValueScan(Cursor[KeyValue]):
         if options.budget is not None and options.budget.keys is not None:
             allowed = max(1, options.budget.keys)
             wanted = min(wanted, allowed) if wanted else allowed
-        self._wanted = wanted
+        limit = min(wanted or CHUNK, CHUNK)
+        self._wanted = limit
         self._iteration += 1
         self._pending = self._context.get_range(
             self._begin,
             self._end,
-            limit=wanted,
+            limit=limit,
             reverse=options.reverse,
             snapshot=options.snapshot,
             mode=StreamingMode.WANT_ALL if wanted else StreamingMode.ITERATOR,

@@ -86,7 +86,7 @@ class Bounds:
             end = strinc(high[:-1])
         else:
             end = high + b"\xff"
-        return KeyRange(begin, max(begin, end), shared)
+        return KeyRange(begin, max(begin, end), shared, len(prefix))
 
     @property
     def is_equality(self) -> bool:
