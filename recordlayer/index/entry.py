@@ -89,6 +89,11 @@ class IndexEntry:
         self._items: Items | None = None
 
     @property
+    def index_name(self) -> str:
+        """The index that it is of."""
+        return self._layout.index_name
+
+    @property
     def items(self) -> Items:
         """All items of the key: its columns, then the rest of the primary key."""
         if self._items is None:
