@@ -28,6 +28,7 @@ static int log_fd = -1;
 static int fail_kinds, fail_after, fail_times, fail_errno, fail_short;
 static int delay_kinds;
 static long delay_us;
+static int held_kinds, held_calls;
 static long calls;
 
 struct head {
@@ -112,6 +113,14 @@ static int trouble(int kind) {
         }
     }
     long wait = kind & delay_kinds ? delay_us : 0;
+    held_calls++;
+    while (kind & held_kinds) {
+        struct timespec moment = {0, 1000000};
+        pthread_mutex_unlock(&lock);
+        nanosleep(&moment, NULL);
+        pthread_mutex_lock(&lock);
+    }
+    held_calls--;
     pthread_mutex_unlock(&lock);
     if (wait) {
         struct timespec left = {wait / 1000000, wait % 1000000 * 1000};
@@ -133,6 +142,19 @@ void shim_delay(int kinds, long microseconds) {
     pthread_mutex_lock(&lock);
     delay_kinds = kinds, delay_us = microseconds;
     pthread_mutex_unlock(&lock);
+}
+
+void shim_hold(int kinds) {
+    pthread_mutex_lock(&lock);
+    held_kinds = kinds;
+    pthread_mutex_unlock(&lock);
+}
+
+int shim_held(void) {
+    pthread_mutex_lock(&lock);
+    int answer = held_calls;
+    pthread_mutex_unlock(&lock);
+    return answer;
 }
 
 int shim_failures_left(void) { return fail_times; }

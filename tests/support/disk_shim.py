@@ -7,6 +7,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,7 @@ class Shim:
     def heal(self) -> None:
         self._library.shim_fail(0, 0, 0, 0, 0)
         self._library.shim_delay(0, 0)
+        self._library.shim_hold(0)
 
     @property
     def failed(self) -> bool:
@@ -64,6 +66,20 @@ class Shim:
 
     def delay(self, kinds: int, seconds: float) -> None:
         self._library.shim_delay(kinds, int(seconds * 1_000_000))
+
+    def hold(self, kinds: int) -> None:
+        """Keep calls of these kinds from going on until `heal`."""
+        self._library.shim_hold(kinds)
+
+    @property
+    def holds(self) -> bool:
+        """Whether a call is being held."""
+        return self._library.shim_held() > 0
+
+    def wait_held(self) -> None:
+        """Wait until a call is being held."""
+        while not self.holds:
+            time.sleep(0.001)
 
     def mark(self, text: bytes) -> None:
         """Put a mark between what is recorded."""

@@ -9,7 +9,7 @@ Who leads  A blocking caller leads itself when the commit does not wait for the 
            inside fsync would not hear Ctrl-C. A caller on an event loop never leads.
 Outcomes   An error before LMDB writes its meta page leaves everything as it was. If writing or syncing the meta page
            fails, the outcome is MaybeCommitted, and the file is opened anew. So is that of a member whose time is up
-           while it is being applied.
+           while it is being applied. A sync of relaxed commits that fails is told to the next commit, which is refused.
 """
 
 from __future__ import annotations
@@ -45,6 +45,10 @@ _GROUP_BYTES = 1 << 20  # a group's work holds up everybody: a few tens of milli
 _SYNC_SECONDS = 0.25
 _HOLD_SECONDS = 2.0  # how long a fork waits for a commit
 _NO_VERSION = -1
+_UNSYNCED = (
+    "this commit was not made, the next one tries again; what was committed since the last sync that went well is "
+    "there now but may not be on the disk: make a `compact` copy, or rebuild it if a later `verify` finds damage"
+)
 _CLOSE_SECONDS = 10.0  # how long closing waits for a commit that does not end
 
 
@@ -64,6 +68,10 @@ class Committer:
         self._dirty = False
         self._newly_dirty = False
         self._gathering = Gathering(file)
+        self._synced = file.published  # relaxed: what is known to be on disk
+        self.unsynced: EngineError | None = None
+        """Why what a relaxed database acknowledged may not be on disk."""
+        self._told = True  # somebody who commits has heard of it
 
     # -- asking for a commit
 
@@ -152,14 +160,38 @@ class Committer:
     def _sync(self) -> None:
         """Relaxed commits reach the disk from here. Never syncing lets the system pile up writes until it stalls."""
         self._dirty = False  # commits from here on ask for the next sync
+        version = self._file.published
         try:
             self._file.base.sync()
-        except EngineError as error:
-            # What was committed may be gone from the disk, and nobody can say what: stop before more is built on it.
-            self._file.failure = error
+        except EngineError as failed:
+            error = type(failed)(**failed.fields, on_disk_up_to=self._synced, committed_up_to=version, hint=_UNSYNCED)
+            error.__cause__ = failed.__cause__
+            with self._mutex:
+                self.unsynced, self._told = error, False
+        else:
+            with self._mutex:
+                self._synced = version
+                if self._told:
+                    self.unsynced = None
+
+    def _refuses_unsynced(self, group: list[CommitRequest]) -> bool:
+        """After a sync that failed: the next group hears of it, and later ones are not taken before a sync went well.
+        Asked a second time a system that could not write says that all is well: so the first answer must not get lost.
+        """
+        if self._told:
+            self._sync()
+        error = self.unsynced
+        if error is None:
+            return False
+        self._refuse_all(group, error)
+        self._told = True
+        return True
 
     def close(self) -> bool:
-        """Finish what is queued and end the thread. False if a commit under way does not end: it must be left alone."""
+        """Finish what is queued and end the thread; `unsynced` tells what may not be on disk.
+
+        False if a commit under way does not end: it must be left alone.
+        """
         with self._mutex:
             self._closing = True
         self._wake.set()
@@ -171,7 +203,7 @@ class Committer:
         try:
             while self._queue:
                 self._lead()
-            if self._dirty:
+            if self._dirty or (self.unsynced is not None and self._told):
                 self._sync()
         finally:
             self._leading.release()
@@ -222,6 +254,8 @@ class Committer:
         file = self._file
         if file.failure is not None:
             return self._refuse_all(group, file.failure)
+        if self.unsynced is not None and self._refuses_unsynced(group):
+            return 0.0
         accepted: list[CommitRequest] = []
         refused: list[tuple[CommitRequest, RecordLayerError]] = []
         writing: BaseWrite | None = None
@@ -315,7 +349,7 @@ class Committer:
         try:
             return self._file.base.stored_version() == pending.version
         except EngineError as error:
-            self._file.failure = error
+            self._file.fail(error)
             return None
 
     def _try_again(self, group: list[CommitRequest], interrupt: BaseException) -> float:

@@ -18,6 +18,17 @@ from recordlayer.kv.embedded.window import UndoWindow
 from recordlayer.world import World
 
 
+class Handle:
+    """One engine's hold on an open file, which several may share. `failure`, once set, answers every operation of its
+    transactions: what became of the file, or that this engine was closed."""
+
+    __slots__ = ("failure", "file")
+
+    def __init__(self, file: OpenFile) -> None:
+        self.file = file
+        self.failure: RecordLayerError | None = None
+
+
 class OpenFile:
     """The state of an open file. `failure`, once set, answers every operation."""
 
@@ -33,6 +44,7 @@ class OpenFile:
         self.published = base.version
         self.window.floor = base.version
         self.failure: RecordLayerError | None = None
+        self._handles: list[Handle] = []
         base.opened_anew = self.opened_anew
         # Versions of transactions that were collected without being closed. Their finaliser runs anywhere, also while
         # this thread holds the lock, so it only leaves a note here.
@@ -40,6 +52,25 @@ class OpenFile:
         clock = world.clock
         self._boot_at_open = clock.boot()
         self._version_at_open = base.version
+
+    def handle(self) -> Handle:
+        """For an engine more."""
+        handle = Handle(self)
+        self._handles.append(handle)
+        handle.failure = self.failure
+        return handle
+
+    def give_up(self, handle: Handle, error: RecordLayerError) -> None:
+        """That engine is closed, the file stays open for others: its transactions and watches are told."""
+        handle.failure = error
+        self._handles.remove(handle)
+        self.watches.fail_all(error, owner=handle)
+
+    def fail(self, error: RecordLayerError) -> None:
+        """`error` answers every operation from now on."""
+        self.failure = error
+        for handle in self._handles:
+            handle.failure = error
 
     def next_version(self) -> int:
         """The version of the next commit: time in microseconds since the file was opened, and always above the last."""
@@ -94,10 +125,12 @@ class OpenFile:
 
     def die_in_child(self) -> None:
         """After a fork: every inherited handle answers with OpenedBeforeFork."""
-        self.failure = OpenedBeforeFork(path=self.path)
+        error = OpenedBeforeFork(path=self.path)
+        self.fail(error)
         self.lock = threading.Lock()  # another thread of the parent may have held it
-        self.watches.die_in_child(self.failure)
+        self.watches.die_in_child(error)
 
     def shut(self) -> None:
-        self.failure = Closed(path=self.path, hint="open the database again")
-        self.watches.fail_all(self.failure)
+        error = Closed(path=self.path, hint="open the database again")
+        self.fail(error)
+        self.watches.fail_all(error)

@@ -31,19 +31,18 @@ class EmbeddedEngine:
         self.url = url
         self._shared = shared
         self._file = shared.file
+        self._handle = shared.file.handle()
         self._committer = shared.committer
         self._defaults = Settings()
         self._closed = False
 
     def _check(self) -> None:
-        if self._closed:
-            raise Closed(url=self.url, hint="open the database again")
-        if self._file.failure is not None:
-            raise self._file.failure.again()
+        if self._handle.failure is not None:
+            raise self._handle.failure.again()
 
     def begin(self) -> EmbeddedTransaction:
         self._check()
-        return EmbeddedTransaction(self._file, self._committer, self._defaults)
+        return EmbeddedTransaction(self._handle, self._committer, self._defaults)
 
     def set_option(self, option: DatabaseOption, value: OptionValue = None) -> None:
         option, checked = database_option(option, value)
@@ -88,9 +87,14 @@ class EmbeddedEngine:
             self._committer.go_on()
 
     def close(self) -> None:
+        """Commit what was asked for, and let go of the file. What is used after that answers Closed: transactions,
+        watches, and this engine. Others that share the file go on.
+
+        Raises  DiskError  if a relaxed database could not be forced to disk; it is closed all the same.
+        """
         if not self._closed:
             self._closed = True
-            self._shared.release()
+            self._shared.release(self._handle, Closed(url=self.url, hint="open the database again"))
 
 
 def open_file(

@@ -14,11 +14,11 @@ import tempfile
 import threading
 from dataclasses import dataclass
 
-from recordlayer.errors import EngineError, OpenedBeforeFork, OpenedDifferently
+from recordlayer.errors import EngineError, OpenedBeforeFork, OpenedDifferently, RecordLayerError
 from recordlayer.kv.embedded import data_file
 from recordlayer.kv.embedded.base import Base
 from recordlayer.kv.embedded.commit import Committer
-from recordlayer.kv.embedded.database import OpenFile
+from recordlayer.kv.embedded.database import Handle, OpenFile
 from recordlayer.kv.embedded.disk_errors import disk_errors
 from recordlayer.kv.embedded.ownership import Lock, lock_data, lock_name
 from recordlayer.world import World
@@ -49,25 +49,34 @@ class Shared:
     locks: tuple[Lock, ...] = ()
     users: int = 1
 
-    def release(self) -> None:
-        """One user less; the last one closes the file."""
+    def release(self, handle: Handle, error: RecordLayerError) -> None:
+        """One user less, whose transactions answer `error` from now on; the last one closes the file.
+
+        Raises  DiskError.
+        """
         if isinstance(self.file.failure, OpenedBeforeFork):
             return
         with _registry:
             self.users -= 1
-            if self.users > 0:
-                return
-            _forget(self)
-        self.close()
+            last = self.users == 0
+            if last:
+                _forget(self)
+        if last:
+            self.close()
+        else:
+            self.file.give_up(handle, error)
+            self.committer.kick()  # what it asked for without waiting is committed
 
     def close(self) -> None:
-        """What was queued is committed, nothing new gets in, and the file goes."""
+        """What was queued is committed, nothing new gets in, and the file goes.  Raises  DiskError."""
         if not self.committer.close():
             return  # a commit under way hangs in the system: its handles are left to it
         self.file.shut()
         self.file.base.close()
         for lock in self.locks:
             lock.release()
+        if self.committer.unsynced is not None:
+            raise self.committer.unsynced.again()
 
 
 _registry = threading.Lock()

@@ -94,7 +94,7 @@ class Reading(TransactionState):
             value = self._reader(False).get(key)
             if not self._writes.independent(key):
                 self._read_keys[key] = None
-            watch = self._file.watches.reserve(key, value)
+            watch = self._file.watches.reserve(key, value, self._handle)
             self._await_commit(watch)
             return watch
         except OPERATION_ERRORS as error:

@@ -80,8 +80,8 @@ class EmbeddedTransaction(Writing):
         return request
 
     def on_error(self, error: BaseException) -> Waitable[None]:
-        if self._file.failure is not None:
-            return Failed(self._file.failure.again())
+        if self._handle.failure is not None:
+            return Failed(self._handle.failure.again())
         if self._trouble is not None:
             return Failed(self._trouble.again())
         settings = self._settings

@@ -16,7 +16,7 @@ from recordlayer.errors import (
 from recordlayer.kv import legal
 from recordlayer.kv.embedded.commit import Committer
 from recordlayer.kv.embedded.commit_request import CommitRequest
-from recordlayer.kv.embedded.database import OpenFile
+from recordlayer.kv.embedded.database import Handle
 from recordlayer.kv.embedded.options import Settings
 from recordlayer.kv.embedded.read_point import ReadPoint
 from recordlayer.kv.embedded.view import Snapshot, View
@@ -39,8 +39,9 @@ OPERATION_ERRORS = (RecordLayerError,)
 
 
 class TransactionState:
-    def __init__(self, file: OpenFile, committer: Committer, defaults: Settings) -> None:
-        self._file = file
+    def __init__(self, handle: Handle, committer: Committer, defaults: Settings) -> None:
+        self._handle = handle
+        self._file = file = handle.file
         self._committer = committer
         self._defaults = defaults
         self._clock = file.world.clock
@@ -82,7 +83,10 @@ class TransactionState:
     def _is_plain(self) -> bool:
         """Whether nothing at all stands in the way: what `_check` looks for, and no timeout."""
         return (
-            self._trouble is None and not self._committing and self._file.failure is None and not self._settings.timeout
+            self._trouble is None
+            and not self._committing
+            and self._handle.failure is None
+            and not self._settings.timeout
         )
 
     def _check(self) -> None:
@@ -93,8 +97,8 @@ class TransactionState:
 
     def _check_alive(self) -> None:
         """Raise what stands in the way of any operation, also of those that a committed transaction answers."""
-        if self._file.failure is not None:
-            raise self._file.failure.again()
+        if self._handle.failure is not None:
+            raise self._handle.failure.again()
         if self._trouble is not None:
             raise self._trouble.again()
         if self._settings.timeout and self._clock.monotonic() >= self._born + self._settings.timeout:

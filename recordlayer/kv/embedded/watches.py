@@ -19,11 +19,12 @@ _FEW = 100
 class Watch(Promise[None]):
     """One watch: waits first for its transaction's commit, then for the change."""
 
-    __slots__ = ("__weakref__", "_watches", "key", "value")
+    __slots__ = ("__weakref__", "_watches", "key", "owner", "value")
 
-    def __init__(self, watches: Watches, key: bytes, value: bytes | None) -> None:
+    def __init__(self, watches: Watches, key: bytes, value: bytes | None, owner: object) -> None:
         super().__init__()
         self._watches = watches
+        self.owner = owner
         self.key = key
         self.value = value
 
@@ -52,9 +53,9 @@ class Watches:
     def __len__(self) -> int:
         return len(self._all)
 
-    def reserve(self, key: bytes, value: bytes | None) -> Watch:
+    def reserve(self, key: bytes, value: bytes | None, owner: object = None) -> Watch:
         """A watch that takes its place now and starts later.  Raises  TooManyWatches."""
-        watch = Watch(self, key, value)
+        watch = Watch(self, key, value, owner)
         with self._lock:
             if len(self._all) >= self.limit:
                 raise TooManyWatches(limit=self.limit)
@@ -98,10 +99,10 @@ class Watches:
                 for watch in due:
                     self._fire(watch)
 
-    def fail_all(self, error: RecordLayerError) -> None:
-        """Nobody will change anything any more."""
+    def fail_all(self, error: RecordLayerError, *, owner: object = None) -> None:
+        """Nobody will change anything any more, or the owner of these watches wants no answer."""
         with self._lock:
-            waiting = list(self._all)
+            waiting = [watch for watch in self._all if owner is None or watch.owner is owner]
         for watch in waiting:
             self.forget(watch, error.again())
 

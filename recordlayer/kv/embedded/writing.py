@@ -89,7 +89,7 @@ class Writing(Reading):
 
     def _before_writing(self) -> bool:
         """Whether the write that begins counts for conflicts."""
-        if self._trouble is not None or self._committing or self._file.failure is not None or self._settings.timeout:
+        if self._trouble is not None or self._committing or self._handle.failure is not None or self._settings.timeout:
             self._check()
         quiet, self._quiet_next = self._quiet_next, False
         return not quiet
