@@ -345,6 +345,30 @@ class IndexNotBuilt(StoreError):
     title = "the index has not been built to its end"
 
 
+class BuildBlocked(StoreError):
+    title = "builds of the index are blocked"
+
+
+class BuildLocked(StoreError):
+    title = "somebody else is building the index"
+
+
+class BuildMismatch(StoreError):
+    title = "the index was partly built in another way"
+
+
+class BuildRefused(StoreError):
+    title = "the index is in a state that is not to be built"
+
+
+class CorruptBuild(StoreError):
+    title = "what a build has noted cannot be understood"
+
+
+class CorruptRangeSet(StoreError):
+    title = "a key of a range set cannot be understood"
+
+
 class CorruptRecord(StoreError):
     title = "a stored record cannot be read"
 

@@ -1,0 +1,175 @@
+"""What the server runs with, judged before its port opens: addresses, certificates, and what is safe together."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from recordlayer.errors import InvalidSettings, UnsafeSettings
+from recordlayer_server.settings import PREFIX, Given, gather
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def public(self) -> bool:
+        """Whether others than this machine may reach it. A name other than localhost may lead anywhere."""
+        if self.host == "localhost":
+            return False
+        try:
+            return not ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return True
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """HOST:PORT or [IPv6]:PORT.  Raises  ValueError."""
+        host, colon, port = text.rpartition(":")
+        if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
+            raise ValueError("give HOST:PORT with a port from 0 to 65535")
+        if host.startswith("[") and host.endswith("]"):
+            return cls(str(ipaddress.IPv6Address(host[1:-1])), int(port))
+        if ":" in host:
+            raise ValueError("write an IPv6 address in brackets, as in [::1]:50051")
+        return cls(host, int(port))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Tls:
+    """Certificates as PEM. With `client_ca`, callers have to show a certificate that it signed."""
+
+    certificate: bytes
+    key: bytes
+    client_ca: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How the server looks at its database; see `health.py`."""
+
+    interval: timedelta = timedelta(seconds=1)
+    timeout: timedelta = timedelta(seconds=2)
+    failures: int = 3
+    successes: int = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A server's settings, checked. The table in `settings.py` says what they are."""
+
+    db: str
+    listen: Address = Address("127.0.0.1", 50_051)
+    tls: Tls | None = None
+    reuse_port: bool = False
+    reflection: bool = False
+    drain_delay: timedelta = timedelta(0)
+    grace: timedelta = timedelta(seconds=20)
+    health: Health = Health()
+    max_message_bytes: int = 4 << 20
+    max_concurrent_streams: int = 256
+    max_connection_age: timedelta = timedelta(0)
+    keepalive: timedelta = timedelta(seconds=60)
+    log_level: str = "info"
+    log_format: str = "json"
+
+
+def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
+    """The configuration that flags, environment and file make together. `flags` may hold `config`: the file's path.
+
+    Raises  InvalidSettings with everything that is wrong; UnsafeSettings for a public address without authentication.
+    """
+    named = flags.get("config") or environment.get(PREFIX + "CONFIG")
+    given, problems = gather(
+        {name: text for name, text in flags.items() if name != "config"}, environment, Path(named) if named else None
+    )
+    if not given["db"].value:
+        problems.append(f"db: nobody names the database; say --db URL or {PREFIX}DB=URL, such as file:shop.rl or fdb:")
+    listen = _address(given["listen"], problems)
+    tls = _tls(given, problems)
+    if problems or listen is None:
+        raise InvalidSettings(problems=tuple(problems))
+    if listen.public and (tls is None or tls.client_ca is None) and not given["insecure"].value:
+        raise UnsafeSettings(
+            listen=str(listen),
+            lacks="TLS" if tls is None else "the certificates of callers",
+            hint="listen on 127.0.0.1, or give tls_certificate, tls_key and tls_client_ca; "
+            "where something in front of the server keeps strangers out, say --insecure",
+        )
+    return Config(
+        db=str(given["db"].value),
+        listen=listen,
+        tls=tls,
+        reuse_port=bool(given["reuse_port"].value),
+        reflection=bool(given["reflection"].value),
+        drain_delay=_seconds(given["drain_delay"]),
+        grace=_seconds(given["grace"]),
+        health=Health(
+            interval=_seconds(given["health_interval"]),
+            timeout=_seconds(given["health_timeout"]),
+            failures=int(given["health_failures"].value),
+            successes=int(given["health_successes"].value),
+        ),
+        max_message_bytes=int(given["max_message_bytes"].value),
+        max_concurrent_streams=int(given["max_concurrent_streams"].value),
+        max_connection_age=_seconds(given["max_connection_age"]),
+        keepalive=_seconds(given["keepalive"]),
+        log_level=str(given["log_level"].value),
+        log_format=str(given["log_format"].value),
+    )
+
+
+def _seconds(given: Given) -> timedelta:
+    return timedelta(seconds=float(given.value))
+
+
+def _address(given: Given, problems: list[str]) -> Address | None:
+    try:
+        return Address.parse(str(given.value))
+    except ValueError as error:
+        problems.append(f"listen = {given.value!r} (from {given.source}): {error}")
+        return None
+
+
+def _tls(given: Mapping[str, Given], problems: list[str]) -> Tls | None:
+    """The certificates, if they are there, fit together and can be read."""
+    names = ("tls_certificate", "tls_key", "tls_client_ca")
+    paths = {name: str(given[name].value) for name in names if given[name].value}
+    if not paths:
+        return None
+    missing = [name for name in names[:2] if name not in paths]
+    problems += [f"{name}: {' and '.join(paths)} will not do without it" for name in missing]
+    content: dict[str, bytes] = {}
+    for name, path in paths.items():
+        try:
+            content[name] = Path(path).read_bytes()
+        except OSError as error:
+            problems.append(f"{name} = {path!r} (from {given[name].source}): {error.strerror}")
+    if not content.keys() >= {"tls_certificate", "tls_key"} or content.keys() != paths.keys():
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(paths["tls_certificate"], paths["tls_key"], password=_no_password)
+    except (ssl.SSLError, OSError, ValueError) as error:
+        problems.append(f"tls_certificate and tls_key do not make a pair of PEM files without a password: {error}")
+    if "tls_client_ca" in paths:
+        try:
+            context.load_verify_locations(paths["tls_client_ca"])
+        except (ssl.SSLError, OSError) as error:
+            problems.append(f"tls_client_ca = {paths['tls_client_ca']!r}: no PEM certificates: {error}")
+    return Tls(content["tls_certificate"], content["tls_key"], content.get("tls_client_ca"))
+
+
+def _no_password() -> str:
+    raise ValueError("the key is locked with a password")

@@ -1,0 +1,132 @@
+"""One server: its port, its services, and how it stops.
+
+Stopping: not ready → a while for balancers to notice → no new calls → what runs may finish within the grace → the rest
+is cut off with UNAVAILABLE. Who watches the health of the server is told first and never waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import grpc
+from grpc import aio
+from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1.health import SERVICE_NAME as HEALTH
+
+from recordlayer.aio import Database
+from recordlayer.errors import CannotListen
+from recordlayer_server import logs
+from recordlayer_server.calls import Calls
+from recordlayer_server.config import Address, Config, Tls
+from recordlayer_server.health import Monitor
+
+_UNRULY = timedelta(seconds=5)  # for handlers that do not end when they are cut off
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service to serve: its full name, and a function that adds its servicer to a server."""
+
+    name: str
+    add: Callable[[aio.Server], None]
+
+
+class Serving:
+    """A server over an open database, which stays the caller's. Make it where an event loop runs."""
+
+    def __init__(self, config: Config, database: Database, *, services: Sequence[Service] = ()) -> None:
+        self.calls = Calls()
+        self.monitor = Monitor(database, config.health)
+        self.address: Address | None = None
+        """Where it listens, with the port that was taken for port 0."""
+        self._config = config
+        self._server = aio.server(interceptors=(self.calls,), options=_options(config))
+        self._watching: asyncio.Task[None] | None = None
+        self._stopped: asyncio.Future[int] | None = None
+        health_pb2_grpc.add_HealthServicer_to_server(self.monitor.servicer, self._server)
+        for service in services:
+            service.add(self._server)
+        if config.reflection:
+            from grpc_reflection.v1alpha import reflection
+
+            names = (reflection.SERVICE_NAME, HEALTH, *(service.name for service in services))
+            reflection.enable_server_reflection(names, self._server)
+
+    async def start(self) -> Address:
+        """Look at the database once, and listen, whatever was seen; the address.  Raises  CannotListen."""
+        wanted = self._config.listen
+        await self.monitor.look()
+        try:
+            if self._config.tls is None:
+                port = self._server.add_insecure_port(str(wanted))
+            else:
+                port = self._server.add_secure_port(str(wanted), _credentials(self._config.tls))
+        except RuntimeError as error:
+            hint = "another process may have it, or this machine has no such address"
+            raise CannotListen(listen=str(wanted), reason=str(error), hint=hint) from error
+        await self._server.start()
+        self.address = Address(wanted.host, port)
+        self._watching = asyncio.create_task(self.monitor.run())
+        return self.address
+
+    async def drain(self, hurry: asyncio.Event | None = None) -> int:
+        """Stop; how many calls had to be cut off. `hurry` cuts all the waiting short."""
+        if self._stopped is None:
+            self._stopped = asyncio.ensure_future(self._drain(hurry if hurry is not None else asyncio.Event()))
+        return await asyncio.shield(self._stopped)
+
+    async def _drain(self, hurry: asyncio.Event) -> int:
+        self.monitor.end()
+        if self._watching is not None:
+            self._watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watching
+        logs.write(logs.server, logging.INFO, "draining", running=self.calls.running)
+        await _first(hurry.wait(), within=self._config.drain_delay)
+        self.monitor.servicer.close()
+        # One stop and no second one to cut it short: two at once crash the process (grpcio 1.85).
+        stopping = asyncio.create_task(self._server.stop((self._config.grace + _UNRULY).total_seconds()))
+        await _first(self.calls.idle(), hurry.wait(), within=self._config.grace)
+        cut_off = self.calls.cut_off()
+        await stopping
+        logs.write(logs.server, logging.WARNING if cut_off else logging.INFO, "stopped", cut_off=cut_off)
+        return cut_off
+
+
+async def _first(*waits: Coroutine[Any, Any, object], within: timedelta) -> None:
+    """Wait until one of these comes back, or the time is over."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    await asyncio.wait(tasks, timeout=within.total_seconds(), return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _options(config: Config) -> list[tuple[str, int]]:
+    options = [
+        ("grpc.so_reuseport", int(config.reuse_port)),
+        ("grpc.max_receive_message_length", config.max_message_bytes),
+        ("grpc.max_send_message_length", config.max_message_bytes),
+        ("grpc.max_concurrent_streams", config.max_concurrent_streams),
+        ("grpc.keepalive_time_ms", int(config.keepalive.total_seconds() * 1_000)),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # callers behind a NAT ping often: that is no attack
+    ]
+    if config.max_connection_age:
+        options.append(("grpc.max_connection_age_ms", int(config.max_connection_age.total_seconds() * 1_000)))
+        options.append(("grpc.max_connection_age_grace_ms", int(config.grace.total_seconds() * 1_000)))
+    return options
+
+
+def _credentials(tls: Tls) -> grpc.ServerCredentials:
+    return grpc.ssl_server_credentials(
+        [(tls.key, tls.certificate)],
+        root_certificates=tls.client_ca,
+        require_client_auth=tls.client_ca is not None,
+    )

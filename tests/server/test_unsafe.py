@@ -1,0 +1,133 @@
+"""What the server refuses to start with, and what it takes when told plainly: addresses, certificates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import grpc
+import pytest
+from grpc import aio as grpc_aio
+
+from recordlayer.errors import CannotListen, InvalidSettings, UnsafeSettings
+from recordlayer_server.config import Address, Config, load
+from tests.support.certificates import Authority
+from tests.support.service import SERVING, calling, health, run, serving
+
+PUBLIC = {"db": "memory:", "listen": "0.0.0.0:0"}
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture
+def tls(authority: Authority) -> dict[str, str]:
+    server = authority.issue("localhost")
+    return {"tls_certificate": str(server.certificate), "tls_key": str(server.key)}
+
+
+def test_a_public_address_without_authentication_is_refused(tls: dict[str, str]) -> None:
+    with pytest.raises(UnsafeSettings) as caught:
+        load(PUBLIC, {})
+    assert caught.value.fields == {"listen": "0.0.0.0:0", "lacks": "TLS"}
+    assert "--insecure" in caught.value.hint
+    with pytest.raises(UnsafeSettings) as caught:
+        load(PUBLIC | tls, {})
+    assert caught.value.fields["lacks"] == "the certificates of callers"
+
+
+def test_a_public_address_is_served_when_callers_show_certificates(authority: Authority, tls: dict[str, str]) -> None:
+    config = load(PUBLIC | tls | {"tls_client_ca": str(authority.certificate)}, {})
+    assert config.listen.public
+    assert config.tls is not None
+    assert config.tls.client_ca == authority.certificate.read_bytes()
+
+
+def test_a_public_address_is_served_without_them_on_explicit_word_only() -> None:
+    assert load(PUBLIC | {"insecure": "true"}, {}).listen.public
+    with pytest.raises(UnsafeSettings):
+        load(PUBLIC | {"insecure": "false"}, {})
+
+
+def test_a_configuration_does_not_show_its_key(tls: dict[str, str]) -> None:
+    config = load({"db": "memory:"} | tls, {})
+    assert "PRIVATE" not in repr(config)
+    assert "PRIVATE" not in str(config)
+
+
+def test_certificates_that_do_not_fit_are_refused_before_the_port_opens(
+    authority: Authority, tls: dict[str, str], tmp_path: Path
+) -> None:
+    other = authority.issue("other")
+    garbage = tmp_path / "garbage.pem"
+    garbage.write_text("no certificate\n")
+    for wrong, beginning in (
+        ({"tls_key": str(other.key)}, "tls_certificate and tls_key do not make a pair"),
+        ({"tls_certificate": str(garbage)}, "tls_certificate and tls_key do not make a pair"),
+        ({"tls_key": str(authority.locked_key())}, "tls_certificate and tls_key do not make a pair"),
+        ({"tls_client_ca": str(garbage)}, "tls_client_ca = "),
+        ({"tls_key": str(tmp_path / "missing")}, "tls_key = "),
+        ({"tls_key": ""}, "tls_key: tls_certificate will not do without it"),
+    ):
+        with pytest.raises(InvalidSettings) as caught:
+            load({"db": "memory:"} | tls | wrong, {})
+        assert [problem for problem in caught.value.problems if not problem.startswith(beginning)] == []
+
+
+def test_only_callers_with_a_certificate_of_the_authority_are_answered(
+    authority: Authority, tls: dict[str, str]
+) -> None:
+    config = load({"db": "memory:", "listen": "127.0.0.1:0", "tls_client_ca": str(authority.certificate)} | tls, {})
+    ca = authority.certificate.read_bytes()
+    known = authority.issue("caller")
+    stranger = Authority(authority.folder / "strangers").issue("caller")
+
+    async def scenario() -> None:
+        async with serving(tls=config.tls) as server:
+            for shown, answered in ((known, True), (stranger, False), (None, False)):
+                pair = (None, None) if shown is None else (shown.key.read_bytes(), shown.certificate.read_bytes())
+                credentials = grpc.ssl_channel_credentials(ca, *pair)
+                options = [("grpc.enable_http_proxy", 0), ("grpc.ssl_target_name_override", "localhost")]
+                async with grpc_aio.secure_channel(str(server.address), credentials, options=options) as channel:
+                    if answered:
+                        assert await health(channel) == SERVING
+                        continue
+                    with pytest.raises(grpc_aio.AioRpcError) as caught:
+                        await health(channel)
+                    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+    run(scenario())
+
+
+def test_an_address_that_is_taken_is_an_error_with_its_reason() -> None:
+    async def scenario() -> None:
+        async with serving() as first:
+            assert first.address is not None
+            with pytest.raises(CannotListen) as caught:
+                async with serving(listen=first.address):
+                    raise AssertionError("two servers cannot have one port")
+            assert caught.value.fields["listen"] == str(first.address)
+
+    run(scenario())
+
+
+def test_several_servers_share_a_port_when_told_to() -> None:
+    async def scenario() -> None:
+        async with serving(reuse_port=True) as first:
+            assert first.address is not None
+            async with serving(reuse_port=True, listen=first.address) as second, calling(second) as channel:
+                assert await health(channel) == SERVING
+
+    run(scenario())
+
+
+def test_a_free_port_is_taken_for_port_0_and_told() -> None:
+    async def scenario() -> Address | None:
+        async with serving() as server:
+            return server.address
+
+    address = run(scenario())
+    assert address is not None
+    assert address.port > 0
+    assert Config(db="memory:").listen.port != 0
