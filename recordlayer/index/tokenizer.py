@@ -131,6 +131,11 @@ def _offered() -> dict[str, Callable[[Mapping[str, str]], Tokenizer]]:
     return {point.name: point.load() for point in metadata.entry_points(group=GROUP)}
 
 
+def named(name: str) -> Callable[[Mapping[str, str]], Tokenizer] | None:
+    """What makes the tokenizer of a name; None if nothing of that name is known."""
+    return _BY_NAME.get(name) or _offered().get(name)
+
+
 class IndexTokenizer:
     """The tokenizer of one index.
 
@@ -142,7 +147,7 @@ class IndexTokenizer:
     def __init__(self, index: Index) -> None:
         """Raises  IndexNotSupported for an unknown tokenizer or version."""
         name = index.options.get(NAME, DEFAULT_NAME)
-        make = _BY_NAME.get(name) or _offered().get(name)
+        make = named(name)
         if make is None:
             hint = f"tokenizers are {', '.join(sorted({*_BY_NAME, *_offered()}))}"
             raise IndexNotSupported(index=index.name, tokenizer=name, hint=hint)

@@ -7,7 +7,7 @@ q.items.one_of_them().matches((q.price > 100) & (q.sku == "a"))
 q.attributes.entry("color") == "red"   a value of a map
 q["in_"].is_null()                     a field whose name is taken by a method
 q(concat("a", "b")) == (1, 2)          any key expression
-q.score.ranked(within="game") < 10     how many records come before this one
+q.score.ranked(group_by="game") < 10     how many records come before this one
 q.customer == param("who")             a value that is given later
 """
 
@@ -270,16 +270,17 @@ class FieldPath(Operand):
     # -- ranks -----------------------------------------------------------------------------------------
 
     def ranked(
-        self, *, within: str | KeyExpression | None = None, leaderboard: int | None = None, at: int | None = None
+        self, *, group_by: str | KeyExpression | None = None, leaderboard: int | None = None, at: int | None = None
     ) -> Rank:
-        """How many records come before this one by this field: 0 for the first. Needs a RANK index.
+        """How many records come before this one by this field: 0 for the first. Needs a RANK index, which is asked for
+        each record that the other conditions leave.
 
-        within       the columns that make the groups of which each has its own ranks
+        group_by     the columns of the groups of which each has its own ranks, as the index has them
         leaderboard  the type of a time window leaderboard's windows, and `at` a time in the window
         """
         from recordlayer.query.ranking import ranked_by
 
-        return Rank(ranked_by(self._steps, within, leaderboard, at))
+        return Rank(ranked_by(self._steps, group_by, leaderboard, at))
 
     def __str__(self) -> str:
         return ".".join(str(step) for step in self._steps)

@@ -6,7 +6,6 @@ Source  Record Layer, QueryRecordFunction for `rank` and `time_window_rank`, Tim
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from recordlayer.keys import Grouping
 
@@ -42,5 +41,5 @@ class Ranked:
         return f"rank of {score}{within}{window}"
 
 
-Facts = dict[Ranked, Any]
+Facts = dict[Ranked, int | None]
 """What was looked up for one record before its conditions are decided."""

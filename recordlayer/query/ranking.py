@@ -8,7 +8,7 @@ from recordlayer.query.predicate import Path, shown
 from recordlayer.query.ranked import Leaderboard, Ranked
 
 
-def ranked_by(path: Path, within: str | KeyExpression | None, leaderboard: int | None, at: int | None) -> Ranked:
+def ranked_by(path: Path, group_by: str | KeyExpression | None, leaderboard: int | None, at: int | None) -> Ranked:
     """The rank by a field.  Raises  UsageError."""
     if not path or any(step.any or step.entry is not None for step in path):
         raise UsageError(field=shown(path), hint="ranks are by a field with one value: q.score.ranked()")
@@ -19,6 +19,6 @@ def ranked_by(path: Path, within: str | KeyExpression | None, leaderboard: int |
     score: KeyExpression = Field(path[-1].name)
     for step in reversed(path[:-1]):
         score = Field(step.name).nest(score)
-    whole = score if within is None else concat(as_expression(within), score)
+    whole = score if group_by is None else concat(as_expression(group_by), score)
     window = None if leaderboard is None or at is None else Leaderboard(leaderboard, at)
     return Ranked(Grouping(whole, 1), window)

@@ -1,32 +1,32 @@
-"""Which words a text has, for conditions that are decided on the text itself: the tokenizers by name.
+"""Which words a text has, for conditions that are decided on the text itself: the tokenizers of TEXT indexes, by name.
 
-Source  Record Layer, TextTokenizerRegistry, DefaultTextTokenizer
+Source  Record Layer, Comparisons.TextComparison: the newest version of the tokenizer
 """
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from recordlayer.errors import UsageError
-
-_WORD = re.compile(r"\w+(?:[.'\u2019:]\w+)*")
-_MARK = re.compile("[\u0300-\u036f]")
+from recordlayer.index.tokenizer import DEFAULT_NAME, named
 
 
-def default(text: str) -> list[str]:
-    """Words in lower case without accents."""
-    found = []
-    for word in _WORD.findall(text):
-        normal = unicodedata.normalize("NFKD", word)
-        if any(character.isalnum() for character in normal):
-            found.append("".join(one for one in normal.lower() if not unicodedata.category(one).startswith("M")))
-    return found
+class Tokenize(NamedTuple):
+    """Cuts texts into tokens: those that are stored, and those that are looked for."""
+
+    stored: Callable[[str], Sequence[str]]
+    asked: Callable[[str], Sequence[str]]
 
 
-def tokenizer(name: str | None) -> Callable[[str], Sequence[str]]:
-    """The tokenizer of this name.  Raises  UsageError."""
-    if name in (None, "default"):
-        return default
-    raise UsageError(tokenizer=name, hint='there is the tokenizer "default"')
+def tokenizer(name: str | None) -> Tokenize:
+    """The tokenizer of this name; without one, the default.  Raises  UsageError."""
+    make = named(name or DEFAULT_NAME)
+    if make is None:
+        raise UsageError(tokenizer=name, hint="no tokenizer of this name is known: register it first")
+    made = make({})
+    version = made.versions[-1]
+    return Tokenize(
+        lambda text: made.tokens(text, version),
+        lambda text: made.tokens(text, version, asking=True),
+    )

@@ -43,13 +43,13 @@ class Words:
     within: int = 0
     tokenizer: str | None = None
 
-    def wanted(self, tokenize: Callable[[str], Tokens]) -> tuple[str, ...]:
+    def wanted(self, asked: Callable[[str], Tokens]) -> tuple[str, ...]:
         """The tokens that are looked for."""
-        return tuple(tokenize(self.tokens)) if isinstance(self.tokens, str) else self.tokens
+        return tuple(asked(self.tokens)) if isinstance(self.tokens, str) else self.tokens
 
-    def decider(self, tokenize: Callable[[str], Tokens]) -> Callable[[str], Truth]:
-        """A function that decides for a text."""
-        wanted = self.wanted(tokenize)
+    def decider(self, tokenize: Callable[[str], Tokens], asked: Callable[[str], Tokens]) -> Callable[[str], Truth]:
+        """A function that decides for a text; `asked` cuts what is looked for."""
+        wanted = self.wanted(asked)
         within = self.within
         if self.kind is Kind.PHRASE:
             return lambda text: contains_phrase(tokenize(text), wanted)
