@@ -1,0 +1,1 @@
+"""Building indexes while the store is in use."""

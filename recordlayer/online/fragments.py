@@ -1,0 +1,57 @@
+"""Sharing one build among several indexers: fragments of the records, each taken whole by one of them.
+
+An indexer goes through the fragments from a place of its own; first those nobody has begun, then what is missing
+anywhere. Two may take the same piece all the same: the range set lets one of them commit.
+
+Source  Record Layer: IndexingMutuallyByRecords
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from recordlayer.errors import MalformedTuple
+from recordlayer.index.range_set import FIRST, LAST, Missing, RangeSet
+from recordlayer.store.store import RecordStore
+from recordlayer.tuples import pack, unpack
+
+_FRAGMENTS = 32
+_SMALLEST = 10_000  # bytes; less is not worth a place of its own
+
+
+async def fragments_of(store: RecordStore) -> list[Missing]:
+    """The records in parts of about the same size, beginning anywhere, and then all of them once more.
+
+    Cost  2 reads.
+    """
+    context, base = store.context, store.layout.records
+    begin, end = base + b"\x00", base + b"\xff"
+    size = await context.transaction.estimated_range_size(begin, end)
+    keys = await context.transaction.range_split_points(begin, end, max(_SMALLEST, size // _FRAGMENTS))
+    points = {FIRST, LAST}
+    for key in keys[1:-1]:
+        point = _primary_key(store, key)
+        if point is not None and FIRST < point < LAST:
+            points.add(point)
+    ordered = sorted(points)
+    parts = [Missing(low, high) for low, high in pairwise(ordered)]
+    first = context.world.random.randrange(len(parts))
+    return [*parts[first:], *parts[:first], Missing(FIRST, LAST)]
+
+
+def _primary_key(store: RecordStore, key: bytes) -> bytes | None:
+    """The primary key that a key of a record begins with: no fragment begins within a record."""
+    start = len(store.layout.records)
+    try:
+        items = unpack(key, start)
+    except MalformedTuple:
+        return None
+    if store.records.splitting.has_suffixes:
+        items = items[:-1]
+    return pack(items) if items else None
+
+
+async def gap_in(ranges: RangeSet, place: Missing) -> Missing | None:
+    """The first part of a place that is missing, None if all of it is there."""
+    found = await ranges.missing(place.begin, place.end, limit=1)
+    return found[0] if found else None

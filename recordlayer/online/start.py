@@ -1,0 +1,127 @@
+"""Beginning a build, or going on with one: what the states and stamps that are found allow.
+
+Cost    2 reads and 3 writes an index
+Source  Record Layer: IndexingBase.handleStateAndDoBuildIndexAsync, setIndexingTypeOrThrow
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from recordlayer.errors import BuildMismatch, BuildRefused, IndexNotSupported
+from recordlayer.index.state import IndexState
+from recordlayer.metadata import Index
+from recordlayer.online.options import Action, BuildPolicy
+from recordlayer.online.over_records import range_set_of
+from recordlayer.online.stamp import (
+    Method,
+    check_not_blocked,
+    method_of,
+    read_stamp,
+    same_build,
+    stamp_for,
+    write_stamp,
+)
+from recordlayer.pb.index_build_pb2 import IndexBuildIndexingStamp as Stamp
+from recordlayer.store.marking import clear_and_mark, mark_readable
+from recordlayer.store.store import RecordStore
+
+
+async def begin(
+    store: RecordStore, indexes: Sequence[Index], policy: BuildPolicy, *, mutual: bool
+) -> tuple[list[Index], bool]:
+    """The indexes among these that are to be built now, in the order of their names, marked and stamped; and whether
+    any of them had been begun before.
+
+    Raises  BuildRefused, BuildMismatch, BuildBlocked, IndexNotSupported; IndexNotBuilt, UniquenessViolation for what
+            was to be marked readable.
+    """
+    store.header.check_may_write()
+    targets, fresh = [], set[str]()
+    for index in sorted(indexes, key=lambda index: index.name):
+        state = store.states.of(index)
+        match _action(policy, state):
+            case Action.ERROR:
+                raise BuildRefused(index=index.name, state=state.name, hint="the policy of this build says so")
+            case Action.MARK_READABLE:
+                await mark_readable(store, index, unique_pending=policy.unique_pending)
+                continue
+            case Action.CONTINUE if state.is_readable:
+                continue
+            case Action.REBUILD:
+                fresh.add(index.name)
+            case _ if state is IndexState.DISABLED:
+                fresh.add(index.name)
+        if state is IndexState.WRITE_ONLY_WITH_QUEUE:
+            raise IndexNotSupported(
+                index=index.name, state=state.name, hint="writes to it wait in a queue: finish this build with Java"
+            )
+        targets.append(index)
+    resumed = await _stamp(store, targets, fresh, policy, mutual=mutual) if targets else False
+    return targets, resumed
+
+
+def _action(policy: BuildPolicy, state: IndexState) -> Action:
+    if state.is_readable:
+        return policy.readable
+    return policy.disabled if state is IndexState.DISABLED else policy.write_only
+
+
+async def _stamp(
+    store: RecordStore, targets: list[Index], fresh: set[str], policy: BuildPolicy, *, mutual: bool
+) -> bool:
+    method = Method.MUTUAL if mutual else Method.BY_RECORDS if len(targets) == 1 else Method.MULTI_TARGET
+    ours = stamp_for(method, targets)
+    resumed = False
+    for index in targets:
+        if index.name not in fresh:
+            there = await read_stamp(store, index)
+            check_not_blocked(store, index, there)
+            empty = await range_set_of(store, index).is_empty()
+            if empty:
+                pass  # whatever way it was to be built in, nothing was done
+            elif same_build(there, ours) or (policy.takeover and _may_take_over(there, ours)):
+                resumed = True
+            elif policy.mismatch is Action.REBUILD:
+                fresh.add(index.name)
+            else:
+                raise BuildMismatch(
+                    index=index.name,
+                    begun=_words(there),
+                    asked=_words(ours),
+                    hint="build it as it was begun, or with BuildPolicy(mismatch=Action.REBUILD)",
+                )
+    if fresh and len(fresh) < len(targets) and await _any_built(store, targets, fresh):
+        raise BuildMismatch(
+            begun=sorted({index.name for index in targets} - fresh),
+            not_begun=sorted(fresh),
+            hint="indexes of one build go on together: build them apart, or rebuild all",
+        )
+    for index in targets:
+        if index.name in fresh:
+            clear_and_mark(store, index, IndexState.WRITE_ONLY)
+        write_stamp(store, index, ours)
+    return resumed
+
+
+async def _any_built(store: RecordStore, targets: list[Index], fresh: set[str]) -> bool:
+    for index in targets:
+        if index.name not in fresh and not await range_set_of(store, index).is_empty():
+            return True
+    return False
+
+
+def _may_take_over(there: Stamp | None, ours: Stamp) -> bool:
+    """A build of several indexes or workers may be finished for one of its indexes alone; one by records may be joined
+    by others."""
+    before = Method.BY_RECORDS if there is None else method_of(there)
+    now = method_of(ours)
+    if now is Method.BY_RECORDS:
+        return before in (Method.MULTI_TARGET, Method.MUTUAL)
+    return now is Method.MUTUAL and before is Method.BY_RECORDS and len(ours.targetIndex) == 1
+
+
+def _words(stamp: Stamp | None) -> str:
+    method = Method.BY_RECORDS if stamp is None else method_of(stamp)
+    names = ", ".join(stamp.targetIndex) if stamp is not None else ""
+    return method.name.lower().replace("_", " ") + (f" of {names}" if names else "")
