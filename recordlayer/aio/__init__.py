@@ -12,6 +12,7 @@ from recordlayer.aio.leaderboard import Leaderboard
 from recordlayer.aio.metadata_store import MetaDataStore
 from recordlayer.aio.ranks import Ranks
 from recordlayer.aio.store import RecordStore
+from recordlayer.aio.texts import Texts
 from recordlayer.aio.transaction import Transaction
 from recordlayer.aio.typed import TypedCursor, TypedStore
 
@@ -29,6 +30,7 @@ __all__ = [
     "RecordCursor",
     "RecordStore",
     "StoreHeader",
+    "Texts",
     "Transaction",
     "TypedCursor",
     "TypedStore",

@@ -11,6 +11,7 @@ from recordlayer.aio.cursor import EntryCursor, RecordCursor
 from recordlayer.aio.header import StoreHeader
 from recordlayer.aio.leaderboard import Leaderboard
 from recordlayer.aio.ranks import Ranks
+from recordlayer.aio.texts import Texts
 from recordlayer.aio.typed import TypedStore
 from recordlayer.cursor.limits import NO_LIMITS, Limits
 from recordlayer.cursor.sealing import ContinuationSeal
@@ -22,7 +23,7 @@ from recordlayer.metadata import RecordMetaData
 from recordlayer.query import execute
 from recordlayer.query.explain import Explanation, explain, explain_plan
 from recordlayer.query.query import RecordQuery
-from recordlayer.store import batch, leaderboards
+from recordlayer.store import batch, leaderboards, searching
 from recordlayer.store.build import rebuild
 from recordlayer.store.check import Finding, check
 from recordlayer.store.counting import record_count
@@ -365,6 +366,83 @@ class RecordStore:
         """
         leaderboards.leaderboard(self._core, index)
         return Leaderboard(self._core, index)
+
+    def texts(self, index: str, *group: Any) -> Texts:
+        """The texts of a TEXT index, of one group if it has groups: searches for words and phrases.
+
+        Raises  UnknownIndex, IndexNotReadable; UsageError for another type of index or another number of columns.
+        """
+        return Texts(searching.texts(self._core, index, group))
+
+    def bitmaps(
+        self,
+        *groups: Sequence[Any],
+        combine: str = "all",
+        first: int | None = None,
+        behind: int | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+        resume: bytes | None = None,
+        limits: Limits = NO_LIMITS,
+        snapshot: bool = False,
+    ) -> EntryCursor:
+        """The positions that groups of BITMAP_VALUE indexes have, put together: `bitmaps(("by_city", "NL"), ("by_tag",
+        "new"))`. Each group is the name of an index and values of its grouping columns.
+
+        combine        "all": positions that all of the groups have; "any": that one of them has; "first without
+                       others": that the first has and no other
+        first, behind  only positions from `first` and before `behind`
+
+        Each result has `start`, `bits` and `positions`. Other parameters as in `query`; `limit` counts bitmaps.
+
+        Cost    1 range read a chunk for each group, side by side.
+        Raises  UnknownIndex, IndexNotReadable, UsageError, WrongType, BadContinuation.
+        """
+        core = searching.bitmaps(
+            self._core,
+            groups,
+            combine,
+            first,
+            behind,
+            reverse=reverse,
+            limit=limit or 0,
+            resume=resume,
+            limits=limits,
+            snapshot=snapshot,
+        )
+        return EntryCursor(core)
+
+    def extremes(
+        self,
+        index: str,
+        *prefix: Any,
+        bounds: Bounds | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+        resume: bytes | None = None,
+        limits: Limits = NO_LIMITS,
+        snapshot: bool = False,
+    ) -> EntryCursor:
+        """The groups of a PERMUTED_MIN or PERMUTED_MAX index with their least or greatest values, in order of (first
+        grouping columns, value, permuted grouping columns): those that begin with `prefix`, or within `bounds`.
+
+        Each result has `group` and `value`, a tuple. Parameters as in `query`.
+
+        Cost    1 range read a chunk.
+        Raises  UnknownIndex, IndexNotReadable, UsageError, BadContinuation.
+        """
+        core = searching.extremes(
+            self._core,
+            index,
+            prefix,
+            bounds,
+            reverse=reverse,
+            limit=limit or 0,
+            resume=resume,
+            limits=limits,
+            snapshot=snapshot,
+        )
+        return EntryCursor(core)
 
     def index_state(self, name: str) -> IndexState:
         """Whether an index may be read and is written.  Raises  UnknownIndex."""

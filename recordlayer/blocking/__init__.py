@@ -13,6 +13,7 @@ from recordlayer.blocking.leaderboard import Leaderboard
 from recordlayer.blocking.metadata_store import MetaDataStore
 from recordlayer.blocking.ranks import Ranks
 from recordlayer.blocking.store import RecordStore
+from recordlayer.blocking.texts import Texts
 from recordlayer.blocking.transaction import Transaction
 from recordlayer.blocking.typed import TypedCursor, TypedStore
 
@@ -30,6 +31,7 @@ __all__ = [
     "RecordCursor",
     "RecordStore",
     "StoreHeader",
+    "Texts",
     "Transaction",
     "TypedCursor",
     "TypedStore",

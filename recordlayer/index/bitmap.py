@@ -4,19 +4,18 @@ Layout  key   (*grouping columns, first position of the bitmap): a multiple of t
         value ceil(entry size / 8) bytes; bit i, least significant first, is the first position + i. No primary key
 Cost    save: 1 atomic mutation for a position that comes, 2 for one that goes (3 while the index is built); no reads,
         no conflicts between writers. Unique: + 1 read and a conflict on the position
-Source  Record Layer, BitmapValueIndexMaintainer, ComposedBitmapIndexCursor
+Source  Record Layer, BitmapValueIndexMaintainer
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from recordlayer.cursor.merge import Union
 from recordlayer.cursor.scan import FORWARD, KeyValueScan, ScanOptions
-from recordlayer.cursor.step import Cursor, Stop
-from recordlayer.cursor.transform import CursorFactory, Empty, Limit, Map
+from recordlayer.cursor.step import Cursor
+from recordlayer.cursor.transform import Empty, Map
 from recordlayer.errors import CorruptIndexEntry, IndexNotSupported, MalformedTuple, UniquenessViolation, UsageError
 from recordlayer.index.bounds import Bounds, End
 from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Items, Write
@@ -100,7 +99,7 @@ class BitmapIndex(StandardMaintainer):
 
     type: ClassVar[str] = "bitmap_value"
 
-    __slots__ = ("_grouping", "checks", "entry_size")
+    __slots__ = ("checks", "entry_size", "grouping")
 
     def __init__(self, space: IndexSpace) -> None:
         super().__init__(space)
@@ -113,7 +112,7 @@ class BitmapIndex(StandardMaintainer):
             hint = f"{ENTRY_SIZE} is a number of bits from 1 to {MAX_ENTRY_SIZE:,}"
             raise IndexNotSupported(index=space.index.name, option=size, hint=hint)
         self.entry_size = int(size)
-        self._grouping = root.grouping_count
+        self.grouping = root.grouping_count
         self.checks = space.index.unique
 
     @property
@@ -127,7 +126,7 @@ class BitmapIndex(StandardMaintainer):
         size = (self.entry_size + 7) // 8
         empty = bytes(size)
         writes: list[Write] = []
-        for place in self._places(removed):
+        for place in self.places(removed):
             if self.space.state is IndexState.WRITE_ONLY:
                 # The build may not have been here: what follows must not make ones where nothing is.
                 writes.append((MutationType.BIT_OR, place.key, empty))
@@ -136,7 +135,7 @@ class BitmapIndex(StandardMaintainer):
             others[place.offset // 8] &= ~(1 << place.offset % 8)
             writes.append((MutationType.BIT_AND, place.key, bytes(others)))
             writes.append((MutationType.COMPARE_AND_CLEAR, place.key, empty))
-        for place in self._places(added):
+        for place in self.places(added):
             one = bytearray(size)
             one[place.offset // 8] = 1 << place.offset % 8
             self.check_size(place.key, empty, new)
@@ -146,16 +145,16 @@ class BitmapIndex(StandardMaintainer):
     def finish(self, old: IndexedRecord | None, new: IndexedRecord | None) -> Coroutine[Any, None, None] | None:
         if self.checks and old is not None:
             claims, own = self.space.context.claims, old.primary_key_bytes
-            for place in self._places(difference(self.rows(old), self.rows(new))[0]):
+            for place in self.places(difference(self.rows(old), self.rows(new))[0]):
                 if claims.get(place.conflict) == own:
                     del claims[place.conflict]
         return None
 
-    def _places(self, rows: list[Items]) -> list[_Place]:
+    def places(self, rows: list[Items]) -> list[_Place]:
         """Rows without a position have none."""
         places = []
         for row in rows:
-            position = row[self._grouping]
+            position = row[self.grouping]
             if position is None:
                 continue
             if type(position) is not int:
@@ -163,7 +162,7 @@ class BitmapIndex(StandardMaintainer):
                     index=self.space.index.name, got=type(position).__name__, hint="positions are integers"
                 )
             offset = position % self.entry_size
-            key = pack((*row[: self._grouping], position - offset), self.space.entries)
+            key = pack((*row[: self.grouping], position - offset), self.space.entries)
             places.append(_Place(row, key, offset))
         return places
 
@@ -171,13 +170,13 @@ class BitmapIndex(StandardMaintainer):
 
     def check(self, new: IndexedRecord) -> BitmapVerdict | None:
         """Whether a position that must be alone is taken. Whose it is, the bitmap does not know."""
-        places = self._places(self.rows(new)) if self.checks else []
+        places = self.places(self.rows(new)) if self.checks else []
         return BitmapVerdict(self, new, places) if places else None
 
     # -- many at once ----------------------------------------------------------------------------------
 
     def can_clear_prefix(self, columns: int) -> bool:
-        return columns <= self._grouping
+        return columns <= self.grouping
 
     def clear_prefix(self, prefix: Items) -> None:
         clear_entries(self.space, prefix)
@@ -187,7 +186,7 @@ class BitmapIndex(StandardMaintainer):
         do takes the bit with it when it goes."""
         wanted: dict[bytes, int] = {}
         for record in records:
-            for place in self._places(self.rows(record)):
+            for place in self.places(self.rows(record)):
                 wanted[place.key] = wanted.get(place.key, 0) | 1 << place.offset
         positions = self.space.index.primary_key_positions
         alone = self.checks or (positions is not None and all(at >= 0 for at in positions))
@@ -216,7 +215,7 @@ class BitmapIndex(StandardMaintainer):
         """
         first = self._end_of(bounds.low, bounds.low_end, exclusive_adds=1)
         behind = self._end_of(bounds.high, bounds.high_end, exclusive_adds=0)
-        size, columns = self.entry_size, self._grouping
+        size, columns = self.entry_size, self.grouping
         if first is not None or behind is not None:
             low, high = bounds.low or (), bounds.high or ()
             if low[:columns] != high[:columns] or len(low[:columns]) != columns:
@@ -247,11 +246,11 @@ class BitmapIndex(StandardMaintainer):
 
     def _end_of(self, items: Items | None, end: End, *, exclusive_adds: int) -> int | None:
         """The position at an end of bounds, None if they do not go so far."""
-        if items is None or len(items) <= self._grouping or items[self._grouping] is None:
+        if items is None or len(items) <= self.grouping or items[self.grouping] is None:
             return None
-        position = items[self._grouping]
-        if type(position) is not int or end is End.TEXT or len(items) > self._grouping + 1:
-            hint = f"behind {self._grouping} grouping columns stands a position, an integer, and nothing else"
+        position = items[self.grouping]
+        if type(position) is not int or end is End.TEXT or len(items) > self.grouping + 1:
+            hint = f"behind {self.grouping} grouping columns stands a position, an integer, and nothing else"
             raise UsageError(index=self.space.index.name, bounds=items, hint=hint)
         return position + (exclusive_adds if end is End.EXCLUSIVE else 1 - exclusive_adds)
 
@@ -271,7 +270,7 @@ def _cut(bitmap: Bitmap, size: int, first: int | None, behind: int | None) -> Bi
 class BitmapVerdict:
     """The look at the bits that a record is about to set."""
 
-    __slots__ = ("_index", "_places", "_reads", "_record", "_set_before")
+    __slots__ = ("_index", "_places", "_reads", "_record")
 
     def __init__(self, index: BitmapIndex, record: IndexedRecord, places: list[_Place]) -> None:
         self._index = index
@@ -285,7 +284,7 @@ class BitmapVerdict:
 
     async def settle(self, old: IndexedRecord | None) -> None:
         """Raises  UniquenessViolation if a position is taken by another record."""
-        own = {place.conflict for place in self._index._places(self._index.rows(old))}
+        own = {place.conflict for place in self._index.places(self._index.rows(old))}
         for place, read in zip(self._places, self._reads, strict=True):
             if place.is_set(await read) and place.conflict not in own:
                 raise self._violation(place)
@@ -308,99 +307,3 @@ class BitmapVerdict:
             held_by=None,
             hint="another record has this position; a bitmap does not know which",
         )
-
-
-# -- composing ---------------------------------------------------------------------------------------------
-
-Combine = Callable[[Sequence[int]], int]
-"""Of the bits of several bitmaps, 0 where one is missing, those that are wanted."""
-
-
-def all_of(bits: Sequence[int]) -> int:
-    """The positions that every bitmap has."""
-    found = bits[0]
-    for one in bits:
-        found &= one
-    return found
-
-
-def any_of(bits: Sequence[int]) -> int:
-    """The positions that some bitmap has."""
-    found = 0
-    for one in bits:
-        found |= one
-    return found
-
-
-def first_without_others(bits: Sequence[int]) -> int:
-    """The positions that the first bitmap has and none of the others."""
-    return bits[0] & ~any_of(bits[1:])
-
-
-class Composed(Union[Bitmap]):
-    """The bitmaps of several scans put together, position by position. Those that become empty are left out.
-
-    Each source gives the bitmaps of one group, all with the same bounds of positions and entry size; a result has the
-    group of the first source that has a bitmap there.
-    """
-
-    __slots__ = ("_combine",)
-
-    def __init__(
-        self,
-        sources: Sequence[CursorFactory[Bitmap]],
-        combine: Combine,
-        continuation: bytes | None = None,
-        *,
-        reverse: bool = False,
-    ) -> None:
-        super().__init__(sources, lambda bitmap: bitmap.start, continuation, reverse=reverse)
-        self._combine = combine
-
-    def _merge(self, values: list[Bitmap], places: list[tuple[int, ...]]) -> None:
-        sources, first = self._sources, self._first
-        while True:
-            live = [source for source in sources if not source.is_used_up]
-            if not live or any(source.is_used_up and source.stop is not Stop.EXHAUSTED for source in sources):
-                return
-            start = first([source.head for source in live])
-            found = [source.take() if source in live and source.head == start else None for source in sources]
-            bits = self._combine([0 if one is None else int.from_bytes(one.bits, "little") for one in found])
-            if bits:
-                there = [one for one in found if one is not None]
-                length = max(len(one.bits) for one in there)
-                values.append(Bitmap(there[0].group, start, bits.to_bytes(length, "little")))
-                places.append(tuple([source.taken for source in sources]))
-
-
-def compose(
-    scans: Sequence[tuple[BitmapIndex, Items]],
-    combine: Combine,
-    *,
-    first: int | None = None,
-    behind: int | None = None,
-    options: ScanOptions = FORWARD,
-) -> Cursor[Bitmap]:
-    """The bitmaps of whole groups (index and grouping columns) put together by `all_of`, `any_of` and the like, within
-    the positions from `first` and before `behind`.
-
-    Cost    1 range read a chunk for each scan, side by side.
-    Raises  UsageError for indexes with different entry sizes, or a group that lacks columns; BadContinuation.
-    """
-    if len({index.entry_size for index, _ in scans}) != 1:
-        hint = "give at least one index, and only such with the same bitmapValueEntrySize"
-        raise UsageError(entry_sizes=sorted({index.entry_size for index, _ in scans}), hint=hint)
-
-    def source(index: BitmapIndex, group: Items) -> CursorFactory[Bitmap]:
-        if len(group) != index._grouping:
-            hint = f"give all {index._grouping} grouping columns"
-            raise UsageError(index=index.space.index.name, group=group, hint=hint)
-        low = (*group, first) if first is not None else group or None
-        high = (*group, behind) if behind is not None else group or None
-        high_end = End.EXCLUSIVE if behind is not None else End.INCLUSIVE
-        bounds = Bounds.between(low, high, high_end=high_end)
-        return lambda resume: index.scan(bounds, replace(options, limit=0, continuation=resume))
-
-    sources = [source(*one) for one in scans]
-    found = Composed(sources, combine, options.continuation, reverse=options.reverse)
-    return Limit(found, options.limit) if options.limit else found

@@ -20,6 +20,7 @@ _WRAPPED = (
     aio.Transaction,
     aio.RecordStore,
     aio.Ranks,
+    aio.Texts,
     aio.Leaderboard,
     aio.StoreHeader,
     aio.TypedCursor,
