@@ -19,7 +19,7 @@ from recordlayer.query.match import in_order
 from recordlayer.query.plan.base import Plan
 from recordlayer.query.plan.fetch import Fetch
 from recordlayer.query.plan.merge import IntersectEntries, OneAfterTheOther, Ordered, UnionEntries, entry_key
-from recordlayer.query.predicate import Compare, NotTrue, Or, Path, Predicate, conjunction, conjuncts, shown
+from recordlayer.query.predicate import Compare, Elements, NotTrue, Or, Path, Predicate, conjunction, conjuncts, shown
 from recordlayer.query.problem import normal
 from recordlayer.query.rules.index import Access, accesses, fetched_names, scan_indexes
 from recordlayer.query.rules.primary_key import scan_records
@@ -52,10 +52,15 @@ def _alternatives(condition: Predicate) -> list[tuple[Predicate, ...]]:
     """The conditions of each branch."""
     if isinstance(condition, Or):
         return [tuple(part for one in conjuncts(child) for part in normal(one)) for child in condition.children]
-    if isinstance(condition, Compare) and condition.operator is Operator.IN and not any(s.any for s in condition.path):
+    if isinstance(condition, Compare) and condition.operator is Operator.IN and _of_any(condition.path):
         values = {(type(value), value): value for value in condition.value}
         return [(Compare(condition.path, Operator.EQUALS, value),) for value in values.values()]
     return []
+
+
+def _of_any(path: Path) -> bool:
+    """Whether one element is enough: then "one is among these" is "one is this, or one is that"."""
+    return all(step.of is Elements.ANY for step in path if step.any)
 
 
 def _merged_union(

@@ -81,7 +81,64 @@ def test_a_plan_is_a_tree_with_its_cost_and_the_reasons_against_other_indexes() 
         (query("Order").where(q.id.in_([1, 2])), "Only(Scan(records[id in [1, 2]]), Order)"),
         (
             query("Order").where(q.tags.one_of_them().in_(["x", "y"])),
-            "Filter(Only(Scan(records[all]), Order), tags[any] in ['x', 'y'])",
+            "Fetch(Union(Scan(by_tag[tags[any] = 'x']), Scan(by_tag[tags[any] = 'y']) by primary key))",
+        ),
+        (
+            query("Order").where((q.customer == "ana") | (q.total == 10)),
+            "Fetch(Union(Scan(by_customer[customer = 'ana']), Scan(by_total_with_note[total = 10]) by primary key))",
+        ),
+        (
+            query("Order").where((q.customer == "ana") | (q.total == 10), q.note == "x"),
+            (
+                "Filter(Fetch(Union(Scan(by_customer[customer = 'ana']), "
+                "FilterEntries(Scan(by_total_with_note[total = 10]), note = 'x') by primary key)), note = 'x')"
+            ),
+        ),
+        (
+            query("Order").where(q.customer.in_(["bo", "ana"])).order_by("total", reverse=True),
+            (
+                "Fetch(Union(Scan(by_customer_and_total[customer = 'bo'] in reverse), "
+                "Scan(by_customer_and_total[customer = 'ana'] in reverse) by total, primary key))"
+            ),
+        ),
+        (
+            query("Order").where((q.customer > "b") | (q.tags.one_of_them() >= "n")),
+            "Filter(Only(Scan(records[all]), Order), customer > 'b' or tags[any] >= 'n')",
+        ),
+        (
+            query("Order").where((q.customer.starts_with("b")) | (q.tags.one_of_them().starts_with("n"))),
+            (
+                "Concat(Fetch(Scan(by_customer[customer begins with 'b'])), "
+                "Filter(Fetch(Scan(by_tag[tags[any] begins with 'n']), each once), "
+                "(customer begins with 'b') is not true))"
+            ),
+        ),
+        (
+            query("Order").where(q.customer == "ana", q.tags.one_of_them() == "gift", q.paid == True),  # noqa: E712
+            (
+                "Filter(Fetch(Intersect(Scan(by_customer[customer = 'ana']), Scan(by_tag[tags[any] = 'gift']) "
+                "by primary key)), paid = True)"
+            ),
+        ),
+        (
+            query("Order").where(q.customer == "ana").order_by("note", in_memory=100),
+            "Sort(Fetch(Scan(by_customer[customer = 'ana'])) by note)",
+        ),
+        (
+            query("Order").where(q.customer.like("a%")),
+            "Fetch(Scan(by_customer[customer begins with 'a']))",
+        ),
+        (
+            query("Order").where(q.customer.like("a%b")),
+            "Fetch(FilterEntries(Scan(by_customer[customer begins with 'a']), customer like 'a%b'))",
+        ),
+        (
+            query("Order").where(q.tags.one_of_them(unknown_if_empty=True) == "x", q.total.is_not_distinct_from(3)),
+            "Fetch(Intersect(Scan(by_tag[tags[any] = 'x']), Scan(by_total_with_note[total = 3]) by primary key))",
+        ),
+        (
+            query("Order").where(q.tags.one_of_them() > "x").with_duplicates(),
+            "Fetch(Scan(by_tag[tags[any] > 'x']))",
         ),
     ],
 )

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 
 import recordlayer as rl
 from recordlayer import field
-from recordlayer.cursor.step import drain
+from recordlayer.cursor.limits import Limits
+from recordlayer.cursor.step import Stop, drain
+from recordlayer.cursor.transform import Limit
 from recordlayer.kv.context import Context
 from recordlayer.kv.registry import open_engine
 from recordlayer.query.execute import planned, run_query
@@ -77,6 +79,28 @@ def one_of(name: str, values: list[Any]) -> st.SearchStrategy[Condition]:
     return st.builds(made, st.lists(st.sampled_from(values), max_size=3))
 
 
+def like(pattern: str, test: Callable[[str], bool]) -> Condition:
+    return Condition(
+        rl.q.customer.like(pattern), lambda row: None if row["customer"] is None else test(row["customer"])
+    )
+
+
+def same(name: str, value: Any) -> Condition:
+    return Condition(rl.q[name].is_not_distinct_from(value), lambda row: row[name] == value)
+
+
+def pair(value: str, number: int) -> Condition:
+    """A key expression on two columns: a field without presence that holds its default is null there."""
+
+    def decide(row: dict[str, Any]) -> Truth:
+        left = row["customer"], row["total"]
+        if None in left or (not row["presence"] and not all(left)):
+            return None
+        return left >= (value, number)
+
+    return Condition(rl.q(rl.concat("customer", "total")) >= (value, number), decide)
+
+
 def is_null(name: str) -> Condition:
     return Condition(rl.q[name].is_null(), lambda row: row[name] is None)
 
@@ -125,6 +149,16 @@ LEAVES = st.one_of(
     st.builds(is_null, st.sampled_from(["customer", "total"])),
     st.builds(not_null, st.sampled_from(["customer", "total"])),
     st.builds(some_tag, st.booleans(), st.sampled_from(TAGS)),
+    st.builds(same, st.just("customer"), st.sampled_from(NAMES)),
+    st.sampled_from(
+        [
+            like("a%", lambda text: text.startswith("a")),
+            like("_", lambda text: len(text) == 1),
+            like("a_", lambda text: len(text) == 2 and text[0] == "a"),
+            like("b", lambda text: text == "b"),
+        ]
+    ),
+    st.builds(pair, st.sampled_from(["a", "b"]), st.sampled_from([-3, 1, 2])),
 )
 CONDITIONS = st.recursive(
     LEAVES,
@@ -197,11 +231,13 @@ def test_every_plan_gives_what_a_plain_loop_gives(syntax: str, data: st.DataObje
     condition = data.draw(CONDITIONS, label="condition")
     sort = data.draw(st.sampled_from(SORTS), label="sort")
     reverse = bool(sort) and data.draw(st.booleans(), label="reverse")
-    numbered = [{**row, "id": number} for number, row in enumerate(rows, 1)]
+    in_memory = data.draw(st.sampled_from([0, 1, 3, 100]), label="in memory") if sort else 0
+    limit = data.draw(st.sampled_from([0, 2]), label="limit")
+    numbered = [{**row, "id": number, "presence": presence} for number, row in enumerate(rows, 1)]
     expected = [row["id"] for row in numbered if condition.decide(row) is True]
     asked = rl.query("Order").where(condition.predicate)
     if sort:
-        asked = asked.order_by(*sort, reverse=reverse)
+        asked = asked.order_by(*sort, reverse=reverse, in_memory=in_memory)
     by_id = {row["id"]: row for row in numbered}
     engine = open_engine("memory:")
     context = Context(engine.begin(), world=World())
@@ -218,6 +254,10 @@ def test_every_plan_gives_what_a_plain_loop_gives(syntax: str, data: st.DataObje
                 keys = [sort_key(by_id[one], sort, presence=presence) for one in ids]
                 assert keys == sorted(keys, reverse=reverse), plan.line
             assert await paged(store, plan) == ids, plan.line
+            assert await squeezed(store, plan) == ids, plan.line
+            if limit:
+                few = Limit(plan.execute(Run(store=store, expect=limit, limit=limit)), limit)
+                assert [record.primary_key[0] for record in await drain(few)] == ids[:limit], plan.line
         whole = [record.primary_key[0] for record in await drain(run_query(store, asked))]
         assert sorted(whole) == expected
         assert await check(store) == []
@@ -231,6 +271,22 @@ def test_every_plan_gives_what_a_plain_loop_gives(syntax: str, data: st.DataObje
                 return ids
             ids.append(step.value.primary_key[0])
             continuation = step.continuation
+
+    async def squeezed(store: RecordStore, plan: Any) -> list[int]:
+        """Page by page, each of which may read one key."""
+        ids: list[int] = []
+        continuation = None
+        for _ in range(2_000):
+            budget = Limits(keys=1).budget(context.world.clock)
+            cursor = plan.execute(Run(store=store, continuation=continuation, budget=budget))
+            while (batch := await cursor.batch()).stop is None:
+                ids += [record.primary_key[0] for record in batch.values]
+            ids += [record.primary_key[0] for record in batch.values]
+            if batch.stop is Stop.EXHAUSTED:
+                return ids
+            assert batch.end is not None
+            continuation = batch.end
+        raise AssertionError("it does not come to its end")
 
     run_blocking(compare())
     context.close()
