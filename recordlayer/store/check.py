@@ -2,7 +2,7 @@
 
 Every pair of the store is looked at. A record that cannot be put together or read is a finding, named in words, and the
 others are looked at all the same. Indexes that may be read are compared with the records by their own types
-(`index.maintainer.Auditing`).
+(`index.maintainer.Auditing`); those of types that cannot, or that are not known here, are left out.
 
 Cost  reads the whole store in one transaction, indexes twice: for stores of test size, and for parts of larger ones by
       the caller
@@ -14,7 +14,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from recordlayer.errors import RecordLayerError, TransactionError
+from recordlayer.errors import IndexNotSupported, RecordLayerError, TransactionError
 from recordlayer.index.maintainer import Auditing
 from recordlayer.index.state import IndexState
 from recordlayer.kv.engine import KeyValue
@@ -126,8 +126,11 @@ async def _audit(store: RecordStore, index: Index, records: list[StoredRecord]) 
     where = f"index {index.name}"
     try:
         maintainer = store.upkeep.maintainer(index)
-        if not isinstance(maintainer, Auditing):
-            return []
+    except IndexNotSupported:
+        return []
+    if not isinstance(maintainer, Auditing):
+        return []
+    try:
         return [Finding(what=what, where=where, detail=detail) for what, detail in await maintainer.audit(records)]
     except TransactionError:
         raise

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 import recordlayer as rl
+from recordlayer import errors
+from recordlayer.kv.context import Context
+from recordlayer.store.check import check
+from recordlayer.store.open import OpenMode, OpenOptions, open_store
+from recordlayer.store.serializer import Serializer
+from recordlayer.store.store import RecordStore as Core
 from recordlayer.waiting.drivers import run_blocking
 from tests.conftest import CLUSTER_FILE
 from tests.support.facades import BackgroundLoop, opener, over
@@ -41,19 +48,70 @@ def cluster_url() -> str:
 ENGINES = ["memory:", pytest.param("cluster", marks=pytest.mark.fdb)] if CLUSTER_FILE else ["memory:"]
 
 
+class OpenedStores:
+    """Every store that a test opened, with the newest metadata and the serializer that it was opened with."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[rl.RecordMetaData, Serializer]] = {}
+        self.left_damaged = False
+
+    def note(self, store: Core, metadata: rl.RecordMetaData, serializer: Serializer) -> None:
+        known = self._known.get(store.layout.prefix)
+        if known is None or known[0].version <= metadata.version:
+            self._known[store.layout.prefix] = metadata, serializer
+
+    def check(self, database: Any) -> None:
+        """Nothing in them disagrees. What opening them may change is not committed."""
+        for prefix, (metadata, serializer) in [] if self.left_damaged else list(self._known.items()):
+            with database.transaction() as tx:
+                assert run_blocking(_findings(tx.context, prefix, metadata, serializer)) == []
+                tx.cancel()
+
+
+async def _findings(context: Context, prefix: bytes, metadata: rl.RecordMetaData, serializer: Serializer) -> list[Any]:
+    options = OpenOptions(mode=OpenMode.OPEN, format_version=1, serializer=serializer)
+    try:
+        store = await open_store(context, metadata, prefix, options)
+    except errors.StoreMissing:
+        return []  # it was never committed, or deleted again
+    except errors.StoreLocked as locked:
+        store = await open_store(context, metadata, prefix, replace(options, bypass_lock=locked.fields["reason"]))
+    return list(await check(store))
+
+
+@pytest.fixture
+def opened_stores(monkeypatch: pytest.MonkeyPatch) -> OpenedStores:
+    opened, make = OpenedStores(), Core.__init__
+
+    def noted(store: Core, context: Any, layout: Any, metadata: Any, *rest: Any, **named: Any) -> None:
+        make(store, context, layout, metadata, *rest, **named)
+        opened.note(store, metadata, named["serializer"])
+
+    monkeypatch.setattr(Core, "__init__", noted)
+    return opened
+
+
+@pytest.fixture
+def leaves_damage(opened_stores: OpenedStores) -> None:
+    """For a test that damages its stores and does not mend them: they are not checked."""
+    opened_stores.left_damaged = True
+
+
 @pytest.fixture(params=ENGINES)
-def db(request: pytest.FixtureRequest, open_database: Any) -> Iterator[Any]:
-    """A database; every store that was opened through `Shop` is checked at the end.
+def db(request: pytest.FixtureRequest, open_database: Any, opened_stores: OpenedStores) -> Iterator[Any]:
+    """A database; every store that was opened in it is checked at the end, unless the test `leaves_damage`.
 
     With a cluster named, each test runs there too, below the path "shop", which is cleared before and afterwards.
     """
     if request.param == "memory:":
         database = open_database("memory:")
         yield database
+        opened_stores.check(database)
     else:
         database = open_database(f"fdb:{CLUSTER_FILE}")
         clear(database)
         yield database
+        opened_stores.check(database)
         clear(database)
     database.close()
 

@@ -265,6 +265,7 @@ def test_damaged_bytes_are_named_and_the_rest_stays_readable(shop: Shop) -> None
         tx.context.transaction.set(key, whole)
 
 
+@pytest.mark.usefixtures("leaves_damage")
 def test_a_part_of_a_record_without_the_others_is_found(db: Any) -> None:
     metadata = builder().split_long_records(True).build()
     shop = Shop(db, metadata)

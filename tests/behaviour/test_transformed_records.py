@@ -93,6 +93,7 @@ def test_a_plain_store_becomes_an_encrypted_one_record_by_record(db: Any) -> Non
         assert [order.customer for order in store.scan().all()] == ["ana", "bo"]
 
 
+@pytest.mark.usefixtures("leaves_damage")
 def test_a_new_key_does_not_hide_what_the_old_one_encrypted(db: Any) -> None:
     old, new = KeyRing({1: SECRET[:16]}), KeyRing({1: SECRET[:16], 2: SECRET})
     with db.transaction() as tx:
@@ -109,6 +110,7 @@ def test_a_new_key_does_not_hide_what_the_old_one_encrypted(db: Any) -> None:
     assert raised.value.fields["key_number"] == 2
 
 
+@pytest.mark.usefixtures("leaves_damage")
 @pytest.mark.parametrize(
     ("serializer", "error"),
     [
@@ -178,6 +180,7 @@ def test_a_damaged_record_is_refused_or_unharmed_and_the_others_stay_readable(db
         tx.context.clear_range(PREFIX, PREFIX + b"\xff")
 
 
+@pytest.mark.usefixtures("leaves_damage")
 def test_damage_behind_the_head_of_a_compressed_record_is_found(db: Any) -> None:
     with db.transaction() as tx:
         tx.store(SHOP, path=PATH, serializer=COMPRESSING).save(Order(id=1, customer="ana", note="x" * 300))
