@@ -178,9 +178,14 @@ def test_opening_a_store_is_told_with_its_path(observed: Callable[..., tuple[Any
     with db.transaction() as tx:
         tx.store(SHOP, path=PATH)
         tx.store(SHOP, path=("shop", 7))
-    assert [(event.store, event.created) for event in recording.of(StoreOpened)] == [
-        ("/shop/acme", False),
-        ("/shop/7", True),
+    for _ in range(2):
+        with db.transaction() as tx:
+            tx.store(SHOP, path=("shop", 7))
+    assert [(event.store, event.created, event.cached) for event in recording.of(StoreOpened)] == [
+        ("/shop/acme", False, False),
+        ("/shop/7", True, False),
+        ("/shop/7", False, False),
+        ("/shop/7", False, True),
     ]
 
 

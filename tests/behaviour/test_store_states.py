@@ -13,7 +13,8 @@ import recordlayer as rl
 from recordlayer import errors
 from recordlayer.kv.engine import METADATA_VERSION_KEY
 from recordlayer.kv.registry import open_engine
-from recordlayer.store import marking
+from recordlayer.store import marking, settings
+from recordlayer.store.counts import RecordCountState
 from recordlayer.store.open import Cacheable
 from recordlayer.store.state_cache import StoreStateCache
 from recordlayer.testing import Counting
@@ -227,6 +228,14 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "a user version": lambda tx: tx.store(plain(), path=OTHER, user_version=3),
     "a format version": lambda tx: tx.store(plain(), path=OTHER, format_version=15),
     "no longer cacheable": lambda tx: tx.store(plain(), path=OTHER, cacheable=Cacheable.NO),
+    "a lock": lambda tx: settings.lock(
+        tx.store(plain(), path=OTHER).core, settings.StoreLock.RECORD_UPDATES, reason="x"
+    ),
+    "a field of the application": lambda tx: settings.set_user_field(tx.store(plain(), path=OTHER).core, "a", b"b"),
+    "whether records are counted": lambda tx: settings.set_record_counts(
+        tx.store(plain(), path=OTHER).core, RecordCountState.WRITE_ONLY
+    ),
+    "no longer cacheable, by its header": lambda tx: settings.set_cacheable(tx.store(plain(), path=OTHER).core, False),
     "its deletion": lambda tx: tx.delete_store(path=OTHER),
 }
 
@@ -270,6 +279,19 @@ def test_stores_that_are_not_cacheable_leave_the_stamp_alone(db: Any) -> None:
     with db.transaction() as tx:
         tx.delete_store(path=PATH)
     assert stamp(db) == before
+
+
+def test_a_full_lock_is_seen_by_those_who_remember_the_store(remembered: Shop) -> None:
+    with remembered.db.transaction() as tx:
+        store = tx.store(SHOP, path=PATH, format_version=14).core
+        settings.lock(store, settings.StoreLock.FULL_STORE, reason="moving")
+    for _ in range(3):
+        with remembered.db.transaction() as tx:
+            with pytest.raises(errors.StoreLocked, match="moving"):
+                tx.store(SHOP, path=PATH)
+            tx.store(SHOP, path=PATH, bypass_lock="moving")
+    with remembered.db.transaction() as tx:
+        settings.unlock(tx.store(SHOP, path=PATH, bypass_lock="moving").core)
 
 
 def stamp(db: Any) -> bytes | None:
