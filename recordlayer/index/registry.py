@@ -14,6 +14,7 @@ from recordlayer.index import atomic
 from recordlayer.index.bitmap import BitmapIndex
 from recordlayer.index.leaderboard import LeaderboardIndex
 from recordlayer.index.maintainer import IndexSpace, Maintainer
+from recordlayer.index.multidimensional import MultidimensionalIndex
 from recordlayer.index.permuted import PermutedMaxIndex, PermutedMinIndex
 from recordlayer.index.rank import RankIndex
 from recordlayer.index.text import TextIndex
@@ -39,6 +40,7 @@ BUILT_IN: tuple[type[Maintainer], ...] = (
     TextIndex,
     RankIndex,
     LeaderboardIndex,
+    MultidimensionalIndex,
 )
 
 _BY_TYPE: dict[str, Callable[[IndexSpace], Maintainer]] = {built_in.type: built_in for built_in in BUILT_IN}
