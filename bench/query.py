@@ -1,0 +1,210 @@
+"""Queries against raw sqlite3 on the same records: one by key, 100 in a range, 100 covered, unions, counts.
+
+One operation is one query, in a transaction and store that are open already; sqlite3 has one connection, prepared
+statements and the indexes that it needs. Ours gives parsed messages, sqlite3 gives rows of all six columns.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import descriptor_pb2, message_factory
+
+import recordlayer as rl
+from bench.harness import Case, Contender, Ops, Report, Settings, compare
+from bench.record import FIELDS
+from recordlayer import q, query
+from recordlayer.testing.clock import ManualClock
+
+RECORDS = 20_000
+CITIES = 200
+"""Records of one city: RECORDS / CITIES = 100."""
+OWNERS = 2_000
+PATH = ("bench", "query")
+
+TARGETS = {
+    "get by key": 2.0,
+    "range of 100 with fetch": 2.5,
+    "covering range of 100": 1.2,
+    "union of 2 x 10": 3.0,
+    "intersection of 100 and 10": 3.0,
+    "in of 20 keys": 3.0,
+}
+"""Upper bounds of ours / sqlite3."""
+
+Field = descriptor_pb2.FieldDescriptorProto
+
+
+def metadata() -> rl.RecordMetaData:
+    """The record of six fields with the indexes of these queries."""
+    file = descriptor_pb2.FileDescriptorProto(name="bench_query.proto", package="bench_query", syntax="proto2")
+    message = file.message_type.add(name="Item")
+    for number, (name, kind) in enumerate(FIELDS.items(), 1):
+        message.field.add(name=name, number=number, type=kind, label=Field.LABEL_OPTIONAL)
+    return (
+        rl.RecordMetaDataBuilder.from_descriptor_set(descriptor_pb2.FileDescriptorSet(file=[file]))
+        .primary_key("Item", "id")
+        .index("Item", "by_city", rl.concat("city", "count"))
+        .index("Item", "by_name", "name")
+        .index("Item", "by_price", "price")
+        .index("Item", "per_city", rl.count(group_by="city"))
+        .build()
+    )
+
+
+def rows() -> Iterator[tuple[Any, ...]]:
+    """The records, the same in every run: id, name, city, price, count, active."""
+    chance = random.Random(1)
+    for number in range(RECORDS):
+        owner, city = number * 7919 % OWNERS, number * 31 % CITIES
+        yield number, f"owner {owner:05d}", f"city {city:04d}", chance.uniform(0, 100), number % 300, number % 2 == 0
+
+
+def run(settings: Settings) -> Report:
+    """Every case on one file."""
+    with tempfile.TemporaryDirectory(prefix="recordlayer-bench-") as directory:
+        clock = ManualClock()  # transactions stay young however long the rounds take
+        with rl.open(f"file:{directory}/query.rl", durability="relaxed", world=clock.world()) as db:
+            bench = Bench(db, Path(directory), settings)
+            cases = tuple(bench.cases())
+            bench.close()
+        return Report(bench="query", engine="file:", cases=cases)
+
+
+class Bench:
+    def __init__(self, db: rl.Database, directory: Path, settings: Settings) -> None:
+        self._db = db
+        self._settings = settings
+        self._metadata = metadata()
+        self._sqlite = sqlite3.connect(directory / "query.sqlite", isolation_level=None)
+        self._fill()
+
+    def close(self) -> None:
+        self._sqlite.close()
+
+    def _fill(self) -> None:
+        item: Any = message_factory.GetMessageClass(self._metadata.record_type("Item").descriptor)
+        everything = list(rows())
+        for start in range(0, RECORDS, 2_000):
+            with self._db.transaction() as tx:
+                store = tx.store(self._metadata, path=PATH)
+                for row in everything[start : start + 2_000]:
+                    store.save(item(**dict(zip(FIELDS, row, strict=True))))
+        run = self._sqlite.execute
+        run("pragma journal_mode = wal")
+        run("pragma synchronous = off")
+        run("create table item (id integer primary key, name text, city text, price real, count integer, active)")
+        run("begin")
+        self._sqlite.executemany("insert into item values (?, ?, ?, ?, ?, ?)", everything)
+        run("commit")
+        run("create index by_city on item (city, count)")
+        run("create index by_name on item (name)")
+        run("create index by_price on item (price)")
+
+    def cases(self) -> Iterator[Case]:
+        names = [f"owner {number:05d}" for number in range(OWNERS)]
+        cities = [f"city {number:04d}" for number in range(CITIES)]
+        numbers = list(range(0, RECORDS, 37))
+        items = query("Item")
+        yield self._case(
+            "get by key",
+            lambda store, n: store.load(numbers[n % len(numbers)]),
+            "select * from item where id = ?",
+            lambda n: (numbers[n % len(numbers)],),
+            Ops(reads=1, round_trips=1),
+            times=500,
+        )
+        yield self._query(
+            "range of 100 with fetch",
+            lambda n: items.where(q.city == cities[n % CITIES]),
+            "select * from item where city = ?",
+            lambda n: (cities[n % CITIES],),
+            Ops(reads=101, round_trips=2),
+        )
+        yield self._query(
+            "covering range of 100",
+            lambda n: items.where(q.city == cities[n % CITIES]).select("city", "count", "id"),
+            "select city, count, id from item where city = ?",
+            lambda n: (cities[n % CITIES],),
+            Ops(reads=1, round_trips=1),
+        )
+        yield self._query(
+            "union of 2 x 10",
+            lambda n: items.where((q.name == names[n % OWNERS]) | (q.name == names[(n + 1) % OWNERS])),
+            "select * from item where name = ? or name = ?",
+            lambda n: (names[n % OWNERS], names[(n + 1) % OWNERS]),
+            Ops(reads=22, round_trips=2),
+        )
+        yield self._query(
+            "intersection of 100 and 10",
+            lambda n: items.where(q.city == cities[n % CITIES], q.name == names[n % OWNERS]),
+            "select * from item where city = ? and name = ?",
+            lambda n: (cities[n % CITIES], names[n % OWNERS]),
+            Ops(reads=3, round_trips=2),
+        )
+        yield self._query(
+            "in of 20 keys",
+            lambda n: items.where(q.id.in_([(n * 50 + place * 997) % RECORDS for place in range(20)])),
+            f"select * from item where id in ({', '.join('?' * 20)})",
+            lambda n: tuple((n * 50 + place * 997) % RECORDS for place in range(20)),
+            Ops(reads=20, round_trips=3),
+        )
+        yield self._case(
+            "count of 100 from an index",
+            lambda store, n: store.count(items.where(q.city == cities[n % CITIES])),
+            "select count(*) from item where city = ?",
+            lambda n: (cities[n % CITIES],),
+            Ops(reads=1, round_trips=1),
+        )
+
+    def _query(
+        self,
+        name: str,
+        asked: Callable[[int], rl.RecordQuery],
+        statement: str,
+        arguments: Callable[[int], tuple[Any, ...]],
+        ops: Ops,
+    ) -> Case:
+        def ours(store: rl.RecordStore, number: int) -> list[Any]:
+            return store.query(asked(number), limit=100, snapshot=True).all()
+
+        with self._db.transaction() as tx:
+            store = tx.store(self._metadata, path=PATH)
+            same = len(ours(store, 5)), len(self._sqlite.execute(statement, arguments(5)).fetchall())
+            assert same[0] == same[1], (name, same)
+        return self._case(name, ours, statement, arguments, ops)
+
+    def _case(
+        self,
+        name: str,
+        ours: Callable[[rl.RecordStore, int], Any],
+        statement: str,
+        arguments: Callable[[int], tuple[Any, ...]],
+        ops: Ops,
+        *,
+        times: int = 40,
+    ) -> Case:
+        def run_ours() -> None:
+            with self._db.transaction() as tx:
+                store = tx.store(self._metadata, path=PATH)
+                for number in range(times):
+                    ours(store, number)
+
+        def run_sqlite() -> None:
+            execute = self._sqlite.execute
+            for number in range(times):
+                execute(statement, arguments(number)).fetchall()
+
+        return compare(
+            name,
+            ours=Contender(run=run_ours, operations=times),
+            peers={"sqlite3": Contender(run=run_sqlite, operations=times)},
+            settings=self._settings,
+            target={"sqlite3": TARGETS[name]} if name in TARGETS else None,
+            ops=ops,
+        )
