@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from recordlayer.errors import CorruptHeader, FormatTooNew, StoreLocked
 from recordlayer.pb.record_metadata_pb2 import DataStoreInfo
+from recordlayer.store.places import path_of
 
 
 class FormatVersion(enum.IntEnum):
@@ -64,7 +65,8 @@ class StoreHeader:
         try:
             return cls(DataStoreInfo.FromString(value), present=True)
         except DecodeError as error:
-            raise CorruptHeader(key=key, value=value[:64], found=str(error)) from error
+            where = f"the header of {path_of(key[:-1])}"
+            raise CorruptHeader(key=key, where=where, value=value[:64], found=str(error)) from error
 
     def serialized(self) -> bytes:
         return self.message.SerializeToString(deterministic=True)

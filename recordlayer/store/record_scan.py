@@ -14,6 +14,7 @@ from typing import NamedTuple
 from recordlayer.cursor.limits import Budget
 from recordlayer.cursor.scan import KeyRange, KeyValueScan, ScanOptions
 from recordlayer.cursor.step import Batch, Cursor, Stop
+from recordlayer.errors import CorruptRecord
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import KeyValue
 from recordlayer.store.record import Codec, StoredRecord
@@ -23,6 +24,7 @@ from recordlayer.store.split import (
     VERSION,
     Splitting,
     broken,
+    in_words,
     pending_version,
     suffix_length,
 )
@@ -84,7 +86,10 @@ class RecordScan(Cursor[StoredRecord]):
             self._held = []
         else:
             group = _grouped_backward if self._reverse else _grouped_forward
-            grouped, self._held = group(rows, self._start, exhausted=exhausted)
+            try:
+                grouped, self._held = group(rows, self._start, exhausted=exhausted)
+            except CorruptRecord as error:
+                raise in_words(error, self._context) from error.__cause__
         stop = Stop.EXHAUSTED if exhausted else None
         if self._left and len(grouped) >= self._left:
             grouped, stop = grouped[: self._left], Stop.LIMIT_REACHED
@@ -112,7 +117,10 @@ class RecordScan(Cursor[StoredRecord]):
         elif not self._splitting.has_suffixes:
             return StoredRecord(self._codec, primary_key, pairs[0][1])
         else:
-            raw = self._splitting.assemble(base, sorted(pairs))
+            try:
+                raw = self._splitting.assemble(base, sorted(pairs))
+            except CorruptRecord as error:
+                raise in_words(error, self._context) from error.__cause__
             assert raw is not None, "a group has a pair at least"
             record = StoredRecord(self._codec, primary_key, raw.data, raw.version, raw.shape)
         pending = pending_version(self._context, base)

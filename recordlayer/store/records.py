@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 from recordlayer.cursor.pipeline import ReadEach
 from recordlayer.cursor.scan import FORWARD, KeyRange, ScanOptions
 from recordlayer.cursor.step import Cursor
+from recordlayer.errors import CorruptRecord
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import Chunk, KeyValue, StreamingMode
 from recordlayer.store.layout import StoreLayout
@@ -25,6 +26,7 @@ from recordlayer.store.split import (
     Shape,
     Splitting,
     broken,
+    in_words,
     pending_version,
     write_version,
 )
@@ -154,7 +156,10 @@ class Records:
                 return RawRecord(value, None, Shape(0, False, len(key), len(value)))
         else:
             counters.bytes_read += sum(len(key) + len(value) for key, value in rows)
-        return self.splitting.assemble(base, rows)
+        try:
+            return self.splitting.assemble(base, rows)
+        except CorruptRecord as error:
+            raise in_words(error, self._context) from error.__cause__
 
     async def _old_version(self, base: bytes, read: Waitable[bytes | None]) -> Versionstamp | None:
         key = self._old_version_key(base)
@@ -162,10 +167,11 @@ class Records:
         if pending is not None:
             return Versionstamp.from_bytes(pending[:12])
         value = await read
-        if value is None:
-            return None
+        return None if value is None else self._read_old_version(key, value)
+
+    def _read_old_version(self, key: bytes, value: bytes) -> Versionstamp:
         if len(value) != 12:
-            raise broken(key, "a version has 12 bytes", value=value)
+            raise in_words(broken(key, "a version has 12 bytes", value=value), self._context)
         return Versionstamp.from_bytes(value)
 
     def _old_version_key(self, base: bytes) -> bytes:
@@ -282,7 +288,7 @@ class Records:
             if pending is not None:
                 record.version = Versionstamp.from_bytes(pending[:12])
             elif value is not None:
-                record.version = Versionstamp.from_bytes(value)
+                record.version = self._read_old_version(key, value)
             return record
 
         return ReadEach(scan, read, finish)

@@ -17,6 +17,7 @@ from typing import Any
 from recordlayer.errors import CorruptRecord, MalformedTuple, RecordTooLarge
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import KEY_LIMIT, VALUE_LIMIT, KeyValue
+from recordlayer.store.explain_conflict import describe
 from recordlayer.tuples import Versionstamp, pack, unpack
 
 PART = 100_000
@@ -186,6 +187,14 @@ def pending_version(context: Context, base: bytes) -> Versionstamp | None:
 def broken(key: bytes, found: str, **fields: Any) -> CorruptRecord:
     """The error for pairs that are no record."""
     return CorruptRecord(key=key, found=found, **fields)
+
+
+def in_words(error: CorruptRecord, context: Context) -> CorruptRecord:
+    """The same error, saying which record it is about."""
+    key = error.fields["key"]
+    assert isinstance(key, bytes), "it was made by `broken`"
+    error.add(where=describe(context, key, key + b"\x00"))
+    return error
 
 
 def suffix_length(key: bytes, begin: int) -> int:
