@@ -34,6 +34,7 @@ from recordlayer.store.layout import Keyspace, StoreLayout
 from recordlayer.store.places import StorePlaces
 from recordlayer.store.schema import schema_of
 from recordlayer.store.serializer import PLAIN, Serializer
+from recordlayer.store.sharing import is_shared, refuse_what_java_cannot_read
 from recordlayer.store.state_cache import StoreStateCache
 from recordlayer.store.states import IndexStates, states_in
 from recordlayer.store.store import RecordStore
@@ -148,9 +149,11 @@ async def open_store(
         context.add_read_conflict_key(layout.header)
         states = known.states
     else:
-        header, is_new, states = await _read(context, layout, options.mode)
+        header, is_new, states = await read_state(context, layout, options.mode)
     header.check_format()
     header.check_lock(bypass=options.bypass_lock)
+    if is_shared(header):
+        refuse_what_java_cannot_read(metadata)
     before = Before(
         is_new=is_new,
         format_version=header.format_version,
@@ -189,7 +192,7 @@ async def open_store(
     return store
 
 
-async def _read(
+async def read_state(
     context: Context, layout: StoreLayout, mode: OpenMode
 ) -> tuple[StoreHeader, bool, Mapping[str, IndexState]]:
     """The header, whether the store is new, and the states of its indexes.  Cost  2 ranges in 1 round trip."""
