@@ -20,8 +20,9 @@ from recordlayer.world import Clock
 class Limits:
     """Bounds of one execution; None is no bound.
 
-    keys   pairs that scans read (records and index entries; split records count each part)
-    bytes  of keys and values that scans read; passed by one pair at most
+    keys   pairs that are read (records and index entries; split records count each part). Records of entries that were
+           within the bound are read all the same
+    bytes  of keys and values that are read; passed by one pair of a scan at most, or by one portion of records
     time   after which no further chunk is asked for
     """
 
@@ -61,9 +62,16 @@ class Budget:
         self.keys = keys
         self.size = size
 
-    def spent(self) -> Stop | None:
-        """Why nothing more may be read, or None."""
-        if self.keys is not None and self.keys <= 0:
+    def charge(self, keys: int, size: int) -> None:
+        """Spend what was read without asking first."""
+        if self.keys is not None:
+            self.keys -= keys
+        if self.size is not None:
+            self.size -= size
+
+    def spent(self, *, keys: bool = True) -> Stop | None:
+        """Why nothing more may be read, or None. `keys`: whether their number counts."""
+        if keys and self.keys is not None and self.keys <= 0:
             return Stop.SCAN_LIMIT
         if self.size is not None and self.size <= 0:
             return Stop.BYTE_LIMIT

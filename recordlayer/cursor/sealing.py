@@ -153,5 +153,8 @@ class _SealedCursor(Cursor[T]):
     async def batch(self) -> Batch[T]:
         batch = await self._source.batch()
         seal, tenant, inner = self._seal, self._tenant, batch.resume
-        end = None if batch.end is None else seal.seal(batch.end, tenant)
+
+        def end() -> bytes | None:
+            return None if batch.end is None else seal.seal(batch.end, tenant)
+
         return Batch(batch.values, lambda index: seal.seal(inner(index), tenant), batch.stop, end)

@@ -36,6 +36,7 @@ class Stop(enum.Enum):
 
 
 Resume = Callable[[int], bytes]
+End = bytes | None | Callable[[], bytes | None]
 
 
 class Batch(Generic[T]):
@@ -44,16 +45,30 @@ class Batch(Generic[T]):
     values  in order; may be empty although there are more
     resume  resume(i) is the continuation behind values[i]
     stop    None: ask for another batch; else why nothing follows
-    end     the continuation when `stop` is set: None if exhausted, or if nothing was read at all
+    end     the continuation when `stop` is set: None if exhausted, or if nothing was read at all. May be given as a
+            function, which is called when somebody asks
     """
 
-    __slots__ = ("end", "resume", "stop", "values")
+    __slots__ = ("_end", "resume", "stop", "values")
 
-    def __init__(self, values: Sequence[T], resume: Resume, stop: Stop | None = None, end: bytes | None = None) -> None:
+    def __init__(self, values: Sequence[T], resume: Resume, stop: Stop | None = None, end: End = None) -> None:
         self.values = values
         self.resume = resume
         self.stop = stop
-        self.end = end
+        self._end = end
+
+    @property
+    def end_when_asked(self) -> End:
+        """The end as it was given, for a batch made of this one."""
+        return self._end
+
+    @property
+    def end(self) -> bytes | None:
+        end = self._end
+        if end is None or isinstance(end, bytes):
+            return end
+        found = self._end = end()
+        return found
 
 
 @dataclass(frozen=True, slots=True)

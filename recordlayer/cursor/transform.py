@@ -56,7 +56,7 @@ class Map(Cursor[U]):
     async def batch(self) -> Batch[U]:
         batch = await self._source.batch()
         convert = self._convert
-        return Batch([convert(value) for value in batch.values], batch.resume, batch.stop, batch.end)
+        return Batch([convert(value) for value in batch.values], batch.resume, batch.stop, batch.end_when_asked)
 
 
 class Filter(Cursor[T]):
@@ -79,7 +79,9 @@ class Filter(Cursor[T]):
         if len(places) == len(values):
             return batch
         resume = batch.resume
-        return Batch([values[place] for place in places], lambda index: resume(places[index]), batch.stop, batch.end)
+        return Batch(
+            [values[place] for place in places], lambda index: resume(places[index]), batch.stop, batch.end_when_asked
+        )
 
 
 class Limit(Cursor[T]):
@@ -101,7 +103,7 @@ class Limit(Cursor[T]):
             self._left -= count
             return batch
         left, self._left = self._left, 0
-        return Batch(batch.values[:left], batch.resume, Stop.LIMIT_REACHED, batch.resume(left - 1))
+        return Batch(batch.values[:left], batch.resume, Stop.LIMIT_REACHED, lambda: batch.resume(left - 1))
 
 
 class Skip(Cursor[T]):

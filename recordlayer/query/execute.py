@@ -149,7 +149,10 @@ class Enveloped(Cursor[StoredRecord]):
     async def batch(self) -> Batch[StoredRecord]:
         batch = await self._source.batch()
         inner = batch.resume
-        end = None if batch.end is None else self._wrap(batch.end)
+
+        def end() -> bytes | None:
+            return None if batch.end is None else self._wrap(batch.end)
+
         return Batch(batch.values, lambda index: self._wrap(inner(index)), batch.stop, end)
 
     def _wrap(self, place: bytes) -> bytes:

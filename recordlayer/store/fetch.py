@@ -6,14 +6,18 @@ Cost  1 range read a record; a batch costs about one round trip
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
+from recordlayer.cursor.limits import Budget
 from recordlayer.cursor.pipeline import WIDTH
 from recordlayer.cursor.step import Batch, Cursor
 from recordlayer.index.entry import IndexEntry
 from recordlayer.store.record import StoredRecord
 from recordlayer.store.records import Reading, Records
+
+PORTION = 32
+"""Records that are read before a budget is looked at again."""
 
 
 class FetchRecords(Cursor[StoredRecord]):
@@ -21,9 +25,11 @@ class FetchRecords(Cursor[StoredRecord]):
 
     missing  makes the error for an entry without a record
     keep     whether to give the record at this entry; None for always
+    budget   records count as what scans read does. Bytes and time stop between two portions of records; a bound of keys
+             has stopped the entries already, and is passed by as many records at most
     """
 
-    __slots__ = ("_keep", "_missing", "_records", "_snapshot", "_source")
+    __slots__ = ("_at", "_batch", "_budget", "_keep", "_missing", "_records", "_snapshot", "_source")
 
     def __init__(
         self,
@@ -33,48 +39,79 @@ class FetchRecords(Cursor[StoredRecord]):
         keep: Callable[[IndexEntry, StoredRecord], bool] | None,
         *,
         snapshot: bool,
+        budget: Budget | None = None,
     ) -> None:
         self._records = records
         self._source = source
         self._missing = missing
         self._keep = keep
         self._snapshot = snapshot
+        self._budget = budget
+        self._batch: Batch[IndexEntry] | None = None
+        self._at = 0
 
     def start(self) -> None:
-        self._source.start()
+        if self._batch is None:
+            self._source.start()
 
     async def batch(self) -> Batch[StoredRecord]:
-        batch = await self._source.batch()
-        entries, keep = batch.values, self._keep
-        found = await self._fetched([entry.primary_key_bytes for entry in entries])
+        if self._batch is None:
+            self._batch, self._at = await self._source.batch(), 0
+        batch, first, budget = self._batch, self._at, self._budget
+        entries: Sequence[IndexEntry] = batch.values
+        if budget is not None and len(entries) - first > PORTION:
+            entries = entries[first : first + PORTION]
+        elif first:
+            entries = entries[first:]
+        keys = [entry.primary_key_bytes for entry in entries]
+        found = await fetched(self._records, keys, snapshot=self._snapshot, budget=budget)
+        keep = self._keep
         places: list[int] = []
         for place, record in enumerate(found):
             if record is None:
                 raise self._missing(entries[place])
             if keep is None or keep(entries[place], record):
                 places.append(place)
+        self._at = last = first + len(entries)
         resume = batch.resume
-        if len(places) == len(entries):
-            return Batch(cast("list[StoredRecord]", found), resume, batch.stop, batch.end)
+        stop, end = batch.stop, batch.end_when_asked
+        if last < len(batch.values):
+            stop = None if budget is None else budget.spent(keys=False)
+            end = lambda: resume(last - 1)  # noqa: E731  (a place that is worked out when somebody asks)
+        else:
+            self._batch = None
+        if len(places) == len(entries) and not first:
+            return Batch(cast("list[StoredRecord]", found), resume, stop, end)
         kept = cast("list[StoredRecord]", [found[place] for place in places])
-        return Batch(kept, lambda index: resume(places[index]), batch.stop, batch.end)
+        return Batch(kept, lambda index: resume(first + places[index]), stop, end)
 
-    async def _fetched(self, keys: list[bytes]) -> list[StoredRecord | None]:
-        """The records with these packed primary keys, None where there is none."""
-        records, snapshot = self._records, self._snapshot
-        if records.points:
-            return await records.load_points(keys, snapshot=snapshot, width=WIDTH)
-        ahead = min(WIDTH, len(keys))
-        under_way: deque[Reading] = deque(records.begin(key, snapshot=snapshot) for key in keys[:ahead])
-        found: list[StoredRecord | None] = []
-        try:
-            for key in keys:
-                raw = await records.finish(under_way.popleft())
-                if ahead < len(keys):
-                    under_way.append(records.begin(keys[ahead], snapshot=snapshot))
-                    ahead += 1
-                found.append(None if raw is None else records.stored(key, raw))
-        finally:
-            for reading in under_way:
-                reading.cancel()
-        return found
+
+async def fetched(
+    records: Records, keys: Sequence[bytes], *, snapshot: bool, budget: Budget | None = None
+) -> list[StoredRecord | None]:
+    """The records with these packed primary keys, None where there is none; what they cost is spent."""
+    counters = records.counters
+    rows, size = counters.rows_read, counters.bytes_read
+    found = await _loaded(records, keys, snapshot=snapshot)
+    if budget is not None:
+        budget.charge(counters.rows_read - rows, counters.bytes_read - size)
+    return found
+
+
+async def _loaded(records: Records, keys: Sequence[bytes], *, snapshot: bool) -> list[StoredRecord | None]:
+    if records.points:
+        return await records.load_points(list(keys), snapshot=snapshot, width=WIDTH)
+    ahead = min(WIDTH, len(keys))
+    under_way: deque[Reading] = deque(records.begin(key, snapshot=snapshot) for key in keys[:ahead])
+    found: list[StoredRecord | None] = []
+    try:
+        for key in keys:
+            raw = await records.finish(under_way.popleft())
+            if ahead < len(keys):
+                under_way.append(records.begin(keys[ahead], snapshot=snapshot))
+                ahead += 1
+            found.append(None if raw is None else records.stored(key, raw))
+    finally:
+        for reading in under_way:
+            reading.cancel()
+    return found

@@ -14,7 +14,7 @@ from recordlayer.cursor.pipeline import ReadEach
 from recordlayer.cursor.scan import FORWARD, KeyRange, ScanOptions
 from recordlayer.cursor.step import Cursor
 from recordlayer.errors import CorruptRecord
-from recordlayer.kv.context import Context
+from recordlayer.kv.context import Context, Counters
 from recordlayer.kv.engine import Chunk, KeyValue, StreamingMode
 from recordlayer.store.layout import StoreLayout
 from recordlayer.store.record import Codec, StoredRecord
@@ -91,6 +91,11 @@ class Records:
         self._stores_versions = codec.metadata.store_record_versions
         self._preloaded: dict[bytes, RawRecord | Literal["under way"] | None] = {}
         self.points = splitting.has_suffixes and not splitting.splits and not self._stores_versions
+
+    @property
+    def counters(self) -> Counters:
+        """What the transaction has read so far."""
+        return self._context.counters
 
     @property
     def has_old_versions(self) -> bool:
@@ -191,7 +196,8 @@ class Records:
         base = self._layout.records + record.primary_key_bytes
         if self._preloaded:
             self._preloaded.pop(record.primary_key_bytes, None)
-        record.shape = self.shape(record, data)
+        versioned = record.version is not None and not self._old_versions
+        record.shape = self.splitting.shape(base, len(data), versioned=versioned)
         self.splitting.write(self._context, base, data, None if old is None else old.shape)
         self._write_version(base, record.version, had_version=old is not None and old.version is not None)
 

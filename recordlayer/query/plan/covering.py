@@ -5,6 +5,7 @@ Cost  no reads
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -45,14 +46,8 @@ class EntryReader:
         key = [(place, column) for place, column in self._key if column.path in paths]
         value = [(place, column) for place, column in self._value if column.path in paths]
         if not value and all(_is_plain(column) for _, column in key):
-            # None leaves a field out, and one call sets them all.
             named = [(place, column.path[0].name) for place, column in key if column.path is not None]
-
-            def plain(entry: IndexEntry) -> Message:
-                items = entry.items
-                return make(**{name: items[place] for place, name in named})
-
-            return plain
+            return _in_one_call(make, named)
         key_setters = [(place, _setter(column)) for place, column in key]
         value_setters = [(place, _setter(column)) for place, column in value]
 
@@ -68,6 +63,20 @@ class EntryReader:
             return message
 
         return any_kind
+
+
+def _in_one_call(make: Any, named: Sequence[tuple[int, str]]) -> Callable[[IndexEntry], Message]:
+    """A generated function that makes a message with one call: None leaves a field out.
+
+    Names of fields are identifiers, and those that Python keeps for itself go in by a dictionary.
+    """
+    if any(keyword.iskeyword(name) or not name.isidentifier() for _, name in named):
+        return lambda entry: make(**{name: entry.items[place] for place, name in named})
+    arguments = ", ".join(f"{name}=items[{place}]" for place, name in named)
+    names: dict[str, Any] = {"make": make}
+    exec(f"def message_of(entry):\n    items = entry.items\n    return make({arguments})", names)
+    made: Callable[[IndexEntry], Message] = names["message_of"]
+    return made
 
 
 def _can_be_set(column: Column) -> bool:

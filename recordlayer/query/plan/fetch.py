@@ -66,7 +66,8 @@ class Fetch:
                 return bool(inside) and first(inside)[start:] == entry.suffix
 
             keep = is_first
-        return FetchRecords(store.records, self.children[0].execute(run), _missing, keep, snapshot=run.snapshot)
+        source = self.children[0].execute(run)
+        return FetchRecords(store.records, source, _missing, keep, snapshot=run.snapshot, budget=run.budget)
 
 
 def _missing(entry: IndexEntry) -> CorruptIndexEntry:

@@ -12,6 +12,7 @@ from recordlayer.query.columns import primary_key_columns
 from recordlayer.query.identity import of_types
 from recordlayer.query.match import Match, in_order, match
 from recordlayer.query.plan.base import Plan
+from recordlayer.query.plan.load import LoadRecords
 from recordlayer.query.plan.scan import ScanRecords
 from recordlayer.query.rules.shared import with_filter, with_types
 
@@ -40,9 +41,13 @@ def scan_records(problem: Problem) -> Iterator[Plan]:
     ) * len(found.ranges)
     if not found.is_bound or (by_type and found.equalities == 1 and not found.has_range):
         rows = cost.ASSUMED_RECORDS / (len(problem.metadata.record_types) if by_type else 1)
-    plan: Plan = ScanRecords(
-        found.ranges, reverse=query.reverse, answered=found.answered, rows=rows, types=of_types(types)
-    )
+    plan: Plan
+    if unique and len(found.ranges) > 1:
+        plan = LoadRecords(found.ranges, reverse=query.reverse, answered=found.answered, types=of_types(types))
+    else:
+        plan = ScanRecords(
+            found.ranges, reverse=query.reverse, answered=found.answered, rows=rows, types=of_types(types)
+        )
     covered = 1 if by_type else len(problem.metadata.record_types)
     plan = with_types(problem, plan, covered=covered)
     yield with_filter(problem, plan, found.residual)
