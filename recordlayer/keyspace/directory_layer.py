@@ -275,7 +275,7 @@ class DirectoryLayer:
         node = self._node(prefix)
         for _, below in await self._children(context, node):
             await self._remove_all(context, below)
-        context.clear_range(*prefix_range(prefix))
+        context.clear_stores(*prefix_range(prefix))
         context.clear_range(*node.range())
 
     async def _check_version(self, context: Context, *, writes: bool) -> None:

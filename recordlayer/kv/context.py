@@ -31,6 +31,7 @@ Hook = Callable[[], Coroutine[Any, None, None]]
 _LAST_LOCAL_VERSION = 0xFFFF
 _STAMPED_KEY = MutationType.SET_VERSIONSTAMPED_KEY
 _STAMPED_VALUE = MutationType.SET_VERSIONSTAMPED_VALUE
+_CHANGED: tuple[bytes | None] = (None,)
 _METADATA_VERSION_OPERAND = bytes(14)  # a placeholder of 10 bytes at offset 0
 
 
@@ -233,6 +234,22 @@ class Context:
         """At the commit, set the key that `operand` gives (it ends in the placeholder's 4-byte offset) to `value`."""
         self._stamped_keys[operand] = value
 
+    def raise_stamped_value(self, key: bytes, operand: bytes) -> None:
+        """`set_stamped_value`, unless what is kept for `key` is larger."""
+        kept = self._stamped_values.get(key)
+        if kept is None or kept < operand:
+            self._stamped_values[key] = operand
+
+    def stamped_rows(self, begin: bytes, end: bytes) -> list[tuple[bytes, bytes]]:
+        """What this transaction keeps until its commit for a range, in key order, with ff bytes where the version will
+        be: pairs that reads do not see yet, and new values of pairs that they see."""
+        if not self._stamped_keys and not self._stamped_values:
+            return []
+        kept = [(key, value[:-4]) for key, value in self._stamped_values.items() if begin <= key < end]
+        kept += [(key[:-4], value) for key, value in self._stamped_keys.items() if begin <= key[:-4] < end]
+        kept.sort()
+        return kept
+
     def drop_stamped_key(self, operand: bytes) -> bool:
         """Forget a stamped key of this transaction. Whether there was one."""
         return self._stamped_keys.pop(operand, None) is not None
@@ -253,9 +270,19 @@ class Context:
         return known[0]
 
     def change_metadata_version(self) -> None:
-        """Have all processes look again at the states of stores that they have cached.  Cost  1 write."""
-        self._metadata_version = (None,)
-        self.atomic(_STAMPED_VALUE, METADATA_VERSION_KEY, _METADATA_VERSION_OPERAND)
+        """Have all processes look again at the states of stores that they have cached.  Cost  1 write, once."""
+        if self._metadata_version is not _CHANGED:
+            self._metadata_version = _CHANGED
+            self.atomic(_STAMPED_VALUE, METADATA_VERSION_KEY, _METADATA_VERSION_OPERAND)
+
+    def clear_stores(self, begin: bytes, end: bytes) -> None:
+        """Clear a range in which there may be record stores or stored metadata: processes that have them cached learn
+        of it.  Cost  1 clear range, 1 write."""
+        self.stores_changed = True
+        self.change_metadata_version()
+        self.clear_range(begin, end)
+        for claimed in [key for key in self.claims if begin <= key < end]:
+            del self.claims[claimed]
 
     async def known_read_version(self) -> int | None:
         """The read version, if it is known without asking a cluster for it."""

@@ -166,6 +166,19 @@ def test_a_store_cleared_as_keys_is_gone_in_the_same_transaction(remembered: Sho
         tx.cancel()
 
 
+def test_stores_that_are_cleared_as_a_part_of_the_database_are_gone_for_those_who_remember_them(
+    remembered: Shop,
+) -> None:
+    everything = rl.Subspace(PATH[:1]).key()
+    with remembered.db.transaction() as tx:
+        tx.context.clear_stores(everything, everything + b"\xff")
+        with pytest.raises(errors.StoreMissing):
+            tx.store(SHOP, path=PATH, mode=rl.OpenMode.OPEN)
+    for _ in range(2):
+        with remembered.db.transaction() as tx, pytest.raises(errors.StoreMissing):
+            tx.store(SHOP, path=PATH, mode=rl.OpenMode.OPEN)
+
+
 def test_what_a_store_must_be_is_checked_of_remembered_ones_too(remembered: Shop) -> None:
     with remembered.db.transaction() as tx:
         with pytest.raises(errors.StoreExists):
