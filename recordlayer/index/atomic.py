@@ -12,166 +12,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from recordlayer.cursor.scan import FORWARD, KeyValueScan, ScanOptions
-from recordlayer.cursor.step import Cursor
+from recordlayer.cursor.scan import FORWARD, KeyRange, KeyValueScan, ScanOptions
+from recordlayer.cursor.step import Cursor, drain
 from recordlayer.cursor.transform import Map
 from recordlayer.errors import CorruptIndexEntry, IndexNotSupported, UsageError
+from recordlayer.index.aggregate_rules import RULES, ZERO, Operand, plus, signed
 from recordlayer.index.bounds import Bounds
 from recordlayer.index.entry import AggregateEntry, Items
 from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Write
+from recordlayer.index.spread import Cells
 from recordlayer.index.standard import StandardMaintainer, clear_entries, difference
 from recordlayer.keys.grouping import Grouping
-from recordlayer.kv.engine import MutationType
+from recordlayer.kv.engine import KeyValue, MutationType
+from recordlayer.metadata.index import CELLS
 from recordlayer.tuples import pack, unpack
-
-_ZERO = bytes(8)
-_SIGNED = 1 << 63
-_MASK = (1 << 64) - 1
-
-Operand = bytes | None
-"""The operand of a mutation; None if there is nothing to change."""
-
-
-def _little_endian(number: int) -> bytes:
-    return (number & _MASK).to_bytes(8, "little")
-
-
-_ONE, _MINUS_ONE = _little_endian(1), _little_endian(-1)
-
-
-def _signed(value: bytes) -> int:
-    number = int.from_bytes(value, "little")
-    return number - (1 << 64) if number & _SIGNED else number
-
-
-def _nothing(grouped: Items, null: bool) -> Operand:
-    return None
-
-
-def _number(grouped: Items) -> int | None:
-    (value,) = grouped
-    if value is None:
-        return None
-    if type(value) is not int:
-        raise UsageError(what="aggregate of a column that is no integer", got=type(value).__name__)
-    return value
-
-
-def _sum_added(grouped: Items, null: bool) -> Operand:
-    number = _number(grouped)
-    return None if number is None else _little_endian(number)
-
-
-def _sum_removed(grouped: Items, null: bool) -> Operand:
-    number = _number(grouped)
-    return None if number is None else _little_endian(-number)
-
-
-def _extreme(grouped: Items, null: bool) -> Operand:
-    number = _number(grouped)
-    if number is not None and number < 0:
-        raise UsageError(
-            what="a negative value in an index of minima or maxima of longs",
-            value=number,
-            hint="min_ever_long and max_ever_long compare without sign: use min_ever_tuple or max_ever_tuple",
-        )
-    return None if number is None else _little_endian(number)
-
-
-def _add(left: int, right: int) -> int:
-    return _signed(_little_endian(left + right))
-
-
-def _packed(grouped: Items, null: bool) -> Operand:
-    return pack(grouped)
-
-
-def _packed_columns(value: bytes) -> Items:
-    return unpack(value)
-
-
-def _least(left: Any, right: Any) -> Any:
-    return right if left is None or pack(right) < pack(left) else left
-
-
-def _greatest(left: Any, right: Any) -> Any:
-    return right if left is None or pack(right) > pack(left) else left
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """How one type of aggregate is kept; what is not said is as for a count.
-
-    added, removed  get the grouped columns and whether one of them is a null that does not count
-    drops_common    rows before and after the change cancel
-    """
-
-    added: Callable[[Items, bool], Operand]
-    removed: Callable[[Items, bool], Operand]
-    mutation: MutationType = MutationType.ADD
-    read: Callable[[bytes], Any] = _signed
-    fold: Callable[[Any, Any], Any] = _add
-    empty: Any = 0
-    idempotent: bool = False
-    drops_common: bool = True
-
-
-RULES: dict[str, Rule] = {
-    "count": Rule(added=lambda grouped, null: _ONE, removed=lambda grouped, null: _MINUS_ONE),
-    "count_updates": Rule(added=lambda grouped, null: _ONE, removed=_nothing, drops_common=False),
-    "count_not_null": Rule(
-        added=lambda grouped, null: None if null else _ONE,
-        removed=lambda grouped, null: None if null else _MINUS_ONE,
-    ),
-    "sum": Rule(added=_sum_added, removed=_sum_removed),
-    "min_ever_long": Rule(
-        mutation=MutationType.MIN,
-        empty=None,
-        added=_extreme,
-        removed=_nothing,
-        read=_signed,
-        fold=lambda left, right: right if left is None else min(left, right),
-        idempotent=True,
-    ),
-    "max_ever_long": Rule(
-        mutation=MutationType.MAX,
-        empty=None,
-        added=_extreme,
-        removed=_nothing,
-        read=_signed,
-        fold=lambda left, right: right if left is None else max(left, right),
-        idempotent=True,
-    ),
-    # Java mutates for removed rows too; what was ever there stays the minimum or maximum.
-    "min_ever_tuple": Rule(
-        mutation=MutationType.BYTE_MIN,
-        empty=None,
-        added=_packed,
-        removed=_packed,
-        read=_packed_columns,
-        fold=_least,
-        idempotent=True,
-    ),
-    "max_ever_tuple": Rule(
-        mutation=MutationType.BYTE_MAX,
-        empty=None,
-        added=_packed,
-        removed=_packed,
-        read=_packed_columns,
-        fold=_greatest,
-        idempotent=True,
-    ),
-}
-RULES["min_ever"], RULES["max_ever"] = RULES["min_ever_long"], RULES["max_ever_long"]
 
 
 class AtomicIndex(StandardMaintainer):
     """Base of the aggregate types; which one is in `type`."""
 
-    __slots__ = ("_clear_when_zero", "_counts_rows", "_grouping", "_nulls_distinct", "_rule")
+    __slots__ = ("_cells", "_clear_when_zero", "_counts_rows", "_grouping", "_nulls_distinct", "_rule")
 
     def __init__(self, space: IndexSpace) -> None:
         super().__init__(space)
@@ -184,8 +46,12 @@ class AtomicIndex(StandardMaintainer):
         self._grouping = root.grouping_count
         self._nulls_distinct = root.nulls_distinct[self._grouping :]
         self._counts_rows = root.grouped_count == 0
-        clear = space.index.flag("clearWhenZero")
-        self._clear_when_zero = clear and self._rule.mutation is MutationType.ADD and self.type != "count_updates"
+        clears = space.index.flag("clearWhenZero")
+        self._clear_when_zero = clears and self._rule.mutation is MutationType.ADD and self.type != "count_updates"
+        self._cells: Cells | None = None
+        if CELLS in space.index.options:
+            gone = ZERO if self._clear_when_zero else None
+            self._cells = Cells(space.context, space.entries, space.index, plus, gone=gone)
 
     @property
     def idempotent(self) -> bool:
@@ -194,11 +60,14 @@ class AtomicIndex(StandardMaintainer):
     def writes(self, old: IndexedRecord | None, new: IndexedRecord | None) -> list[Write]:
         changes = self._changes_of_whole_keys(old, new) if self._counts_rows else self._changes_of_rows(old, new)
         writes: list[Write] = []
+        kind, cells = self._rule.mutation, self._cells
         for key, operand in changes:
             self.check_size(key, operand, new if new is not None else old)
-            writes.append((self._rule.mutation, key, operand))
+            if cells is not None:
+                key += cells.own
+            writes.append((kind, key, operand))
             if self._clear_when_zero:
-                writes.append((MutationType.COMPARE_AND_CLEAR, key, _ZERO))
+                writes.append((MutationType.COMPARE_AND_CLEAR, key, ZERO))
         return writes
 
     def _changes_of_whole_keys(self, old: IndexedRecord | None, new: IndexedRecord | None) -> list[tuple[bytes, bytes]]:
@@ -239,7 +108,7 @@ class AtomicIndex(StandardMaintainer):
         for row in self.rows(record):
             operand = self._operand(self._rule.added, row)
             if operand is not None:
-                found.append((row[: self._grouping], _signed(operand)))
+                found.append((row[: self._grouping], signed(operand)))
         return found
 
     # -- many at once ----------------------------------------------------------------------------------
@@ -268,7 +137,7 @@ class AtomicIndex(StandardMaintainer):
             for group, amount in self.amounts(record):
                 totals[pack(group)] += amount
         start = len(self.space.entries)
-        rows = await self.space.context.read_all(self.space.entries, self.space.entries + b"\xff")
+        rows = await drain(self.stored(Bounds.ALL.keys(self.space.entries), FORWARD))
         there = {key[start:]: self._value(key, value) for key, value in rows}
         return [
             ("an aggregate is off", (unpack(group), there.get(group, 0), totals[group]))
@@ -279,15 +148,27 @@ class AtomicIndex(StandardMaintainer):
     # -- reading ---------------------------------------------------------------------------------------
 
     def _value(self, key: bytes, value: bytes) -> Any:
-        if self._rule.read is _signed and len(value) != 8:
+        if self._rule.read is signed and len(value) != 8:
             raise CorruptIndexEntry(index=self.space.index.name, key=key, value=value, found="not 8 bytes")
         return self._rule.read(value)
 
     def scan(self, bounds: Bounds, options: ScanOptions = FORWARD) -> Cursor[AggregateEntry]:
         """The groups within bounds and their values.  Cost  1 range read a chunk."""
         start = len(self.space.entries)
-        source = KeyValueScan(self.space.context, bounds.keys(self.space.entries), options)
+        source = self.stored(bounds.keys(self.space.entries), options)
         return Map(source, lambda pair: AggregateEntry(unpack(pair[0], start), self._value(*pair)))
+
+    def stored(self, keys: KeyRange, options: ScanOptions) -> Cursor[KeyValue]:
+        """The groups in a range of keys and their values, as they are stored."""
+        if self._cells is not None:
+            return self._cells.scan(keys, options)
+        return KeyValueScan(self.space.context, keys, options)
+
+    async def stored_at(self, key: bytes, *, snapshot: bool) -> bytes | None:
+        """The value of one group, as it is stored."""
+        if self._cells is not None:
+            return await self._cells.read(key, snapshot=snapshot)
+        return await self.space.context.get(key, snapshot=snapshot)
 
     async def aggregate(self, group: Items, *, snapshot: bool = False) -> Any:
         """The aggregate over all groups that begin with `group`: 0 for counts and sums of none, None for the others.
@@ -303,7 +184,7 @@ class AtomicIndex(StandardMaintainer):
             )
         key = pack(group, self.space.entries)
         if len(group) == self._grouping:
-            value = await self.space.context.get(key, snapshot=snapshot)
+            value = await self.stored_at(key, snapshot=snapshot)
             return self._rule.empty if value is None else self._value(key, value)
         total = self._rule.empty
         cursor = self.scan(Bounds.equal(group), ScanOptions(snapshot=snapshot))

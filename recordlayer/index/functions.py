@@ -27,7 +27,7 @@ Unpack = Callable[[bytes], tuple[Any, ...]]
 class IndexFunctions:
     """Functions by message class."""
 
-    __slots__ = ("_index", "_keys", "_pairs", "_record_type", "_rows", "_unpack")
+    __slots__ = ("_index", "_keys", "_leading", "_pairs", "_record_type", "_rows", "_unpack")
 
     def __init__(self, index: Index, record_type: RecordType | None) -> None:
         self._index = index
@@ -36,6 +36,7 @@ class IndexFunctions:
         self._rows: dict[type[Message], Rows] = {}
         self._keys: dict[type[Message], Keys] = {}
         self._pairs: dict[type[Message], Pairs] = {}
+        self._leading: dict[tuple[type[Message], int], Keys] = {}
 
     @property
     def record_type(self) -> RecordType | None:
@@ -56,6 +57,17 @@ class IndexFunctions:
         if made is None:
             made = compile_keys(self._index.root_expression, message_class, name=f"keys_of_{self._index.name}")
             self._keys[message_class] = made
+        return made
+
+    def leading(self, message_class: type[Message], columns: int) -> Keys:
+        """The same for the first columns alone."""
+        made = self._leading.get((message_class, columns))
+        if made is None:
+            root = self._index.root_expression
+            whole = root.inner if isinstance(root, KeyWithValue) else root
+            part = whole.sub_key(0, columns)
+            made = compile_keys(part, message_class, name=f"{columns}_columns_of_{self._index.name}")
+            self._leading[message_class, columns] = made
         return made
 
     def pairs(self, message_class: type[Message]) -> Pairs:

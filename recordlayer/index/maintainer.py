@@ -27,8 +27,13 @@ if TYPE_CHECKING:
 Items = tuple[Any, ...]
 
 SET, CLEAR = -1, -2
+STAMP, UNSTAMP, STAMP_VALUE = -3, -4, -5
 Write = tuple[int, bytes, bytes]
-"""SET, CLEAR or a MutationType; the key; the value or operand."""
+"""SET, CLEAR or a MutationType; the key; the value or operand.
+
+Or what waits for the commit's version: STAMP sets a key that the operand in place of the key gives, UNSTAMP takes that
+back, STAMP_VALUE sets a value, of several for one key the largest. Operands end with the place of the version.
+"""
 
 
 class IndexedRecord(Protocol):

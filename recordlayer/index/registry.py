@@ -12,6 +12,7 @@ from functools import cache
 from recordlayer.errors import IndexNotSupported
 from recordlayer.index import atomic
 from recordlayer.index.bitmap import BitmapIndex
+from recordlayer.index.ever_version import MaxEverVersionIndex
 from recordlayer.index.leaderboard import LeaderboardIndex
 from recordlayer.index.maintainer import IndexSpace, Maintainer
 from recordlayer.index.multidimensional import MultidimensionalIndex
@@ -19,11 +20,13 @@ from recordlayer.index.permuted import PermutedMaxIndex, PermutedMinIndex
 from recordlayer.index.rank import RankIndex
 from recordlayer.index.text import TextIndex
 from recordlayer.index.value import ValueIndex
+from recordlayer.index.version import VersionIndex
 
 GROUP = "recordlayer.indexes"
 
 BUILT_IN: tuple[type[Maintainer], ...] = (
     ValueIndex,
+    VersionIndex,
     atomic.CountIndex,
     atomic.CountUpdatesIndex,
     atomic.CountNotNullIndex,
@@ -34,6 +37,7 @@ BUILT_IN: tuple[type[Maintainer], ...] = (
     atomic.MaxEverIndex,
     atomic.MinEverTupleIndex,
     atomic.MaxEverTupleIndex,
+    MaxEverVersionIndex,
     BitmapIndex,
     PermutedMinIndex,
     PermutedMaxIndex,

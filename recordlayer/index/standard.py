@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from recordlayer.errors import IndexEntryTooLarge, IndexNotSupported
 from recordlayer.index.built import BuiltRanges
-from recordlayer.index.maintainer import CLEAR, SET, IndexedRecord, IndexSpace, Items, Write
+from recordlayer.index.maintainer import CLEAR, SET, STAMP, UNSTAMP, IndexedRecord, IndexSpace, Items, Write
 from recordlayer.index.state import IndexState
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import KEY_LIMIT, VALUE_LIMIT, MutationType
@@ -47,10 +47,16 @@ def perform(context: Context, writes: list[Write]) -> None:
             context.set(key, value)
         elif kind == CLEAR:
             context.clear(key)
-        else:
+        elif kind > 0:
             context.atomic(
                 cast("MutationType", kind), key, value
             )  # constructing an enum would cost more than the write
+        elif kind == STAMP:
+            context.set_stamped_key(key, value)
+        elif kind == UNSTAMP:
+            context.drop_stamped_key(key)
+        else:
+            context.raise_stamped_value(key, value)
 
 
 def clear_entries(space: IndexSpace, prefix: Items, *, keyspace: int = 2) -> None:

@@ -19,6 +19,7 @@ from recordlayer.index.entry import EntryLayout, IndexEntry
 from recordlayer.index.maintainer import CLEAR, SET, IndexedRecord, IndexSpace, Items, Write
 from recordlayer.index.standard import StandardMaintainer, clear_entries, difference
 from recordlayer.index.uniqueness import UniqueKey, UniqueVerdict, forget, keeps_violations, remove_violations
+from recordlayer.keys.expression import RecordContext
 from recordlayer.keys.grouping import KeyWithValue
 from recordlayer.tuples import pack, unpack
 
@@ -51,6 +52,10 @@ class ValueIndex(StandardMaintainer):
         """The entries of a record: keys and values as they are stored."""
         if record is None or not self.covers(record.message):
             return []
+        return self.packed(record, record.key_context)
+
+    def packed(self, record: IndexedRecord, context: RecordContext) -> list[Pair]:
+        """The entries of a record that the index covers, in a context."""
         message = record.message
         layout = self._layout
         if layout.positions is None:
@@ -58,9 +63,9 @@ class ValueIndex(StandardMaintainer):
         else:
             tail = pack(layout.trimmed(record.primary_key))
         if self._split is None:
-            keys = self._functions.keys(type(message))(message, record.key_context, self.space.entries, tail)
+            keys = self._functions.keys(type(message))(message, context, self.space.entries, tail)
             return [(key, b"") for key in keys]
-        return self._functions.pairs(type(message))(message, record.key_context, self.space.entries, tail)
+        return self._functions.pairs(type(message))(message, context, self.space.entries, tail)
 
     # -- maintenance -----------------------------------------------------------------------------------
 
@@ -121,11 +126,19 @@ class ValueIndex(StandardMaintainer):
 
     # -- checking --------------------------------------------------------------------------------------
 
-    async def audit(self, records: Sequence[IndexedRecord]) -> list[tuple[str, Any]]:
+    def expected(self, record: IndexedRecord) -> list[Pair]:
+        """The entries that a record should have."""
+        return self.pairs(record)
+
+    async def there(self) -> dict[bytes, bytes]:
+        """All entries.  Cost  1 range read a chunk."""
         prefix = self.space.entries
-        start = len(prefix)
-        expected = {key: (value, record.primary_key) for record in records for key, value in self.pairs(record)}
-        there = dict(await self.space.context.read_all(prefix, prefix + b"\xff"))
+        return dict(await self.space.context.read_all(prefix, prefix + b"\xff"))
+
+    async def audit(self, records: Sequence[IndexedRecord]) -> list[tuple[str, Any]]:
+        start = len(self.space.entries)
+        expected = {key: (value, record.primary_key) for record in records for key, value in self.expected(record)}
+        there = await self.there()
         findings: list[tuple[str, Any]] = [
             ("an entry is missing", (unpack(key, start), primary_key))
             for key, (_, primary_key) in expected.items()

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from recordlayer.keys import EMPTY, VERSION, Dimensions, Grouping, KeyExpression, as_expression, concat
-from recordlayer.metadata.index import NO_OPTIONS, UNIQUE, as_options
+from recordlayer.metadata.index import CELLS, NO_OPTIONS, UNIQUE, as_options
 from recordlayer.metadata.predicate import Predicate
 
 Columns = KeyExpression | str
@@ -92,10 +92,18 @@ def multidimensional(
 
 
 def count(
-    *, group_by: Columns | None = None, clear_when_zero: bool = False, where: Predicate | None = None
+    *,
+    group_by: Columns | None = None,
+    clear_when_zero: bool = False,
+    cells: int | None = None,
+    where: Predicate | None = None,
 ) -> IndexDefinition:
-    """How many records there are, in all or for each value of `group_by`."""
-    return _definition("count", _groups(group_by), {"clearWhenZero": clear_when_zero}, where)
+    """How many records there are, in all or for each value of `group_by`.
+
+    `cells`: spread each group over so many keys, for groups that very many write to at once. The Java Record Layer
+    cannot read that.
+    """
+    return _definition("count", _groups(group_by), {"clearWhenZero": clear_when_zero, CELLS: cells}, where)
 
 
 def count_updates(*, group_by: Columns | None = None, where: Predicate | None = None) -> IndexDefinition:
@@ -115,10 +123,11 @@ def sum_of(
     *,
     group_by: Columns | None = None,
     clear_when_zero: bool = False,
+    cells: int | None = None,
     where: Predicate | None = None,
 ) -> IndexDefinition:
-    """The sum of an integer field, over all records or for each value of `group_by`."""
-    return _definition("sum", _grouped(summed, group_by), {"clearWhenZero": clear_when_zero}, where)
+    """The sum of an integer field, over all records or for each value of `group_by`. `cells` as in `count`."""
+    return _definition("sum", _grouped(summed, group_by), {"clearWhenZero": clear_when_zero, CELLS: cells}, where)
 
 
 def min_ever(columns: Columns, *, group_by: Columns | None = None, where: Predicate | None = None) -> IndexDefinition:

@@ -25,6 +25,8 @@ NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 UNIQUE = "unique"
 ALLOWED_FOR_QUERY = "allowedForQuery"
 REPLACED_BY = "replacedBy"
+CELLS = "recordlayer.cells"
+"""Over how many keys each group of an aggregate is spread: an option that the Java Record Layer does not know."""
 
 
 def as_options(options: Mapping[str, object] | None) -> Mapping[str, str]:

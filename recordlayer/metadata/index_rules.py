@@ -15,7 +15,7 @@ from google.protobuf.descriptor import FieldDescriptor as Types
 from recordlayer.errors import InvalidIndex
 from recordlayer.keys import Dimensions, Grouping, KeyWithValue, Then
 from recordlayer.keys.access import is_repeated
-from recordlayer.metadata.index import Index
+from recordlayer.metadata.index import CELLS, Index
 
 if TYPE_CHECKING:
     from recordlayer.metadata.metadata import RecordMetaData
@@ -29,8 +29,25 @@ VARINTS = frozenset(
 INTEGERS = VARINTS | {Types.TYPE_FIXED32, Types.TYPE_FIXED64, Types.TYPE_SFIXED32, Types.TYPE_SFIXED64}
 
 
+SPREAD = frozenset({"count", "count_updates", "count_not_null", "sum"})
+"""Types whose groups may be spread over cells: those that only add."""
+MOST_CELLS = 1024
+
+
+def cells(index: Index) -> Iterator[InvalidIndex]:
+    """Whether a number of cells can be meant."""
+    number = index.options.get(CELLS)
+    if number is None:
+        return
+    if index.type not in SPREAD:
+        yield _problem(index, f"only counts and sums can be spread over cells: leave the option {CELLS} away")
+    elif not number.isdecimal() or not 2 <= int(number) <= MOST_CELLS:
+        yield _problem(index, f"the option {CELLS} is a number from 2 to {MOST_CELLS}, not {number!r}")
+
+
 def problems(index: Index, metadata: RecordMetaData) -> Iterator[InvalidIndex]:
     """What is wrong with an index by the rules of its type; its expression is known to fit its record types."""
+    yield from cells(index)
     rule = RULES.get(index.type)
     if rule is not None:
         yield from rule(index, metadata)

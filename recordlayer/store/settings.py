@@ -20,6 +20,7 @@ from recordlayer.pb.record_metadata_pb2 import DataStoreInfo
 from recordlayer.store.counts import RecordCounts, RecordCountState
 from recordlayer.store.header import FormatVersion
 from recordlayer.store.open import write_header
+from recordlayer.store.sharing import SHARED, refuse_what_java_cannot_read
 from recordlayer.store.store import RecordStore
 
 _STATES = DataStoreInfo.StoreLockState
@@ -158,6 +159,16 @@ def clear_user_field(store: RecordStore, name: str) -> bool:
     fields.extend(kept)
     _changed(store)
     return True
+
+
+def share_with_java(store: RecordStore) -> None:
+    """Mark the store as shared with the Java Record Layer: indexes that only this library can read are refused from now
+    on, whoever opens it. The mark is a user field; `clear_user_field` takes it away.
+
+    Raises  IndexNotSupported if the metadata has such an index; UsageError as `set_user_field`.
+    """
+    refuse_what_java_cannot_read(store.metadata)
+    set_user_field(store, SHARED, b"")
 
 
 # -- locks ---------------------------------------------------------------------------------------------------

@@ -10,19 +10,23 @@ from typing import Any
 from hypothesis import strategies as st
 
 from recordlayer import concat, field, key_with_value
+from recordlayer.keys import version
 from recordlayer.metadata.definitions import (
     IndexDefinition,
     count,
     count_not_null,
     count_updates,
     max_ever,
+    max_ever_version,
     min_ever,
     sum_of,
     value_index,
+    version_index,
 )
 from recordlayer.metadata.predicate import compare
 from recordlayer.testing import History, IndexSuite
 from recordlayer.tuples import pack
+from recordlayer.tuples.packing import encode_open
 
 Items = tuple[Any, ...]
 
@@ -54,6 +58,30 @@ class TestValue(IndexSuite):
                 trimmed = () if primary_key[0] in row and case in ("with the primary key", "unique") else primary_key
                 entries[row[:split] + trimmed] = () if split is None else row[split:]
         return [(key, entries[key]) for key in sorted(entries, key=packed)]
+
+
+def in_order(key: Items) -> bytes:
+    """Packed as it sorts, with incomplete versions."""
+    return b"".join(encode_open(item) for item in key)
+
+
+class TestVersion(IndexSuite):
+    type = "version"
+    cases = {
+        "all": version_index(),
+        "by city": version_index(concat("city", version())),
+        "by tag": version_index(concat(field("tags").fan_out(), version())),
+        "covering": version_index(key_with_value(concat("number", version(), "city"), split_point=2)),
+        "version and id": version_index(concat(version(), "id")),
+    }
+
+    def expected(self, case: str, history: History) -> list[Any]:
+        split = 2 if case == "covering" else None
+        entries = {}
+        for primary_key, record in history.records.items():
+            for row in self.rows(case, record):
+                entries[row[:split] + (() if case == "version and id" else primary_key)] = row[split:] if split else ()
+        return [(key, entries[key]) for key in sorted(entries, key=in_order)]
 
 
 # -- aggregates ----------------------------------------------------------------------------------------------
@@ -110,6 +138,28 @@ class TestCount(Aggregates):
 
     def expected(self, case: str, history: History) -> list[Any]:
         return self.totals(case, history, lambda grouped: 1)
+
+
+class TestCountInCells(Aggregates):
+    type = "count"
+    cases = {
+        "all": count(cells=2),
+        "by city": count(group_by="city", cells=3),
+        "by city and number": count(group_by=concat("city", "number"), cells=1024),
+    }
+    lacks = {"rebuild": "which cell is written to is left to chance"}
+
+    def expected(self, case: str, history: History) -> list[Any]:
+        return self.totals(case, history, lambda grouped: 1)
+
+
+class TestSumInCells(Aggregates):
+    type = "sum"
+    cases = {"numbers by city, cleared": sum_of("number", group_by="city", clear_when_zero=True, cells=2)}
+    lacks = {"rebuild": "which cell is written to is left to chance"}
+
+    def expected(self, case: str, history: History) -> list[Any]:
+        return [entry for entry in self.totals(case, history, lambda grouped: grouped[0]) if entry[1]]
 
 
 class TestCountOfRepeated(Aggregates):
@@ -199,6 +249,24 @@ class TestMaxEver(Extremes):
 
     def expected(self, case: str, history: History) -> list[Any]:
         return self.extremes(case, history, max, nulls=True)
+
+
+class TestMaxEverVersion(Extremes):
+    type = "max_ever_version"
+    cases = {
+        "all": max_ever_version(),
+        "by city": max_ever_version(group_by="city"),
+        "by number, with city": max_ever_version(concat(version(), "city"), group_by="number"),
+    }
+
+    def expected(self, case: str, history: History) -> list[Any]:
+        latest: dict[Items, Items] = {}
+        for record in history.saved:
+            for row in self.rows(case, record):
+                group, grouped = self.split(case, row)
+                if group not in latest or in_order(latest[group]) < in_order(grouped):
+                    latest[group] = grouped
+        return sorted(latest.items(), key=lambda entry: pack(entry[0]))
 
 
 class ExtremesOfLongs(Extremes):
