@@ -31,6 +31,7 @@ from recordlayer.errors import (
 )
 from recordlayer.kv.embedded.apply import apply
 from recordlayer.kv.embedded.base_write import BaseWrite
+from recordlayer.kv.embedded.bell import Bell
 from recordlayer.kv.embedded.commit_request import CommitRequest, Stage
 from recordlayer.kv.embedded.conflicts import refusal
 from recordlayer.kv.embedded.database import OpenFile
@@ -61,7 +62,7 @@ class Committer:
         self._group: list[CommitRequest] = []  # being committed
         self._mutex = threading.Lock()  # guards the queue and the stages
         self._leading = threading.Lock()
-        self._wake = threading.Event()
+        self._bell = Bell()
         self._never = threading.Event()
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -135,15 +136,13 @@ class Committer:
                     thread = threading.Thread(target=self._run, name="recordlayer-commit", daemon=True)
                     thread.start()
                     self._thread = thread
-        if not self._wake.is_set():  # if it is, the thread has yet to clear it, and looks at everything after that
-            self._wake.set()
+        self._bell.ring()
 
     def _run(self) -> None:
         clock = self._file.world.clock
         sync_at: float | None = None
         while True:
-            self._wake.wait(None if sync_at is None else max(0.0, sync_at - clock.monotonic()))
-            self._wake.clear()
+            self._bell.wait(None if sync_at is None else sync_at - clock.monotonic())
             while self._queue and not self._closing:
                 if self._durable:
                     self._gathering.wait(self._queue)
@@ -194,7 +193,7 @@ class Committer:
         """
         with self._mutex:
             self._closing = True
-        self._wake.set()
+        self._bell.ring()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(_CLOSE_SECONDS)
@@ -221,7 +220,7 @@ class Committer:
     def die_in_child(self, error: RecordLayerError) -> None:
         """Nobody commits any more; who waits is told."""
         self._mutex, self._leading, self._thread = threading.Lock(), threading.Lock(), None
-        self._wake = threading.Event()
+        self._bell = Bell()
         self._closing = True
         waiting, self._queue = [*self._queue, *self._group], deque()
         for request in waiting:
