@@ -24,8 +24,9 @@ from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Items, Write
 from recordlayer.index.multidimensional_scan import BoxScan, NearestScan
 from recordlayer.index.rtree import RTree, RTreeOptions
 from recordlayer.index.rtree_audit import audit_tree
-from recordlayer.index.rtree_nodes import Item, NodeLayout, NodeStorage
+from recordlayer.index.rtree_nodes import NodeLayout, NodeStorage
 from recordlayer.index.rtree_scan import Box
+from recordlayer.index.rtree_slots import Item
 from recordlayer.index.standard import StandardMaintainer, clear_entries, difference
 from recordlayer.keys.grouping import Dimensions, KeyWithValue
 from recordlayer.tuples import pack, unpack
@@ -215,7 +216,8 @@ class MultidimensionalIndex(StandardMaintainer):
 
     def entry(self, prefix: Items, item: Item) -> IndexEntry:
         """An item as an entry: prefix, point, suffix, and the covering columns."""
-        value = pack(item.value) if item.value else b""
+        columns = item.columns
+        value = pack(columns) if columns else b""
         return IndexEntry(self._layout, pack((*prefix, *item.point, *item.suffix)), value)
 
     # -- checking --------------------------------------------------------------------------------------
@@ -241,6 +243,6 @@ class MultidimensionalIndex(StandardMaintainer):
             findings += [
                 ("an entry covers other values", (prefix, *unpack(key)))
                 for key in wanted
-                if key in there and pack(there[key]) != pack(wanted[key])
+                if key in there and there[key] != pack((wanted[key],))
             ]
         return findings

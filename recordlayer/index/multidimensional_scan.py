@@ -18,8 +18,8 @@ from recordlayer.cursor.step import Batch, Cursor, Stop, never
 from recordlayer.errors import BadContinuation, MalformedTuple
 from recordlayer.index.bounds import Bounds
 from recordlayer.index.entry import IndexEntry
-from recordlayer.index.rtree_nodes import Item
-from recordlayer.index.rtree_scan import Behind, Box, Leaves, Nearest, spend
+from recordlayer.index.rtree_scan import Box, Leaves, Nearest, spend
+from recordlayer.index.rtree_slots import Item
 from recordlayer.kv.engine import StreamingMode
 from recordlayer.tuples import pack, unpack
 
@@ -57,7 +57,7 @@ class BoxScan(Cursor[IndexEntry]):
         self._spaces: tuple[bytes, bytes] | None = (keys.begin, keys.end)
         self._prefix: Items | None = None
         self._before: bytes | None = None
-        self._behind: Behind | None = None
+        self._behind: bytes | None = None
         self._leaves: Leaves | None = None
         if options.continuation is not None:
             self._resume(options.continuation)
@@ -74,7 +74,7 @@ class BoxScan(Cursor[IndexEntry]):
         if len(prefix) != self._index.prefix_size:
             raise BadContinuation(reason="it belongs to another index")
         self._before = bytes_field(fields, 1)
-        self._behind = Behind(int.from_bytes(hilbert, "big", signed=True), key)
+        self._behind = pack((int.from_bytes(hilbert, "big", signed=True), key))
         self._enter(prefix)
 
     def _enter(self, prefix: Items) -> None:

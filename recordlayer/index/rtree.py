@@ -13,17 +13,20 @@ Two changes of one tree in a transaction must not run side by side: whoever uses
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from recordlayer.errors import CorruptIndexEntry
-from recordlayer.index.hilbert import hilbert_value
-from recordlayer.index.rtree_nodes import ROOT, Child, Item, Node, NodeLayout, NodeStorage
-from recordlayer.tuples import pack
+from recordlayer.index.rtree_nodes import ROOT, Node, NodeLayout, NodeStorage
+from recordlayer.index.rtree_slots import Item, Slot
 from recordlayer.waiting.overlap import gather
 
 Items = tuple[Any, ...]
+
+_ORDER, _LAST = attrgetter("order"), attrgetter("last")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +43,6 @@ class RTreeOptions:
     layout: NodeLayout
 
 
-def is_behind(hilbert: int, key: Items, other_hilbert: int, other_key: Items) -> bool:
-    """Whether one place in the order of a tree is behind another."""
-    if hilbert != other_hilbert:
-        return hilbert > other_hilbert
-    return pack(key) > pack(other_key)
-
-
 class RTree:
     """One tree in one transaction. `new_id` gives 16 random bytes."""
 
@@ -61,7 +57,7 @@ class RTree:
 
     async def insert(self, point: Items, suffix: Items, value: Items) -> None:
         """Put an item in, or give the one with this point and suffix another value."""
-        item = Item(hilbert_value(point), point, suffix, value)
+        item = Item.of(point, suffix, value)
         leaf = await self._leaf_for(item, inserting=True)
         if leaf is None:
             leaf = Node(ROOT, [], leaf=True, stored=False)
@@ -72,12 +68,12 @@ class RTree:
             return
         changed: dict[Node, None] = {}
         node: Node = leaf
-        slot: Item | Child = item
+        slot: Slot = item
         while True:
             changed[node] = None
             if len(node.slots) < self._options.most:
                 node.slots.insert(at, slot)
-                self._adjust_upwards(node, changed)
+                self._adjust_upwards(node, changed, slot if node is leaf else None)
                 break
             if node.parent is None:
                 node.slots.insert(at, slot)
@@ -116,7 +112,7 @@ class RTree:
 
     async def delete(self, point: Items, suffix: Items) -> bool:
         """Take out the item with this point and suffix. Whether it was there."""
-        item = Item(hilbert_value(point), point, suffix, ())
+        item = Item.of(point, suffix)
         leaf = await self._leaf_for(item, inserting=False)
         if leaf is None:
             return False
@@ -194,19 +190,28 @@ class RTree:
         around[node.at] = node
         return [around[at] for at in sorted(around)]
 
-    def _adjust_upwards(self, node: Node, changed: dict[Node, None]) -> None:
-        """Have the nodes above know what has changed in this one, as far as it concerns them."""
-        while node.parent is not None and _tell_parent(node):
+    def _adjust_upwards(self, node: Node, changed: dict[Node, None], added: Slot | None = None) -> None:
+        """Have the nodes above know what has changed in this one, as far as it concerns them.
+
+        added  as in `_tell_parent`
+        """
+        while node.parent is not None and _tell_parent(node, added):
+            if added is not None:
+                added = node.parent.slots[node.at]
             node = node.parent
             changed[node] = None
 
 
-def _tell_parent(node: Node) -> bool:
-    """Put into the parent's slot what the node has now. Whether that is something else."""
+def _tell_parent(node: Node, added: Slot | None = None) -> bool:
+    """Put into the parent's slot what the node has now. Whether that is something else.
+
+    added  the one slot that has come in, or whose box has grown, if that is all that has changed
+    """
     parent = node.parent
     assert parent is not None, "the root is not told of"
-    new = node.as_child()
-    if parent.slots[node.at].same(new):
+    known = parent.slots[node.at]
+    new = node.as_child() if added is None else node.as_child_with(known, added)
+    if known.same(new):
         return False
     parent.slots[node.at] = new
     return True
@@ -214,23 +219,18 @@ def _tell_parent(node: Node) -> bool:
 
 def _place_in(leaf: Node, item: Item) -> tuple[int, bool]:
     """Where an item is, or would be, in a leaf; and whether it is there."""
-    for at, slot in enumerate(leaf.slots):
-        if slot.hilbert > item.hilbert:
-            return at, False
-        if slot.hilbert == item.hilbert and slot.packed >= item.packed:
-            return at, slot.packed == item.packed
-    return len(leaf.slots), False
+    at = bisect_left(leaf.slots, item.order, key=_ORDER)
+    return at, at < len(leaf.slots) and leaf.slots[at].order == item.order
 
 
 def _child_for(node: Node, item: Item, *, inserting: bool) -> int | None:
     """Below which slot an item is, or goes; None if it is below none of them."""
-    first = node.slots[0]
-    if not inserting and is_behind(first.low_hilbert, first.least, item.hilbert, item.key):
+    if not inserting and item.order < node.slots[0].first:
         return None
-    for at, child in enumerate(node.slots):
-        if not is_behind(item.hilbert, item.key, child.high_hilbert, child.greatest):
-            return at
-    return len(node.slots) - 1 if inserting else None
+    at = bisect_left(node.slots, item.order, key=_LAST)
+    if at < len(node.slots):
+        return at
+    return at - 1 if inserting else None
 
 
 def _spread(nodes: Sequence[Node], targets: Sequence[Node]) -> None:

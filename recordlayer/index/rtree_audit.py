@@ -8,8 +8,9 @@ from __future__ import annotations
 import itertools
 
 from recordlayer.errors import CorruptIndexEntry
-from recordlayer.index.rtree import RTreeOptions, is_behind
-from recordlayer.index.rtree_nodes import ROOT, Child, Item, Node, NodeStorage
+from recordlayer.index.rtree import RTreeOptions
+from recordlayer.index.rtree_nodes import ROOT, Node, NodeStorage
+from recordlayer.index.rtree_slots import Child, Item
 
 
 async def audit_tree(storage: NodeStorage, options: RTreeOptions) -> tuple[list[Item], list[str]]:
@@ -49,7 +50,7 @@ async def audit_tree(storage: NodeStorage, options: RTreeOptions) -> tuple[list[
     await visit(ROOT, None, 0)
     if len(depths) > 1:
         wrong.append("leaves are at different depths")
-    if any(is_behind(one.hilbert, one.key, other.hilbert, other.key) for one, other in itertools.pairwise(items)):
+    if any(one.order >= other.order for one, other in itertools.pairwise(items)):
         wrong.append("items are out of order")
     if await storage.slot_index() != indexed:
         wrong.append("the index of slots has others than the tree")
@@ -58,8 +59,5 @@ async def audit_tree(storage: NodeStorage, options: RTreeOptions) -> tuple[list[
 
 def _is_ordered(node: Node) -> bool:
     if node.leaf:
-        return not any(is_behind(a.hilbert, a.key, b.hilbert, b.key) for a, b in itertools.pairwise(node.slots))
-    return not any(
-        is_behind(one.high_hilbert, one.greatest, other.low_hilbert, other.least)
-        for one, other in itertools.pairwise(node.slots)
-    )
+        return all(one.order < other.order for one, other in itertools.pairwise(node.slots))
+    return all(one.last < other.first for one, other in itertools.pairwise(node.slots))

@@ -15,83 +15,30 @@ Source  Record Layer, com.apple.foundationdb.async.rtree: ByNodeStorageAdapter, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from recordlayer.errors import CorruptIndexEntry, IndexEntryTooLarge, MalformedTuple
-from recordlayer.index.hilbert import hilbert_value
+from recordlayer.index.rtree_slots import (
+    Child,
+    Item,
+    Slot,
+    as_numbers,
+    decode,
+    encode,
+    hilbert_size,
+    id_element,
+    remember,
+    slot_key,
+    slot_of,
+    slot_value,
+)
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import VALUE_LIMIT
-from recordlayer.tuples import pack, unpack
-
-Items = tuple[Any, ...]
+from recordlayer.tuples import pack
 
 ROOT = bytes(16)
-NULL = -(1 << 63) - 1
-"""Where a null stands among the coordinates of a box."""
-
-_LEAF, _INNER = 0, 1
-
-
-class Item:
-    """A point with what is kept there."""
-
-    __slots__ = ("_packed", "hilbert", "point", "suffix", "value")
-
-    def __init__(self, hilbert: int, point: Items, suffix: Items, value: Items) -> None:
-        self.hilbert = hilbert
-        self.point = point
-        self.suffix = suffix
-        self.value = value
-        self._packed: bytes | None = None
-
-    @property
-    def key(self) -> Items:
-        return self.point, self.suffix
-
-    @property
-    def packed(self) -> bytes:
-        """The key, packed: what orders items of one Hilbert value."""
-        if self._packed is None:
-            self._packed = pack(self.key)
-        return self._packed
-
-
-class Child:
-    """What an inner node knows of a node below: its first and last key in order, its id and its box."""
-
-    __slots__ = ("greatest", "high", "high_hilbert", "id", "least", "low", "low_hilbert")
-
-    def __init__(
-        self,
-        low_hilbert: int,
-        least: Items,
-        high_hilbert: int,
-        greatest: Items,
-        node_id: bytes,
-        low: tuple[int, ...],
-        high: tuple[int, ...],
-    ) -> None:
-        self.low_hilbert = low_hilbert
-        self.least = least
-        self.high_hilbert = high_hilbert
-        self.greatest = greatest
-        self.id = node_id
-        self.low = low
-        self.high = high
-
-    def same(self, other: Child) -> bool:
-        return (
-            self.low_hilbert == other.low_hilbert
-            and self.high_hilbert == other.high_hilbert
-            and self.low == other.low
-            and self.high == other.high
-            and pack((self.least, self.greatest)) == pack((other.least, other.greatest))
-        )
-
-
-Slot = Item | Child
 
 
 class Node:
@@ -125,20 +72,25 @@ class Node:
         """What the node above is to know of it."""
         first, last = self.slots[0], self.slots[-1]
         if self.leaf:
-            columns = list(zip(*[_numbers(item.point) for item in self.slots], strict=True))
-            low, high = tuple(map(min, columns)), tuple(map(max, columns))
-            return Child(first.hilbert, first.key, last.hilbert, last.key, self.id, low, high)
-        low = tuple(map(min, zip(*[child.low for child in self.slots], strict=True)))
-        high = tuple(map(max, zip(*[child.high for child in self.slots], strict=True)))
-        return Child(first.low_hilbert, first.least, last.high_hilbert, last.greatest, self.id, low, high)
+            points = [as_numbers(item.point) for item in self.slots]
+            low, high = tuple(map(min, zip(*points, strict=True))), tuple(map(max, zip(*points, strict=True)))
+            return Child.of(first.order, last.order, self.id, low, high)
+        low = tuple(map(min, zip(*[child.sides[0] for child in self.slots], strict=True)))
+        high = tuple(map(max, zip(*[child.sides[1] for child in self.slots], strict=True)))
+        return Child.of(first.first, last.last, self.id, low, high)
 
-
-def _numbers(coordinates: Sequence[int | None]) -> tuple[int, ...]:
-    return tuple([NULL if number is None else number for number in coordinates])
-
-
-def _coordinates(numbers: Iterable[int]) -> Items:
-    return tuple([None if number == NULL else number for number in numbers])
+    def as_child_with(self, known: Child, added: Slot) -> Child:
+        """The same, from what the node above knows already and a slot that has come in or has changed."""
+        first, last = self.slots[0], self.slots[-1]
+        low, high = known.sides
+        if isinstance(added, Item):
+            least = most = as_numbers(added.point)
+        else:
+            least, most = added.sides
+        low, high = tuple(map(min, low, least)), tuple(map(max, high, most))
+        if self.leaf:
+            return Child.of(first.order, last.order, self.id, low, high)
+        return Child.of(first.first, last.last, self.id, low, high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +118,7 @@ class NodeStorage:
         self._layout = layout
 
     def _key(self, node_id: bytes) -> bytes:
-        return pack((node_id,), self._prefix)
+        return self._prefix + id_element(node_id)
 
     async def fetch(self, node_id: bytes, *, snapshot: bool = False) -> Node | None:
         """A node, None if there is none.  Raises  CorruptIndexEntry."""
@@ -174,35 +126,23 @@ class NodeStorage:
         try:
             if not self._layout.by_slot:
                 value = await self._context.get(key, snapshot=snapshot)
-                return None if value is None else self._decoded(node_id, *unpack(value))
+                if value is None:
+                    return None
+                leaf, decoded = decode(value)
+                return Node(node_id, list(decoded), leaf=leaf, stored=True)
             rows = await self._context.read_all(key + b"\x00", key + b"\xff", snapshot=snapshot)
             if not rows:
                 return None
-            kinds = {unpack(row, len(key))[0] for row, _ in rows}
-            slots = [(*unpack(row, len(key))[1:], *unpack(value)) for row, value in rows]
-            node = self._decoded(node_id, kinds.pop(), slots)
+            slots = [slot_of(row[len(key) :], value) for row, value in rows]
         except (MalformedTuple, ValueError, TypeError, IndexError) as error:
             raise self._broken(node_id, str(error)) from error
-        if kinds:
+        kinds = {type(slot) for slot in slots}
+        if len(kinds) > 1:
             raise self._broken(node_id, "it is a leaf and an inner node")
-        return node
-
-    def _decoded(self, node_id: bytes, kind: int, slots: Sequence[Items]) -> Node:
-        if kind == _LEAF:
-            items = []
-            for hilbert, (point, suffix), value in slots:
-                items.append(Item(hilbert_value(point) if hilbert is None else hilbert, point, suffix, value))
-            if self._layout.by_slot and not self._layout.stores_hilbert:
-                items.sort(key=lambda item: (item.hilbert, item.packed))
-            return Node(node_id, items, leaf=True, stored=True)
-        if kind != _INNER:
-            raise self._broken(node_id, f"it has the unknown kind {kind}")
-        children = []
-        for low_hilbert, least, high_hilbert, greatest, child_id, box in slots:
-            half = len(box) // 2
-            low, high = _numbers(box[:half]), _numbers(box[half:])
-            children.append(Child(low_hilbert, least, high_hilbert, greatest, child_id, low, high))
-        return Node(node_id, children, leaf=False, stored=True)
+        leaf = kinds == {Item}
+        if leaf and not self._layout.stores_hilbert:
+            slots.sort(key=lambda slot: slot.order if isinstance(slot, Item) else b"")
+        return Node(node_id, slots, leaf=leaf, stored=True)
 
     def write(self, nodes: Iterable[Node]) -> None:
         """Store what has changed in some nodes; one without slots is no more.  Raises  IndexEntryTooLarge."""
@@ -214,7 +154,7 @@ class NodeStorage:
             come = [slot for slot in node.slots if id(slot) not in old or node.leaf is not node.stored_leaf]
             if self._layout.by_slot:
                 clears.update(dict.fromkeys(self._slot_key(node.id, slot) for slot in gone))
-                sets.update((self._slot_key(node.id, slot), self._slot_value(slot)) for slot in come)
+                sets.update((self._slot_key(node.id, slot), slot_value(slot)) for slot in come)
             elif node.slots:
                 sets[self._key(node.id)] = self._node_value(node)
             elif node.stored:
@@ -231,40 +171,25 @@ class NodeStorage:
             self._context.set(key, value)
 
     def _node_value(self, node: Node) -> bytes:
-        slots: list[Items]
-        if node.leaf:
-            stores = self._layout.stores_hilbert
-            slots = [(item.hilbert if stores else None, item.key, item.value) for item in node.slots]
-        else:
-            slots = [
-                (
-                    *(child.low_hilbert, child.least, child.high_hilbert, child.greatest, child.id),
-                    _coordinates((*child.low, *child.high)),
-                )
-                for child in node.slots
-            ]
-        value = pack((_LEAF if node.leaf else _INNER, tuple(slots)))
+        stores_hilbert = self._layout.stores_hilbert
+        value = encode(node.slots, leaf=node.leaf, stores_hilbert=stores_hilbert)
         if len(value) > VALUE_LIMIT:
             hint = f"a node may have {VALUE_LIMIT:,} bytes: cover fewer columns, or store the tree by slot"
             raise IndexEntryTooLarge(index=self._index, value_bytes=len(value), hint=hint)
+        remember(value, (node.leaf, tuple(node.slots)))
         return value
 
     def _slot_key(self, node_id: bytes, slot: Slot) -> bytes:
-        if isinstance(slot, Item):
-            return pack((_LEAF, slot.hilbert if self._layout.stores_hilbert else None, slot.key), self._key(node_id))
-        return pack((_INNER, slot.low_hilbert, slot.least, slot.high_hilbert, slot.greatest), self._key(node_id))
+        return self._key(node_id) + slot_key(slot, stores_hilbert=self._layout.stores_hilbert)
 
-    def _slot_value(self, slot: Slot) -> bytes:
-        if isinstance(slot, Item):
-            return pack((slot.value,))
-        return pack((slot.id, _coordinates((*slot.low, *slot.high))))
-
-    def _slot_index_keys(self, slots: Sequence[Slot], level: int) -> list[bytes]:
-        return [
-            pack((level - 1, slot.high_hilbert, *slot.greatest, slot.id), self._slot_index)
-            for slot in slots
-            if isinstance(slot, Child)
-        ]
+    def _slot_index_keys(self, slots: Iterable[Slot], level: int) -> list[bytes]:
+        keys = []
+        for slot in slots:
+            if isinstance(slot, Child):
+                size = hilbert_size(slot.last)
+                place = slot.last[:size] + slot.last[size + 1 : -1]  # the parts of the key are elements of their own
+                keys.append(pack((level - 1,), self._slot_index) + place + id_element(slot.id))
+        return keys
 
     async def slot_index(self) -> set[bytes]:
         """The keys of the index of slots, for checks."""

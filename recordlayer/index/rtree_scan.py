@@ -16,8 +16,8 @@ from typing import Any
 from recordlayer.cursor.limits import Budget
 from recordlayer.cursor.step import Stop
 from recordlayer.errors import CorruptIndexEntry, UsageError
-from recordlayer.index.rtree import is_behind
-from recordlayer.index.rtree_nodes import NULL, ROOT, Child, Item, Node, NodeStorage
+from recordlayer.index.rtree_nodes import ROOT, Node, NodeStorage
+from recordlayer.index.rtree_slots import NULL, Child, Item
 from recordlayer.waiting.overlap import END, Pipeline, pipelined
 
 Items = tuple[Any, ...]
@@ -50,33 +50,18 @@ class Box:
 
     def meets(self, child: Child) -> bool:
         """Whether something below a node may be in it."""
-        for least, most, (low, high) in zip(child.low, child.high, self.sides, strict=True):
+        for least, most, (low, high) in zip(*child.sides, self.sides, strict=True):
             if (low is not None and most < low) or (high is not None and least >= high):
                 return False
         return True
 
 
-@dataclass(frozen=True, slots=True)
-class Behind:
-    """The place in the order behind which a scan goes on."""
-
-    hilbert: int
-    key: Items
-
-    def is_before(self, item: Item) -> bool:
-        return is_behind(item.hilbert, item.key, self.hilbert, self.key)
-
-    def may_be_before(self, child: Child) -> bool:
-        """Whether some of what is below a node is behind this place."""
-        return is_behind(child.high_hilbert, child.greatest, self.hilbert, self.key)
-
-
 class Leaves:
-    """The leaves that a box meets, in order, each with what of it is in the box."""
+    """The leaves that a box meets, in order, each with what of it is in the box and behind a place."""
 
     __slots__ = ("_ahead", "_behind", "_box", "_snapshot", "_storage", "_waiting")
 
-    def __init__(self, storage: NodeStorage, box: Box, behind: Behind | None, *, snapshot: bool) -> None:
+    def __init__(self, storage: NodeStorage, box: Box, behind: bytes | None, *, snapshot: bool) -> None:
         self._storage = storage
         self._box = box
         self._behind = behind
@@ -101,7 +86,7 @@ class Leaves:
                 wanted = [
                     child.id
                     for child in first.slots
-                    if (behind is None or behind.may_be_before(child)) and self._box.meets(child)
+                    if (behind is None or child.last > behind) and self._box.meets(child)
                 ]
                 self._waiting.extendleft(reversed(wanted))
         return None
@@ -116,7 +101,7 @@ class Leaves:
         waiting.extendleft(reversed(fetched))
 
     def _wants(self, item: Item) -> bool:
-        return self._box.has(item.point) and (self._behind is None or self._behind.is_before(item))
+        return self._box.has(item.point) and (self._behind is None or item.order > self._behind)
 
 
 async def _fetched(storage: NodeStorage, ids: list[bytes], snapshot: bool) -> list[Node]:
@@ -193,7 +178,7 @@ class Nearest:
     def _to_box(self, child: Child) -> int:
         """The square of the distance to the nearest point of a box."""
         total = 0
-        for number, low, high in zip(self._point, child.low, child.high, strict=True):
+        for number, low, high in zip(self._point, *child.sides, strict=True):
             aside = max(low - number, number - high, 0)
             total += aside * aside
         return total
@@ -204,5 +189,5 @@ def spend(budget: Budget, leaf: Node) -> Stop | None:
     if budget.keys is not None:
         budget.keys -= len(leaf.slots)
     if budget.size is not None:
-        budget.size -= sum(len(item.packed) for item in leaf.slots)
+        budget.size -= sum(len(item.order) + len(item.value) for item in leaf.slots)
     return budget.spent()
