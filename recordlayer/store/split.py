@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from recordlayer.errors import CorruptRecord, MalformedTuple, RecordTooLarge
 from recordlayer.kv.context import Context
@@ -32,8 +32,7 @@ _VERSION_BYTES = 13
 _STAMP_OFFSET = (1).to_bytes(4, "little")  # the placeholder stands behind the code of the versionstamp
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(NamedTuple):
     """Which pairs a stored record has, and the bytes of their keys (the store's prefix among them) and values."""
 
     parts: int

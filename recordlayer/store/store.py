@@ -73,6 +73,7 @@ class RecordStore:
             old_versions=old_versions,
         )
         self._keys = self.codec.schema.primary_keys
+        self._stores_versions = metadata.store_record_versions
 
     # -- one record ------------------------------------------------------------------------------------
 
@@ -111,7 +112,8 @@ class RecordStore:
             expect.check(old, new)
             for verdict in verdicts:
                 await verdict.settle(old)
-            new.version = version_behavior.version(version, self.metadata, self.context)
+            if self._stores_versions or version is not None or version_behavior is not VersionBehavior.DEFAULT:
+                new.version = version_behavior.version(version, self.metadata, self.context)
             await self._write(new, old, raw, verdicts)
             return new
         finally:
