@@ -55,7 +55,7 @@ Player: Any = message_factory.GetMessageClass(FILE.message_types_by_name["Player
 Score: Any = message_factory.GetMessageClass(FILE.message_types_by_name["Score"])
 Event: Any = message_factory.GetMessageClass(FILE.message_types_by_name["Event"])
 
-PATH = ("games", "league")
+PATH = ("shop", "league")
 
 
 def builder() -> rl.RecordMetaDataBuilder:
