@@ -43,6 +43,7 @@ from recordlayer.store.leaderboards import leaderboard, update_windows
 from recordlayer.store.open import OpenMode, OpenOptions, open_store
 from recordlayer.store.serializer import PLAIN, Serializer, TransformingSerializer
 from recordlayer.store.settings import StoreLock
+from recordlayer.store.split import Shape
 from recordlayer.store.store import RecordStore
 from recordlayer.testing.clock import ManualClock
 from recordlayer.tuples import Versionstamp, pack, unpack
@@ -89,6 +90,7 @@ class Replay:
         self.expected: dict[bytes, bytes | dict[str, Any]] = {}
         self.stamps: list[tuple[bytes, bytes]] = []
         self.steps_done = 0
+        self.longer_prefix: int | None = None
         self.windows: list[Any] = []
         self.garbage: list[bytes] = []
         """Where Java leaves entries of windows behind that are no more, and we do not."""
@@ -192,8 +194,19 @@ class Replay:
         result = operation.get("result")
         if result is not None:
             assert saved.primary_key_bytes.hex() == operation["primary_key"]["packed"]
-            assert saved.shape is not None
-            assert saved.shape.is_split == result["split"]
+            self.compare_shape(saved.shape, result)
+
+    def compare_shape(self, shape: Shape | None, result: Any) -> None:
+        """Pairs and bytes as Java counted them; its keys have another prefix, the same all through a scenario."""
+        assert shape is not None
+        assert shape.is_split == result["split"]
+        assert shape.has_version == result["versioned_inline"]
+        assert shape.pairs == result["key_count"]
+        if not (self.options.get("serializer") or {}).get("compress"):  # lengths depend on the build of zlib then
+            assert shape.value_bytes == result["value_size"]
+        prefix, odd = divmod(result["key_size"] - shape.key_bytes, shape.pairs)
+        assert (odd, prefix) == (0, self.longer_prefix if self.longer_prefix is not None else prefix)
+        self.longer_prefix = prefix
 
     async def op_delete(self, store: RecordStore, operation: Any) -> None:
         # `delete` would take 0 in a field without presence for the null that it is stored as; Java does not.
