@@ -20,11 +20,12 @@ import dataclasses
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from recordlayer.errors import InvalidIndex, InvalidRecordType, SchemaError, UsageError, WrongType
+from recordlayer.errors import InvalidIndex, InvalidRecordType, SchemaError, UsageError
 from recordlayer.keys import KeyExpression, Literal, as_expression, primary_key_positions, value
-from recordlayer.metadata import files, load, proto_options, serial, validate
+from recordlayer.metadata import files, load, proto_options, serial, unnested_proto, validate
 from recordlayer.metadata.definitions import IndexDefinition
-from recordlayer.metadata.index import UNIQUE, FormerIndex, Index, as_options
+from recordlayer.metadata.given import definition_of, flag_of, name_of, number_of
+from recordlayer.metadata.index import FormerIndex, Index
 from recordlayer.metadata.metadata import RecordMetaData, unknown_index, unknown_record_type
 from recordlayer.metadata.predicate import Predicate
 from recordlayer.metadata.record_type import RecordType
@@ -117,6 +118,7 @@ class RecordMetaDataBuilder:
         self._counter = 0
         self._counting = False
         self._carried = b""
+        self._unnested: set[str] = set()
         self._sources: dict[str, bytes] = {}
         self._stored = False
         self._local: dict[str, Descriptor] | None = None
@@ -135,7 +137,30 @@ class RecordMetaDataBuilder:
 
     def since_version(self, record_type: str, version: int) -> RecordMetaDataBuilder:
         """The metadata version that brings a type: its indexes need no building over older records."""
-        self._draft(record_type).since_version = _number("version", version)
+        self._draft(record_type).since_version = number_of("version", version)
+        return self
+
+    def unnested(
+        self,
+        name: str,
+        stored: str,
+        *,
+        parent: str,
+        nested: unnested_proto.Nested,
+    ) -> RecordMetaDataBuilder:
+        """A type of records that are made from those of `stored`, one for each choice of elements: indexes may be over
+        them. `unnested("OrderLine", "Order", parent="order", nested={"line": field("lines").fan_out()})` has the fields
+        `order` and `line`.
+
+        parent  the name of the stored record in them
+        nested  name -> where its messages are in the parent; or (name of another constituent, where they are in that)
+        """
+        if name in self._types or name in self._unnested:
+            hint = "names of record types are unique in a metadata"
+            self._findings.append(InvalidRecordType(record_type=name, hint=hint))
+            return self
+        self._carried = unnested_proto.added(self._carried, name, self._draft(stored).descriptor, parent, nested)
+        self._unnested.add(name)
         return self
 
     def _draft(self, record_type: str) -> TypeDraft:
@@ -162,20 +187,21 @@ class RecordMetaDataBuilder:
 
         `expression` says what it holds; a definition such as `count(group_by=...)` says its type and options as well.
         """
-        definition = _definition(expression, index_type=type, unique=unique, options=options, where=where)
+        definition = definition_of(expression, index_type=type, unique=unique, options=options, where=where)
         names = () if record_type is None else (record_type,) if isinstance(record_type, str) else tuple(record_type)
         for each in names:
-            self._draft(each)
+            if each not in self._unnested:
+                self._draft(each)
         index = Index(
-            name=_name(name),
+            name=name_of(name),
             record_types=names,
             type=definition.type,
             root_expression=definition.expression,
             options=definition.options,
             subspace_key=name if subspace_key is None else subspace_key,
             explicit_subspace_key=subspace_key is not None,
-            added_version=_number("added_version", added_version),
-            last_modified_version=_number("last_modified_version", last_modified_version),
+            added_version=number_of("added_version", added_version),
+            last_modified_version=number_of("last_modified_version", last_modified_version),
             predicate=self._typed(definition.where, names),
         )
         return self.add_index(index)
@@ -183,7 +209,9 @@ class RecordMetaDataBuilder:
     def _typed(self, where: Predicate | None, record_types: tuple[str, ...]) -> Predicate | None:
         """A condition with operands of the types of their fields, as the first of the record types has them."""
         first = record_types[0] if record_types else next(iter(self._types), None)
-        return where if where is None or first is None else where.typed(self._types[first].descriptor)
+        if where is None or first is None or first in self._unnested:
+            return where
+        return where.typed(self._types[first].descriptor)
 
     def universal_index(
         self,
@@ -246,7 +274,7 @@ class RecordMetaDataBuilder:
         """
         self._counting = True
         if counter is not None:
-            if _number("counter", counter) <= self._counter:
+            if number_of("counter", counter) <= self._counter:
                 raise UsageError(counter=counter, hint=f"the counter is at {self._counter} and only goes up")
             self._counter = counter
         return self
@@ -255,14 +283,14 @@ class RecordMetaDataBuilder:
 
     def split_long_records(self, split: bool = True) -> RecordMetaDataBuilder:
         """Whether records of more than 100,000 bytes are stored, in pieces. A store never goes back."""
-        if self._split != _flag("split", split):
+        if self._split != flag_of("split", split):
             self._split = split
             self._version += 1
         return self
 
     def store_record_versions(self, store: bool = True) -> RecordMetaDataBuilder:
         """Whether each record has the version of the commit that wrote it last, which VERSION indexes need."""
-        if self._versions_stored != _flag("store", store):
+        if self._versions_stored != flag_of("store", store):
             self._versions_stored = store
             self._version += 1
         return self
@@ -277,7 +305,7 @@ class RecordMetaDataBuilder:
 
     def version(self, version: int) -> RecordMetaDataBuilder:
         """The metadata's version, instead of the one counted so far."""
-        self._version = _number("version", version)
+        self._version = number_of("version", version)
         return self
 
     # -- building ----------------------------------------------------------------------------------------------------
@@ -304,7 +332,7 @@ class RecordMetaDataBuilder:
         for index in self._indexes.values():
             indexes[index.name] = self._placed(index, record_types)
             for name in index.record_types:
-                if name not in record_types and self._union.descriptor is None:
+                if name not in record_types and name not in self._unnested and self._union.descriptor is None:
                     hint = f'write .primary_key("{name}", field(...))'
                     missing.append(InvalidRecordType(record_type=name, reason="it has no primary key", hint=hint))
         metadata = RecordMetaData(
@@ -322,6 +350,9 @@ class RecordMetaDataBuilder:
             carried=self._carried,
             sources=self._sources,
         )
+        for name in sorted(self._unnested - metadata.unnested.keys()):
+            hint = "the parent is a record type; the others are messages in fields of a constituent before them"
+            missing.append(InvalidRecordType(record_type=name, reason="its constituents cannot be found", hint=hint))
         validate.raise_findings(
             [*self._findings, *missing, *validate.findings(metadata, self._protos, stored=self._stored)]
         )
@@ -351,47 +382,3 @@ class RecordMetaDataBuilder:
             primary_key = record_types[index.record_types[0]].primary_key
             positions = primary_key_positions(index.root_expression, primary_key)
         return dataclasses.replace(index, primary_key_positions=positions)
-
-
-def _definition(
-    expression: KeyExpression | IndexDefinition | str,
-    *,
-    index_type: str,
-    unique: bool,
-    options: Mapping[str, object] | None,
-    where: Predicate | None,
-) -> IndexDefinition:
-    if isinstance(expression, IndexDefinition):
-        given = expression
-        if index_type not in ("value", given.type):
-            raise UsageError(type=index_type, definition=given.type, hint="the definition says the type already")
-    else:
-        given = IndexDefinition(type=index_type, expression=as_expression(expression))
-    merged: dict[str, object] = {UNIQUE: True} if unique else {}
-    merged.update(given.options)
-    merged.update(options or {})
-    if where is not None and not isinstance(where, Predicate):
-        raise WrongType(
-            argument="where", value=where, hint='write compare("total", ">", 0), is_null(...) or not_null(...)'
-        )
-    if where is not None and given.where is not None:
-        raise UsageError(where=where, definition=given.where, hint="the definition has a condition already")
-    return dataclasses.replace(given, options=as_options(merged), where=where if where is not None else given.where)
-
-
-def _name(name: object) -> str:
-    if not isinstance(name, str) or not name:
-        raise WrongType(argument="name", value=name, hint="an index has a name: a string that is not empty")
-    return name
-
-
-def _number(argument: str, number: object) -> int:
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise WrongType(argument=argument, value=number, hint="a whole number is wanted")
-    return number
-
-
-def _flag(argument: str, flag: object) -> bool:
-    if not isinstance(flag, bool):
-        raise WrongType(argument=argument, value=flag, hint="True or False is wanted")
-    return flag

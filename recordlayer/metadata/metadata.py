@@ -17,6 +17,7 @@ from recordlayer.metadata.index import FormerIndex, Index
 from recordlayer.metadata.record_type import RecordType
 from recordlayer.metadata.refusals import Refusal, refusals
 from recordlayer.metadata.union import Union
+from recordlayer.metadata.unnested import UnnestedType, unnested_types
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -59,6 +60,9 @@ class RecordMetaData:
         """what its stored form holds that we keep without looking into it, serialised"""
         self.sources = sources or {}
         """the files it came from, serialised as they were: protobuf forgets some of what it has read"""
+        self.unnested: Mapping[str, UnnestedType] = MappingProxyType(unnested_types(self))
+        """types whose records are made from those of a stored type"""
+        self._unnested_indexes = _over_unnested(self.unnested, self.indexes)
         self.refusals: Mapping[str, tuple[Refusal, ...]] = MappingProxyType(refusals(self))
         """for each record type that we only read, the reasons; a store refuses to write such records"""
         self._envelopes = Envelopes(self.record_types.values())
@@ -130,6 +134,19 @@ class RecordMetaData:
             return tuple(self.record_types.values())
         return tuple(self.record_types[name] for name in known.record_types if name in self.record_types)
 
+    def unnested_of(self, index: Index) -> UnnestedType | None:
+        """The unnested type that an index is over; None for indexes over stored records."""
+        return self.unnested.get(index.record_types[0]) if len(index.record_types) == 1 else None
+
+    def unnested_indexes_of(self, record_type: RecordType) -> tuple[tuple[Index, UnnestedType], ...]:
+        """The indexes over records that are made from those of a stored type."""
+        return self._unnested_indexes.get(record_type.name, ())
+
+    def stored_types_of(self, index: Index) -> tuple[RecordType, ...]:
+        """The types of stored records that an index is built from."""
+        unnested = self.unnested_of(index)
+        return self.record_types_of(index) if unnested is None else (unnested.stored,)
+
     @property
     def universal_indexes(self) -> tuple[Index, ...]:
         """The indexes over all record types."""
@@ -149,6 +166,19 @@ def _by_type(record_types: Iterable[str], indexes: Mapping[str, Index]) -> dict[
             if name in found:
                 found[name].append(index)
     return {name: tuple(listed) for name, listed in found.items()}
+
+
+def _over_unnested(
+    unnested: Mapping[str, UnnestedType], indexes: Mapping[str, Index]
+) -> dict[str, tuple[tuple[Index, UnnestedType], ...]]:
+    """By the name of the stored type the indexes over what is made from it."""
+    found: dict[str, list[tuple[Index, UnnestedType]]] = {}
+    if unnested:
+        for index in indexes.values():
+            made = unnested.get(index.record_types[0]) if len(index.record_types) == 1 else None
+            if made is not None:
+                found.setdefault(made.stored.name, []).append((index, made))
+    return {name: tuple(pairs) for name, pairs in found.items()}
 
 
 def starts_with_record_type(expression: KeyExpression) -> bool:

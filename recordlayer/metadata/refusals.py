@@ -62,6 +62,11 @@ def _refusals(metadata: RecordMetaData) -> Iterator[tuple[Iterable[str], Refusal
             yield names, Refusal(index.name, READ_ONLY[index.type])
         if index.predicate is not None and index.predicate.has_window:
             yield names, Refusal(index.name, "it is a sliding window, which is not maintained here")
+        if metadata.unnested_of(index) is not None:
+            if index.unique:
+                stored = parts[index.record_types[0]]
+                yield stored, Refusal(index.name, "it is a unique index on an unnested type: not maintained here")
+            continue
         for name in index.record_types:
             if name in parts:
                 yield parts[name], Refusal(index.name, f"it is on the synthetic type {name!r}: not maintained here")

@@ -99,6 +99,9 @@ def _indexes_problems(metadata: RecordMetaData, *, stored: bool) -> Iterator[Sch
 
 def _index_problems(index: Index, metadata: RecordMetaData, *, stored: bool) -> Iterator[SchemaError]:
     found: list[SchemaError] = []
+    unnested = metadata.unnested_of(index)
+    if unnested is not None:
+        found += index.root_expression.problems(unnested.descriptor)
     for record_type in metadata.record_types_of(index):
         for problem in index.root_expression.problems(record_type.descriptor):
             problem.fields.setdefault("index", index.name)

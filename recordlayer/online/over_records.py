@@ -67,7 +67,7 @@ async def _index(
     # Whoever changes a record that was indexed must conflict with us. Indexes to which the same change may be applied
     # twice need no more than that; the others depend on what was not there as well.
     snapshot = all(maintainer_for(store.states.space(index, building=True)).idempotent for index in targets)
-    concerned = {known.name for index in targets for known in store.metadata.record_types_of(index)}
+    concerned = {known.name for index in targets for known in store.metadata.stored_types_of(index)}
     keys = KeyRange(base + gap.begin if gap.begin != FIRST else base + b"\x00", base + gap.end, len(base))
     cursor = store.records.scan(keys, ScanOptions(snapshot=snapshot, limit=records + 1))
     taken = 0

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from recordlayer.index.bounds import Bounds
-from recordlayer.index.maintainer import Maintainer, as_checked
+from recordlayer.index.maintainer import IndexedRecord, Maintainer, as_checked
 from recordlayer.index.registry import maintainer_for
 from recordlayer.index.standard import perform
 from recordlayer.index.state import IndexState
 from recordlayer.kv.engine import MutationType
 from recordlayer.metadata import Index
 from recordlayer.pb.index_build_pb2 import IndexBuildIndexingStamp
+from recordlayer.store.covered import covered
 from recordlayer.store.layout import Keyspace
 from recordlayer.store.marking import clear_and_mark, mark_readable_unchecked
 from recordlayer.store.record import StoredRecord
@@ -72,16 +73,13 @@ async def index_records(store: RecordStore, index: Index, records: Iterable[Stor
 
 
 async def _index_all(store: RecordStore, maintainer: Maintainer, index: Index, records: Iterable[StoredRecord]) -> int:
-    names = {known.name for known in store.metadata.record_types_of(index)}
-    indexed = 0
-    for record in records:
-        if record.record_type.name in names:
-            indexed += 1
-            await _index(store, maintainer, record)
-    return indexed
+    about = covered(store.metadata, index, records)
+    for record in about:
+        await _index(store, maintainer, record)
+    return len(about)
 
 
-async def _index(store: RecordStore, maintainer: Maintainer, record: StoredRecord) -> None:
+async def _index(store: RecordStore, maintainer: Maintainer, record: IndexedRecord) -> None:
     checked = as_checked(maintainer)
     verdict = None if checked is None else checked.check(record)
     if verdict is not None:

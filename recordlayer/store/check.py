@@ -20,6 +20,7 @@ from recordlayer.index.state import IndexState
 from recordlayer.kv.engine import KeyValue
 from recordlayer.metadata import Index
 from recordlayer.store.check_records import RecordCheck
+from recordlayer.store.covered import covered
 from recordlayer.store.explain_conflict import describe
 from recordlayer.store.layout import Keyspace
 from recordlayer.store.places import StorePlaces
@@ -64,8 +65,7 @@ async def check(store: RecordStore) -> list[Finding]:
     findings += _leftovers(store, parts)
     for index in store.metadata.indexes.values():
         if store.states.peek(index).is_readable:
-            names = {known.name for known in store.metadata.record_types_of(index)}
-            findings += await _audit(store, index, [one for one in readable if one.record_type.name in names])
+            findings += await _audit(store, index, readable)
     return findings
 
 
@@ -131,7 +131,10 @@ async def _audit(store: RecordStore, index: Index, records: list[StoredRecord]) 
     if not isinstance(maintainer, Auditing):
         return []
     try:
-        return [Finding(what=what, where=where, detail=detail) for what, detail in await maintainer.audit(records)]
+        about = covered(store.metadata, index, records)
+        return [Finding(what=what, where=where, detail=detail) for what, detail in await maintainer.audit(about)]
+    except IndexNotSupported:
+        return []
     except TransactionError:
         raise
     except RecordLayerError as error:

@@ -189,6 +189,9 @@ def _index_prefixes(store: RecordStore, condition: _Condition, prefix: Items) ->
     clearing: list[tuple[PrefixClearing, Items]] = []
     for known in condition.types:
         store.upkeep.maintainers(known)  # refuses types that are only read here
+        for index, _ in metadata.unnested_indexes_of(known):
+            if store.upkeep.maintainer(index) is not None:
+                raise _refused(index, condition, "it is over records that are made from these")
     for index in indexes:
         maintainer = store.upkeep.maintainer(index)
         if maintainer is None:

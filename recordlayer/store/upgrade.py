@@ -229,15 +229,18 @@ async def _counted(store: RecordStore, before: Before) -> int | None:
 
 
 def _covers_new_types_only(store: RecordStore, index: Index, before: Before) -> bool:
-    return all(
-        known.since_version is not None and known.since_version > before.metadata_version
-        for known in store.metadata.record_types_of(index)
+    types = store.metadata.stored_types_of(index)
+    return bool(types) and all(
+        known.since_version is not None and known.since_version > before.metadata_version for known in types
     )
 
 
 async def _build(store: RecordStore, index: Index, records: list[StoredRecord]) -> None:
-    """Index these records, which are all there are. An index that refuses one of them is left disabled."""
+    """Index these records, which are all there are. An index that refuses one of them is left disabled; one over joined
+    records is left to be built by who can, and records that it depends on are refused until it is disabled."""
     clear_and_mark(store, index, IndexState.WRITE_ONLY)
+    if not store.metadata.stored_types_of(index):
+        return
     mark_readable_unchecked(store, index)
     try:
         await index_records(store, index, records)

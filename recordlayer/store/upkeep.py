@@ -13,7 +13,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from recordlayer.errors import IndexNotSupported
-from recordlayer.index.maintainer import Checked, Maintainer, Verdict, Write, as_checked
+from recordlayer.index.maintainer import Checked, IndexedRecord, Maintainer, Verdict, Write, as_checked
 from recordlayer.index.registry import maintainer_for
 from recordlayer.index.standard import perform
 from recordlayer.index.state import IndexState
@@ -22,7 +22,7 @@ from recordlayer.metadata import Index, RecordMetaData, RecordType
 from recordlayer.store.record import StoredRecord
 from recordlayer.store.states import IndexStates
 
-Change = tuple[Maintainer, StoredRecord | None, StoredRecord | None]
+Change = tuple[Maintainer, IndexedRecord | None, IndexedRecord | None]
 """An index type, and the record that it shall know before and after."""
 
 
@@ -103,10 +103,34 @@ class Upkeep:
             before, after = self.maintainers(old.record_type), self.maintainers(new.record_type)
             changes = [(maintainer, old, new if maintainer in after else None) for maintainer in before]
             changes += [(maintainer, None, new) for maintainer in after if maintainer not in before]
+        if self._metadata.unnested:
+            changes += self._unnested(old, new)
         writes: list[Write] = []
         for maintainer, one, other in changes:
             writes += maintainer.prepare(one, other)
         return writes, changes
+
+    def _unnested(self, old: StoredRecord | None, new: StoredRecord | None) -> list[Change]:
+        """The same for the records that are made from these: first those of the new one, then those that are gone."""
+        changes: list[Change] = []
+        for name in dict.fromkeys(one.record_type.name for one in (old, new) if one is not None):
+            for index, kind in self._metadata.unnested_indexes_of(self._metadata.record_types[name]):
+                maintainer = self.maintainer(index)
+                if maintainer is None:
+                    continue
+                if self._states.of(index) is IndexState.WRITE_ONLY and not maintainer.idempotent:
+                    raise IndexNotSupported(
+                        index=index.name,
+                        state="WRITE_ONLY",
+                        hint="which unnested records were counted is not known: rebuild the index in one transaction",
+                    )
+                before, after = (
+                    {} if one is None or one.record_type.name != name else kind.by_key(one.message, one.primary_key)
+                    for one in (old, new)
+                )
+                changes += [(maintainer, before.pop(key, None), made) for key, made in after.items()]
+                changes += [(maintainer, gone, None) for gone in before.values()]
+        return changes
 
     def apply(self, writes: list[Write], changes: list[Change]) -> list[Coroutine[Any, None, None]]:
         """Write what was prepared; what is then still to be awaited."""
