@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from recordlayer import keyspace
 from recordlayer.blocking.keyspace import DirectoryLayer, InternedNames, KeySpace
 from recordlayer.blocking.metadata_store import MetaDataStore
 from recordlayer.blocking.store import RecordStore
 from recordlayer.errors import Conflict, TransactionError, UsageError
-from recordlayer.keyspace import GLOBAL, KeySpacePath, NameResolver, ResolvedPath
+from recordlayer.keyspace import GLOBAL, NameResolver
 from recordlayer.kv.context import Context, Counters
 from recordlayer.kv.idempotency import Applied, Claim
 from recordlayer.kv.open_transactions import Opening
@@ -23,15 +23,22 @@ from recordlayer.store.explain_conflict import explain_conflict
 from recordlayer.store.header import DEFAULT_FORMAT
 from recordlayer.store.metadata_store import MetaDataStore as Core
 from recordlayer.store.metadata_store import StoredMetaData
-from recordlayer.store.open import Cacheable, OpenMode, OpenOptions, UserVersionCheck, delete_store, store_prefix
+from recordlayer.store.open import (
+    Cacheable,
+    OpenMode,
+    OpenOptions,
+    Path,
+    UserVersionCheck,
+    delete_store,
+    resolved_prefix,
+    store_prefix,
+)
 from recordlayer.store.repair import repair_missing_header
 from recordlayer.store.serializer import PLAIN, Serializer
 from recordlayer.store.upgrade import NewIndexState
-from recordlayer.tuples import Subspace
 from recordlayer.waiting.drivers import run_blocking
 
 Hook = Callable[[], object]
-Path = Sequence[Any] | Subspace | KeySpacePath | ResolvedPath
 """Names from the root, a subspace, or a place in a key space."""
 
 _DIRECTORIES = keyspace.DirectoryLayer()
@@ -113,7 +120,7 @@ class Transaction:
         )
         return RecordStore(run_blocking(open_attached(self._context, metadata, prefix, options)))
 
-    def metadata_store(self, where: StoredMetaData | Sequence[Any] | Subspace) -> MetaDataStore:
+    def metadata_store(self, where: StoredMetaData | Path) -> MetaDataStore:
         """The metadata kept at a place, or at a path, to be read and replaced.
 
         Raises  WrongType, UsageError for what is no path.
@@ -125,7 +132,7 @@ class Transaction:
         self,
         metadata: RecordMetaData,
         *,
-        path: Sequence[Any] | Subspace,
+        path: Path,
         least_format: int,
         format_version: int = DEFAULT_FORMAT,
         user_version: int | UserVersionCheck | None = None,
@@ -148,7 +155,7 @@ class Transaction:
             repair_missing_header(
                 self._context,
                 metadata,
-                store_prefix(path),
+                self._prefix(path),
                 least_format=least_format,
                 options=options,
                 keep_indexes_and_lock=keep_indexes_and_lock,
@@ -160,9 +167,7 @@ class Transaction:
         run_blocking(delete_store(self._context, self._prefix(path)))
 
     def _prefix(self, path: Path) -> bytes:
-        if isinstance(path, KeySpacePath):
-            return (run_blocking(path.resolve(self._context))).prefix
-        return path.prefix if isinstance(path, ResolvedPath) else store_prefix(path)
+        return store_prefix(path) if type(path) is tuple else run_blocking(resolved_prefix(self._context, path))
 
     def key_space(self, space: keyspace.KeySpace) -> KeySpace:
         """A key space as this transaction sees it: resolves paths, finds the path of a key, lists what is there."""

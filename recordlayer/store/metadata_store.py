@@ -11,18 +11,18 @@ Source  Record Layer, FDBMetaDataStore
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from recordlayer.errors import CorruptRecord, MalformedMetaData, MetaDataMissing, WrongType
+from recordlayer.keyspace import KeySpacePath, ResolvedPath
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import StreamingMode
 from recordlayer.metadata import Evolution, RecordMetaData, RecordMetaDataBuilder
 from recordlayer.store.metadata_cache import MetaDataCache
-from recordlayer.store.open import store_prefix
+from recordlayer.store.open import Path, resolved_prefix, store_prefix
 from recordlayer.store.split import RawRecord, Splitting
-from recordlayer.tuples import Subspace, pack, unpack
+from recordlayer.tuples import pack, unpack
 
 _CURRENT = pack((None,))
 _HISTORY = pack(("H",))
@@ -36,22 +36,24 @@ Change = Callable[[RecordMetaDataBuilder], object]
 class StoredMetaData:
     """Where metadata is kept, and how it is read and replaced: what `Transaction.store` takes in place of the metadata.
 
-    path           names from the root, as for a record store; or a Subspace
+    path           names from the root, as for a record store; a path of a key space; or a Subspace
     local          a generated module: records are messages of its classes, which may be newer or older than the stored
     seed           stored when there is nothing yet
     evolution      the rules by which one version may follow another
     keeps_history  whether replaced versions are kept
     """
 
-    path: Sequence[Any] | Subspace
+    path: Path
     local: object = None
     seed: RecordMetaData | None = None
     evolution: Evolution = field(default_factory=Evolution)
     keeps_history: bool = True
-    prefix: bytes = field(init=False, repr=False)
+    prefix: bytes | None = field(init=False, repr=False)
+    """What the keys begin with; None if names of the path have to be looked up first."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "prefix", store_prefix(self.path))
+        prefix = None if isinstance(self.path, (KeySpacePath, ResolvedPath)) else store_prefix(self.path)
+        object.__setattr__(self, "prefix", prefix)
         if self.seed is not None and not isinstance(self.seed, RecordMetaData):
             raise WrongType(
                 argument="seed", value=self.seed, hint="give what RecordMetaDataBuilder(...).build() returns"
@@ -61,11 +63,18 @@ class StoredMetaData:
 class MetaDataStore:
     """The metadata kept in one place, in one transaction."""
 
-    __slots__ = ("_context", "_where")
+    __slots__ = ("_context", "_prefix", "_where")
 
     def __init__(self, context: Context, where: StoredMetaData) -> None:
         self._context = context
         self._where = where
+        self._prefix = where.prefix
+
+    async def _place(self) -> bytes:
+        """What the keys begin with."""
+        if self._prefix is None:
+            self._prefix = await resolved_prefix(self._context, self._where.path)
+        return self._prefix
 
     # -- reading ---------------------------------------------------------------------------------------
 
@@ -82,32 +91,33 @@ class MetaDataStore:
     async def known(self, *, fresh: bool = False) -> tuple[RecordMetaData, bool]:
         """The newest metadata, and whether it was remembered rather than read."""
         context, where = self._context, self._where
-        base = where.prefix + _CURRENT
+        prefix = await self._place()
+        base = prefix + _CURRENT
         cache = None if context.shared is None else context.shared.of(MetaDataCache)
         if cache is not None and not fresh:
-            remembered = await cache.find(context, where.prefix, where.local)
+            remembered = await cache.find(context, prefix, where.local)
             if remembered is not None:
                 context.add_read_conflict_range(base + b"\x00", base + b"\xff")
                 return remembered, True
         raw = await self._current()
         if raw is None:
             if where.seed is None:
-                raise MetaDataMissing(prefix=where.prefix, hint="save metadata there first, or give a seed")
+                raise MetaDataMissing(prefix=prefix, hint="save metadata there first, or give a seed")
             data = where.seed.to_bytes()
             await self._replace(data, None)
             return where.seed if where.local is None else self._built(data), False
         if cache is None:
             return self._built(raw.data), False
-        return await cache.remember(context, where.prefix, where.local, raw.data, self._built), False
+        return await cache.remember(context, prefix, where.local, raw.data, self._built), False
 
     async def version(self, number: int) -> RecordMetaData | None:
         """The metadata that had a version and was replaced, None if it is not kept.  Cost  1 range read."""
-        raw = await self._read(self._where.prefix + _HISTORY + pack((number,)))
+        raw = await self._read(await self._place() + _HISTORY + pack((number,)))
         return None if raw is None else self._built(raw.data)
 
     async def history(self) -> list[int]:
         """The versions that are kept of what was replaced, ascending.  Cost  1 range read: it reads all of them."""
-        prefix = self._where.prefix + _HISTORY
+        prefix = await self._place() + _HISTORY
         rows = await self._context.read_all(prefix + b"\x00", prefix + b"\xff")
         return sorted({int(unpack(key, len(prefix))[0]) for key, _ in rows})
 
@@ -115,7 +125,7 @@ class MetaDataStore:
         return RecordMetaData.from_bytes(data, local=self._where.local)
 
     async def _current(self) -> RawRecord | None:
-        prefix = self._where.prefix
+        prefix = await self._place()
         raw = await self._read(prefix + _CURRENT)
         if raw is not None:
             return raw
@@ -156,15 +166,16 @@ class MetaDataStore:
 
     async def _replace(self, data: bytes, raw: RawRecord | None) -> None:
         context, where = self._context, self._where
+        prefix = await self._place()
         new = RecordMetaData.from_bytes(data)
         if raw is not None:
             old = RecordMetaData.from_bytes(raw.data)
             replace(where.evolution, allow_no_version_change=False).check(old, new)
             if where.keeps_history:
-                base = where.prefix + _HISTORY + pack((old.version,))
+                base = prefix + _HISTORY + pack((old.version,))
                 context.clear_range(base + b"\x00", base + b"\xff")
                 _PARTS.write(context, base, raw.data, None)
-        base = where.prefix + _CURRENT
+        base = prefix + _CURRENT
         _PARTS.write(context, base, data, None if raw is None else raw.shape)
         self._changed()
 
@@ -177,7 +188,7 @@ class MetaDataStore:
         """
         raw = await self._current()
         if raw is None:
-            raise MetaDataMissing(prefix=self._where.prefix, hint="save metadata there first")
+            raise MetaDataMissing(prefix=await self._place(), hint="save metadata there first")
         builder = RecordMetaDataBuilder.from_proto(raw.data)
         before = builder.build().version
         change(builder)

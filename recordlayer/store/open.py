@@ -25,6 +25,7 @@ from recordlayer.errors import (
     WrongType,
 )
 from recordlayer.index.state import IndexState
+from recordlayer.keyspace import KeySpacePath, ResolvedPath
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import KeyValue, StreamingMode
 from recordlayer.metadata import RecordMetaData
@@ -54,6 +55,21 @@ def store_prefix(path: Sequence[Any] | Subspace) -> bytes:
     if not path:
         raise UsageError(path=path, hint="give at least one name: a store at the root would own the whole database")
     return pack(tuple(path))
+
+
+Path = Sequence[Any] | Subspace | KeySpacePath | ResolvedPath
+"""Where something is: names from the root, a path of a key space, or a Subspace."""
+
+
+async def resolved_prefix(context: Context, path: Path) -> bytes:
+    """The prefix of what lies at a path.
+
+    Cost    none; of a path of a key space with interned names, what looking them up costs.
+    Raises  WrongType, UsageError; what resolving a path of a key space raises.
+    """
+    if isinstance(path, KeySpacePath):
+        return (await path.resolve(context)).prefix
+    return path.prefix if isinstance(path, ResolvedPath) else store_prefix(path)
 
 
 class OpenMode(enum.Enum):

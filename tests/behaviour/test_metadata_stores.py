@@ -11,6 +11,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 import recordlayer as rl
 from recordlayer import errors, field
+from recordlayer.keyspace import InternedDirectory, KeySpace, KeySpaceDirectory, ScopedInterningLayer
 from recordlayer.kv.registry import open_engine
 from recordlayer.metadata import Evolution
 from recordlayer.store.metadata_store import StoredMetaData
@@ -21,6 +22,7 @@ from recordlayer.world import World
 from tests.support.shop import FILE, PATH, SHOP, Order, builder, plain
 
 PLACE = ("shop", "metadata")
+NAMES = ScopedInterningLayer(rl.Subspace(("shop", "names")).key())
 KEPT = StoredMetaData(path=PLACE)
 PREFIX = rl.Subspace(PLACE).key()
 
@@ -129,6 +131,29 @@ def test_two_who_replace_the_same_metadata_do_not_both_succeed(db: Any) -> None:
     with pytest.raises(errors.Conflict):
         both()
     assert list(load(db).indexes) == ["two"]
+
+
+def test_metadata_may_lie_at_a_path_of_a_key_space(db: Any) -> None:
+    space = KeySpace(
+        KeySpaceDirectory(
+            "application", str, InternedDirectory("tenant", KeySpaceDirectory("kind", str), resolver=NAMES)
+        )
+    )
+    tenant = space.path("application", "shop").add("tenant", "acme")
+    place = StoredMetaData(path=tenant.add("kind", "metadata"), seed=with_index())
+    for _ in range(2):
+        with db.transaction() as tx:
+            store = tx.store(place, path=tenant.add("kind", "orders"))
+            store.save(Order(id=1, total=5))
+            assert store.metadata.version == 1
+    with db.transaction() as tx:
+        assert tx.metadata_store(place.path).drop_index("by_total").version == 2
+        resolved = tx.key_space(space).resolve(place.path)
+        assert tx.metadata_store(resolved).history() == [1]
+    with db.transaction() as tx:
+        store = tx.store(place, path=tenant.add("kind", "orders"))
+        assert store.metadata.version == 2
+        assert store.check() == []
 
 
 # -- changing ----------------------------------------------------------------------------------------------

@@ -19,12 +19,14 @@ from recordlayer.metadata import RecordMetaData, RecordMetaDataBuilder
 from recordlayer.metadata.envelope import varint
 from recordlayer.pb import record_metadata_pb2 as pb
 from recordlayer.store.metadata_store import MetaDataStore, StoredMetaData
+from recordlayer.tuples import pack
 from recordlayer.waiting.drivers import run_blocking
 from recordlayer.world import World
 from tests.golden.scenario import Scenario
 from tests.golden.test_metadata import in_java_order
 
 PLACE = StoredMetaData(path=("golden", "metadata"))
+PREFIX = pack(("golden", "metadata"))
 
 
 def CONCERNS(scenario: Scenario) -> bool:
@@ -71,8 +73,8 @@ def test_the_same_calls_leave_the_same_pairs(scenario: Scenario, compared: Calla
         run_blocking(context.commit())
         expected |= dict(step["set"])
         context = Context(engine.begin(), world=world)
-        rows = run_blocking(context.read_all(PLACE.prefix, PLACE.prefix + b"\xff"))
-        there = {key[len(PLACE.prefix) :].hex(): value for key, value in rows}
+        rows = run_blocking(context.read_all(PREFIX, PREFIX + b"\xff"))
+        there = {key[len(PREFIX) :].hex(): value for key, value in rows}
         assert sorted(there) == sorted(expected), step["label"]
         for key, value in there.items():
             java = bytes.fromhex(expected[key])
