@@ -10,6 +10,7 @@ from recordlayer.aio.idempotency import IdempotencyKeys
 from recordlayer.aio.keyspace import DirectoryLayer, InternedNames, KeySpace
 from recordlayer.aio.leaderboard import Leaderboard
 from recordlayer.aio.metadata_store import MetaDataStore
+from recordlayer.aio.online import IndexBuild, OnlineIndexer
 from recordlayer.aio.ranks import Ranks
 from recordlayer.aio.store import RecordStore
 from recordlayer.aio.texts import Texts
@@ -22,10 +23,12 @@ __all__ = [
     "DirectoryLayer",
     "EntryCursor",
     "IdempotencyKeys",
+    "IndexBuild",
     "InternedNames",
     "KeySpace",
     "Leaderboard",
     "MetaDataStore",
+    "OnlineIndexer",
     "Ranks",
     "RecordCursor",
     "RecordStore",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from recordlayer.aio.attempts import Attempt, Unsettled, run_until_done
 from recordlayer.aio.cursor import EntryCursor, RecordCursor, whole_page
 from recordlayer.aio.idempotency import IdempotencyKeys
+from recordlayer.aio.online import OnlineIndexer
 from recordlayer.aio.transaction import Transaction
 from recordlayer.kv.beginning import Beginning
 from recordlayer.kv.engine import Engine
@@ -17,8 +19,14 @@ from recordlayer.kv.idempotency import IdempotencyKeys as Keys
 from recordlayer.kv.open_transactions import OpenTransactions
 from recordlayer.kv.registry import open_engine
 from recordlayer.kv.retry import NEVER, Attempts, Retry
+from recordlayer.metadata import RecordMetaData
 from recordlayer.observe.observer import Observer
+from recordlayer.online.indexer import BuildReport
+from recordlayer.online.options import BuildLimits, BuildPolicy
 from recordlayer.options import DEFAULT_OPTIONS, TransactionOptions
+from recordlayer.store.metadata_store import StoredMetaData
+from recordlayer.store.open import Path
+from recordlayer.store.serializer import PLAIN, Serializer
 from recordlayer.store.state_cache import StoreStateCache
 from recordlayer.world import World
 
@@ -189,6 +197,46 @@ class Database:
         finally:
             if attempt is not None:
                 attempt.close()
+
+    def online_indexer(
+        self,
+        metadata: RecordMetaData | StoredMetaData,
+        *,
+        path: Path,
+        indexes: Sequence[str],
+        policy: BuildPolicy | None = None,
+        limits: BuildLimits | Callable[[], BuildLimits] | None = None,
+        mutual: bool = False,
+        lease: timedelta = timedelta(seconds=10),
+        serializer: Serializer = PLAIN,
+        options: TransactionOptions | None = None,
+        told: Callable[[BuildReport], object] | None = None,
+    ) -> OnlineIndexer:
+        """Builds indexes of the store at a path while others use it: `await db.online_indexer(...).build()`.
+
+        indexes  their names; they are built in one pass over the records
+        policy   what to do with indexes in each state, and with builds begun otherwise
+        limits   how much goes into one transaction, and how fast; or a function that is asked before each transaction
+        mutual   several indexers, in this process or others, share the build: each must say so
+        lease    how long an indexer that has fallen silent keeps others out
+        options  of the transactions, such as a low priority
+        told     called after each transaction with the report so far
+
+        Raises  UsageError for no indexes.
+        """
+        return OnlineIndexer(
+            self._beginning,
+            metadata,
+            path,
+            indexes,
+            policy=policy,
+            limits=limits,
+            mutual=mutual,
+            lease=lease,
+            serializer=serializer,
+            options=options,
+            told=told,
+        )
 
     def _attempts(
         self, retry: Retry, options: TransactionOptions | None, key: Key | None, *, work: str = ""

@@ -11,6 +11,7 @@ from recordlayer.blocking.idempotency import IdempotencyKeys
 from recordlayer.blocking.keyspace import DirectoryLayer, InternedNames, KeySpace
 from recordlayer.blocking.leaderboard import Leaderboard
 from recordlayer.blocking.metadata_store import MetaDataStore
+from recordlayer.blocking.online import IndexBuild, OnlineIndexer
 from recordlayer.blocking.ranks import Ranks
 from recordlayer.blocking.store import RecordStore
 from recordlayer.blocking.texts import Texts
@@ -23,10 +24,12 @@ __all__ = [
     "DirectoryLayer",
     "EntryCursor",
     "IdempotencyKeys",
+    "IndexBuild",
     "InternedNames",
     "KeySpace",
     "Leaderboard",
     "MetaDataStore",
+    "OnlineIndexer",
     "Ranks",
     "RecordCursor",
     "RecordStore",

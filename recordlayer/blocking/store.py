@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from recordlayer.blocking.cursor import EntryCursor, RecordCursor
 from recordlayer.blocking.header import StoreHeader
 from recordlayer.blocking.leaderboard import Leaderboard
+from recordlayer.blocking.online import IndexBuild
 from recordlayer.blocking.ranks import Ranks
 from recordlayer.blocking.texts import Texts
 from recordlayer.blocking.typed import TypedStore
@@ -35,6 +36,7 @@ from recordlayer.store.record import StoredRecord
 from recordlayer.store.scanning import index_scan, record_scan
 from recordlayer.store.store import RecordStore as Core
 from recordlayer.store.typed import TypedRecords
+from recordlayer.store.violations import Violation, resolve_violation, violations
 from recordlayer.tuples import Versionstamp
 from recordlayer.waiting.drivers import run_blocking
 
@@ -62,6 +64,13 @@ class RecordStore:
         Raises  UnknownRecordType, WrongType.
         """
         return TypedStore(TypedRecords(self._core, message_class))
+
+    def build_of(self, index: str) -> IndexBuild:
+        """What is known of the build of an index: how far it is, who builds it; it can be blocked.
+
+        Raises  UnknownIndex.
+        """
+        return IndexBuild(self._core, self._core.metadata.index(index))
 
     @property
     def core(self) -> Core:
@@ -446,6 +455,24 @@ class RecordStore:
     def index_state(self, name: str) -> IndexState:
         """Whether an index may be read and is written.  Raises  UnknownIndex."""
         return self._core.index_state(name)
+
+    def violations(self, index: str, *value: Any, limit: int | None = None) -> list[Violation]:
+        """Values that several records share although the index says they are unique, each with these records: all of
+        them, or those that begin with `value`, at most `limit`. A READABLE index has none.
+
+        Cost    1 range read a chunk.
+        Raises  UnknownIndex; UsageError for an index that is not unique.
+        """
+        return run_blocking(violations(self._core, index, value, limit=limit))
+
+    def resolve_violation(self, index: str, survivor: Any) -> list[tuple[Any, ...]]:
+        """Delete the records that share a unique value with the record whose primary key is `survivor`. The primary
+        keys of those that are gone.
+
+        Cost    1 load, 1 range read for each value of the record, and a deletion for each other record.
+        Raises  UnknownIndex, RecordMissing; UsageError for an index that is not unique.
+        """
+        return run_blocking(resolve_violation(self._core, index, survivor))
 
     def rebuild_index(self, name: str) -> None:
         """Build an index anew over all records, in this transaction.

@@ -113,7 +113,7 @@ class OnlineIndexer:
             raise UsageError(indexes=names, hint="give the names of one or more indexes, each once")
         self._beginning = beginning
         self._metadata = metadata
-        self._prefix = prefix
+        self.prefix = prefix
         self._names = tuple(sorted(names))
         self._policy = policy or BuildPolicy()
         given = limits if limits is not None else BuildLimits()
@@ -124,7 +124,6 @@ class OnlineIndexer:
         self._options = options or TransactionOptions(name="index build")
         self.told = told
         self._stopped = False
-        self._store = path_of(prefix)
         self._observed: ObservedTransaction | None = None
         self._report = BuildReport(finished=False)
         self._size = BatchSize(self._limits().records)
@@ -233,14 +232,15 @@ class OnlineIndexer:
                 return None  # others have finished it
             if state is not IndexState.WRITE_ONLY:
                 raise BuildRefused(index=index.name, state=state.name, hint="its state was changed during the build")
+        gap = await gap_in(range_set_of(store, current[0]), place)
+        if gap is None:
+            return None
+        for index in current:
             stamp = await read_stamp(store, index, snapshot=True)
             if not same_build(stamp, ours):
                 raise BuildMismatch(index=index.name, hint="somebody else has begun to build it in another way")
             check_not_blocked(store, index, stamp)
             await heart.beat(store, index, alone=not self._mutual)
-        gap = await gap_in(range_set_of(store, current[0]), place)
-        if gap is None:
-            return None
         share = await build_share(store, current, gap, records=self._size.records, limits=limits)
         return share.records
 
@@ -274,7 +274,7 @@ class OnlineIndexer:
     # -- transactions
 
     async def _open(self, context: Context) -> RecordStore:
-        return await open_attached(context, self._metadata, self._prefix, self._opening)
+        return await open_attached(context, self._metadata, self.prefix, self._opening)
 
     async def _run(self, work: Callable[[Context], Coroutine[Any, Any, T]]) -> T:
         """The result of `work(context)`, committed. All that builds do may be done twice: what is missing is looked up
@@ -307,7 +307,7 @@ class OnlineIndexer:
         observed = self._observed
         if observed is not None:
             for index in targets:
-                observed.emit(kind(origin=observed.origin, store=self._store, index=index.name, **fields))
+                observed.emit(kind(origin=observed.origin, store=path_of(self.prefix), index=index.name, **fields))
 
 
 def _since(now: float, then: float) -> timedelta:

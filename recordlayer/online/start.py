@@ -73,6 +73,7 @@ async def _stamp(
     method = Method.MUTUAL if mutual else Method.BY_RECORDS if len(targets) == 1 else Method.MULTI_TARGET
     ours = stamp_for(method, targets)
     resumed = False
+    complete = set[str]()
     for index in targets:
         if index.name not in fresh:
             there = await read_stamp(store, index)
@@ -82,6 +83,8 @@ async def _stamp(
                 pass  # whatever way it was to be built in, nothing was done
             elif same_build(there, ours) or (policy.takeover and _may_take_over(there, ours)):
                 resumed = True
+            elif mutual and not await range_set_of(store, index).missing(limit=1):
+                complete.add(index.name)  # the others are finishing: some of their indexes are readable already
             elif policy.mismatch is Action.REBUILD:
                 fresh.add(index.name)
             else:
@@ -100,7 +103,8 @@ async def _stamp(
     for index in targets:
         if index.name in fresh:
             clear_and_mark(store, index, IndexState.WRITE_ONLY)
-        write_stamp(store, index, ours)
+        if index.name not in complete:
+            write_stamp(store, index, ours)
     return resumed
 
 

@@ -33,6 +33,8 @@ _WRAPPED = (
     aio.KeySpace,
     aio.InternedNames,
     aio.DirectoryLayer,
+    aio.IndexBuild,
+    aio.OnlineIndexer,
 )
 
 

@@ -1,0 +1,112 @@
+"""Building indexes online, in the asyncio facade."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+from recordlayer.kv.beginning import Beginning
+from recordlayer.metadata import Index, RecordMetaData
+from recordlayer.online import stamp
+from recordlayer.online.heartbeat import Builder, builders
+from recordlayer.online.indexer import BuildReport
+from recordlayer.online.indexer import OnlineIndexer as Core
+from recordlayer.online.options import BuildLimits, BuildPolicy
+from recordlayer.online.progress import BuildProgress, progress
+from recordlayer.options import TransactionOptions
+from recordlayer.store.metadata_store import StoredMetaData
+from recordlayer.store.open import OpenOptions, Path, resolved_prefix
+from recordlayer.store.serializer import PLAIN, Serializer
+from recordlayer.store.store import RecordStore as CoreStore
+from recordlayer.waiting.drivers import run_asyncio
+
+Builders = list[Builder]
+
+
+class OnlineIndexer:
+    """Builds indexes of one store while others use it. `Database.online_indexer` gives one."""
+
+    def __init__(
+        self,
+        beginning: Beginning,
+        metadata: RecordMetaData | StoredMetaData,
+        path: Path,
+        indexes: Sequence[str],
+        *,
+        policy: BuildPolicy | None = None,
+        limits: BuildLimits | Callable[[], BuildLimits] | None = None,
+        mutual: bool = False,
+        lease: timedelta = timedelta(seconds=10),
+        serializer: Serializer = PLAIN,
+        options: TransactionOptions | None = None,
+        told: Callable[[BuildReport], object] | None = None,
+    ) -> None:
+        self._beginning = beginning
+        self._path = path
+        self._core = Core(
+            beginning,
+            metadata,
+            b"",
+            indexes,
+            policy=policy,
+            limits=limits,
+            mutual=mutual,
+            lease=lease,
+            opening=OpenOptions(serializer=serializer),
+            options=options,
+            told=told,
+        )
+
+    async def build(self) -> BuildReport:
+        """Build what is missing, in as many transactions as it takes, and have the indexes read.
+
+        A build that ended early, by `stop`, by its `total_time`, by an error or with its process, goes on from where it
+        was when somebody builds the same indexes again. The report says whether it came to the end.
+
+        Cost    every record is read once; the entries are written.
+        Raises  UnknownIndex, StoreMissing; BuildRefused, BuildMismatch, BuildLocked, BuildBlocked; UniquenessViolation
+                when all is built and records have equal values.
+        """
+        self._core.prefix = await self._prefix()
+        return await run_asyncio(self._core.build())
+
+    def stop(self) -> None:
+        """Have the build end after the transaction under way. May be called from any thread."""
+        self._core.stop()
+
+    async def _prefix(self) -> bytes:
+        context = self._beginning.context()
+        try:
+            return await run_asyncio(resolved_prefix(context, self._path))
+        finally:
+            context.close()
+
+
+class IndexBuild:
+    """What is known of the build of one index. `RecordStore.build_of` gives one."""
+
+    def __init__(self, store: CoreStore, index: Index) -> None:
+        self._store = store
+        self._index = index
+
+    async def progress(self) -> BuildProgress:
+        """How far it is.  Cost  2 reads and 1 range read; 1 more if an index counts the records."""
+        return await run_asyncio(progress(self._store, self._index))
+
+    async def builders(self) -> Builders:
+        """Who builds it, or stopped without taking leave.  Cost  1 range read."""
+        return await run_asyncio(builders(self._store, self._index))
+
+    async def block(self, *, id: str = "", lasts: timedelta | None = None) -> None:  # noqa: A002
+        """Have builds of the index stop at their next transaction, and refuse to go on until unblocked or expired.
+
+        Cost  1 read, 1 write.  Raises  UsageError if no build has begun.
+        """
+        await run_asyncio(stamp.block(self._store, self._index, id=id, lasts=lasts))
+
+    async def unblock(self, *, id: str = "") -> bool:  # noqa: A002
+        """Let builds go on; with an `id`, only if it was blocked with that one. Whether it was blocked.
+
+        Cost  1 read, 1 write.  Raises  UsageError if no build has begun.
+        """
+        return await run_asyncio(stamp.unblock(self._store, self._index, id=id))
