@@ -21,7 +21,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import lmdb
 
@@ -30,7 +30,10 @@ from recordlayer.kv.embedded.base_write import EMPTY, VERSION, BaseWrite
 from recordlayer.kv.embedded.disk_errors import disk_errors, engine_error
 from recordlayer.kv.embedded.environment import FORMAT, FORMAT_KEY, environment, make_room_for_readers, make_trees
 from recordlayer.kv.embedded.long_keys import HEAD, MARKER, LongKeys
-from recordlayer.kv.embedded.scanning import LARGEST_BATCH, KeyValue, backward, forward, key_of
+from recordlayer.kv.embedded.scanning import KeyValue, backward, forward, key_of
+from recordlayer.kv.embedded.tree_pages import Pages
+
+T = TypeVar("T")
 
 _NEW_MAP, _LEAST_MAP = 1 << 20, 64 << 20
 _HOLD_SECONDS = 1.0
@@ -58,6 +61,7 @@ class Base:
         self.opened_anew: Callable[[int], None] = _nobody
         """Told the stored version when the file was opened anew, before anybody reads."""
         self._moving = threading.Lock()  # held while the map moves
+        self._descriptor = -1  # of the file, to read its pages without LMDB
         self._open(create=create)
 
     def _open(self, *, create: bool) -> None:
@@ -70,11 +74,18 @@ class Base:
                 if self.durable:
                     # What a relaxed process left unsynced must be on disk before pages that it freed are written.
                     self._env.sync(True)
+                self._descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+                status = os.fstat(self._descriptor)
             except BaseException:
-                self._env.close()
+                self._shut()
                 raise
-        status = os.stat(self.path)
         self._identity = (status.st_dev, status.st_ino)
+
+    def _shut(self) -> None:
+        self._env.close()  # waits for calls that are inside LMDB
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def _mapped(self) -> Any:
         """The file in as much address space as asked for, or as the system gives."""
@@ -232,29 +243,20 @@ class Base:
             return False
         return (status.st_dev, status.st_ino) == self._identity
 
-    def estimated_size(self, begin: bytes, end: bytes) -> int:
-        """Bytes of keys and values in [begin, end) now.  Cost  a scan of the range."""
-        return sum(len(key) + len(value) for key, value in self._pieces(begin, end))
-
-    def split_points(self, begin: bytes, end: bytes, chunk_size: int) -> list[bytes]:
-        """`begin`, keys that cut [begin, end) into parts of about `chunk_size` bytes, `end`.  Cost  a scan."""
-        points = [begin]
-        size = 0
-        for key, value in self._pieces(begin, end):
-            if size >= chunk_size:
-                if key > points[-1]:
-                    points.append(key)
-                size = 0
-            size += len(key) + len(value)
-        if end > points[-1]:
-            points.append(end)
-        return points
-
-    def _pieces(self, begin: bytes, end: bytes) -> Iterator[KeyValue]:
-        """All pairs of [begin, end), each piece in a read of its own: no snapshot is pinned for long."""
-        while rows := self.scan(begin, end, LARGEST_BATCH):
-            yield from rows
-            begin = rows[-1][0] + b"\0"
+    def with_pages(self, look: Callable[[Any, Pages], T], tries: int = _TRIES) -> T:
+        """What `look` finds on the file's pages, while an LMDB read keeps them.  Raises  CorruptFile, DiskError."""
+        try:
+            with disk_errors(self.path), self._env.begin() as txn:
+                try:
+                    return look(txn, Pages(self._descriptor, txn.stat(self.data)["psize"], self.path))
+                finally:
+                    txn.id()  # fails if the map has moved: then others may have written these pages
+        except EngineError as failed:
+            error = failed.__cause__
+            if not isinstance(error, lmdb.Error):
+                raise
+            self._await_move(error, tries)
+            return self.with_pages(look, tries - 1)
 
     # -- writing
 
@@ -304,7 +306,7 @@ class Base:
             self._reopen()
 
     def _reopen(self) -> None:
-        self._env.close()  # waits for calls that are inside LMDB
+        self._shut()
         try:
             if not self.lies_at_its_path():
                 raise DiskError(
@@ -329,7 +331,7 @@ class Base:
     def close(self) -> None:
         with self._moving:
             self._closed = True
-            self._env.close()
+            self._shut()
 
     # -- around a fork
 
@@ -361,7 +363,8 @@ class Base:
     def let_go(self) -> None:
         """In the child of a process that held still: free its copies of the map and of the descriptors."""
         self._closed = True
-        self._held.close()
+        self._env = self._held
+        self._shut()
         self._moving.release()
 
 

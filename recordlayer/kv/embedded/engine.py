@@ -9,6 +9,7 @@ from recordlayer.kv import legal
 from recordlayer.kv.embedded import upkeep
 from recordlayer.kv.embedded.file import Opening, Shared, open_path, open_private
 from recordlayer.kv.embedded.options import Settings, with_database_option
+from recordlayer.kv.embedded.sizes import split_points
 from recordlayer.kv.embedded.transaction import EmbeddedTransaction
 from recordlayer.kv.engine import DatabaseOption, OptionValue
 from recordlayer.kv.option_values import database_option
@@ -55,7 +56,7 @@ class EmbeddedEngine:
         try:
             self._check()
             begin, end = legal.check_range(begin, end, system=False)
-            return Ready(self._file.base.split_points(begin, end, _BOUNDARY_BYTES)[:-1])
+            return Ready(split_points(self._file.base, begin, end, _BOUNDARY_BYTES)[:-1])
         except RecordLayerError as error:
             return Failed(error)
 

@@ -126,7 +126,7 @@ class LongKeys:
 
     def _backward(self, cursor: Any, bucket: bytes, first: bytes, last: bytes | None) -> Iterator[KeyValue]:
         # Behind `last` itself only its own marker can matter, and that sorts directly after it.
-        ceiling = _after(bucket) if last is None else last + b"\0\0"
+        ceiling = after(bucket) if last is None else last + b"\0\0"
         found = cursor.set_range(ceiling)
         found = cursor.prev() if found else cursor.last()
         while found:
@@ -153,5 +153,6 @@ def _suffix(begin: bytes, head: bytes) -> bytes | None:
     return b"" if begin < head else None
 
 
-def _after(bucket: bytes) -> bytes:
+def after(bucket: bytes) -> bytes:
+    """The number of the next bucket."""
     return (int.from_bytes(bucket, "big") + 1).to_bytes(ID, "big")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from recordlayer.errors import InvalidOperation, WatchesDisabled
 from recordlayer.kv import legal
 from recordlayer.kv.embedded.ranges import read_chunk, selector_conflict
+from recordlayer.kv.embedded.sizes import estimated_size, split_points
 from recordlayer.kv.embedded.transaction_state import OPERATION_ERRORS, RANGE_BYTES, TransactionState
 from recordlayer.kv.embedded.view import find
 from recordlayer.kv.engine import END_OF_KEYS, KEY_LIMIT, Chunk, KeySelector, StreamingMode
@@ -104,7 +105,7 @@ class Reading(TransactionState):
         try:
             self._check()
             begin, end = legal.check_range(begin, end, system=True)
-            return Ready(self._file.base.estimated_size(begin, end))
+            return Ready(estimated_size(self._file.base, begin, end))
         except OPERATION_ERRORS as error:
             return Failed(error)
 
@@ -114,7 +115,7 @@ class Reading(TransactionState):
             begin, end = legal.check_range(begin, end, system=self._settings.read_system_keys)
             if chunk_size <= 0:
                 raise InvalidOperation(chunk_size=chunk_size, hint="a chunk has one byte at least")
-            return Ready(self._file.base.split_points(begin, end, chunk_size))
+            return Ready(split_points(self._file.base, begin, end, chunk_size))
         except OPERATION_ERRORS as error:
             return Failed(error)
 

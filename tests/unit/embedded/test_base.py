@@ -14,6 +14,7 @@ from sortedcontainers import SortedDict
 
 from recordlayer.kv.embedded.base import Base
 from recordlayer.kv.embedded.long_keys import HEAD, MARKER, PART
+from recordlayer.kv.embedded.sizes import estimated_size, split_points
 
 # Where keys change their form: at LMDB's limit, and at every full part behind it.
 LENGTHS = (
@@ -146,11 +147,11 @@ def test_split_points_cut_a_range_into_pieces_of_about_the_size(
         for key, value in pairs:
             writing.put(key, value)
         writing.commit(1)
-        points = base.split_points(begin, end, size)
+        points = split_points(base, begin, end, size)
         assert points[0] == begin
         assert points[-1] == end
         assert points == sorted(set(points))
-        sizes = [base.estimated_size(low, high) for low, high in pairwise(points)]
+        sizes = [estimated_size(base, low, high) for low, high in pairwise(points)]
         rows = [len(key) + len(value) for key, value in base.scan(begin, end, 1000)]
         assert sum(sizes) == sum(rows)
         assert all(size <= piece < size + max(rows) for piece in sizes[:-1])
