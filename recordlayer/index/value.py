@@ -94,6 +94,10 @@ class ValueIndex(StandardMaintainer):
         keys = self._unique_keys(new)
         return UniqueVerdict(self.space, self._layout, new, keys) if keys else None
 
+    def unique_values(self, record: IndexedRecord) -> list[Items]:
+        """The columns of a record that no other record may have; nothing where a null exempts it."""
+        return [key.columns for key in self._unique_keys(record)]
+
     def _unique_keys(self, record: IndexedRecord) -> list[UniqueKey]:
         keys = []
         tail = pack(self._layout.trimmed(record.primary_key))
