@@ -50,6 +50,7 @@ def metadata() -> rl.RecordMetaData:
         rl.RecordMetaDataBuilder.from_descriptor_set(descriptor_pb2.FileDescriptorSet(file=[file]))
         .primary_key("Item", "id")
         .index("Item", "by_city", rl.concat("city", "count"))
+        .index("Item", "in_city", "city")
         .index("Item", "by_name", "name")
         .index("Item", "by_price", "price")
         .index("Item", "per_city", rl.count(group_by="city"))
@@ -103,6 +104,7 @@ class Bench:
         self._sqlite.executemany("insert into item values (?, ?, ?, ?, ?, ?)", everything)
         run("commit")
         run("create index by_city on item (city, count)")
+        run("create index in_city on item (city)")
         run("create index by_name on item (name)")
         run("create index by_price on item (price)")
 

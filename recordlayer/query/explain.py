@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from recordlayer.query import cost
 from recordlayer.query.plan.base import Node
-from recordlayer.query.planner import Planned
+from recordlayer.query.planner import Planned, sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,14 @@ def explain(planned: Planned) -> Explanation:
     """The plan of a query, explained."""
     not_used = dict(planned.rejected)
     for other in planned.others:
-        for source in _sources(other):
+        for source in sources(other):
             not_used.setdefault(source, f"costs more ({cost.shown(other.estimate.keys)} pairs)")
     return explain_plan(planned.plan, not_used)
 
 
 def explain_plan(plan: Node, not_used: dict[str, str]) -> Explanation:
     """One plan, explained."""
-    used = _sources(plan)
+    used = sources(plan)
     return Explanation(
         plan.line,
         tree(plan),
@@ -66,10 +66,3 @@ def _nodes(plan: Node, first: str, rest: str) -> Iterator[tuple[str, str]]:
     for place, child in enumerate(plan.children, 1):
         last = place == len(plan.children)
         yield from _nodes(child, rest + ("└─ " if last else "├─ "), rest + ("   " if last else "│  "))
-
-
-def _sources(plan: Node) -> set[str]:
-    """What the scans of a plan read."""
-    if not plan.children:
-        return {getattr(plan, "index", "primary key")}
-    return set[str]().union(*(_sources(child) for child in plan.children))

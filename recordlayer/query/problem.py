@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ class Problem:
 
     conditions  what all must be true
     rejected    why indexes were not used, by name
+    only        the names of the indexes that are looked at, None for all
     """
 
     query: RecordQuery
@@ -46,6 +47,13 @@ class Problem:
     conditions: tuple[Predicate, ...]
     state_of: StateOf
     rejected: dict[str, str] = field(default_factory=dict)
+    only: frozenset[str] | None = None
+
+    @property
+    def indexes(self) -> Iterable[Index]:
+        """The indexes that may be used."""
+        known = self.metadata.indexes
+        return known.values() if self.only is None else [known[name] for name in self.only]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -66,17 +74,19 @@ class Problem:
     def asking(self, *conditions: Predicate, sort: tuple[Path, ...] = ()) -> Problem:
         """The same records under other conditions, in another order; what it rejects is not noted here."""
         query = replace(self.query, sort=sort, reverse=self.query.reverse and bool(sort), fields=None, in_memory=0)
-        return Problem(query, self.metadata, self.types, tuple(conditions), self.state_of)
+        return Problem(query, self.metadata, self.types, tuple(conditions), self.state_of, only=self.only)
 
 
-def problem_of(query: RecordQuery, metadata: RecordMetaData, state_of: StateOf) -> Problem:
+def problem_of(
+    query: RecordQuery, metadata: RecordMetaData, state_of: StateOf, *, only: frozenset[str] | None = None
+) -> Problem:
     """The query's parts, checked against the metadata.
 
     Raises  UnknownRecordType, UnknownField, WrongType, QueryError; UsageError for a parameter without a value.
     """
     types = _checked(query, metadata)
     conditions = tuple(part for one in conjuncts(query.filter) for part in normal(one))
-    return Problem(query, metadata, types, conditions, state_of)
+    return Problem(query, metadata, types, conditions, state_of, only=only)
 
 
 def check(query: RecordQuery, metadata: RecordMetaData) -> None:

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from recordlayer.index.columns import field_column
 from recordlayer.keys import Split, walk
+from recordlayer.metadata import RecordMetaData
 from recordlayer.query import cost
 from recordlayer.query.columns import Column, index_columns, primary_key_columns, value_columns
 from recordlayer.query.match import Match, in_order, match
@@ -71,30 +73,52 @@ def scan_indexes(problem: Problem) -> Iterator[Plan]:
 
 def accesses(problem: Problem) -> Iterator[Access]:
     """What each index can do that fits the query at all; why others do not is noted."""
-    single = len(problem.types) == 1
-    for index in problem.metadata.indexes.values():
-        reason = unfit(problem, index)
+    for index in problem.indexes:
+        state = problem.state_of(index)
+        if index.type == "value" and not state.is_readable:
+            problem.reject(index.name, f"is {state.name}")
+            continue
+        view = _view(problem, index)
+        if isinstance(view, str):
+            problem.reject(index.name, view)
+            continue
+        columns, reader = view
+        found = match(columns, problem.conditions)
+        if found.misses:
+            problem.reject(index.name, "has no entries of records whose repeated field is empty")
+        else:
+            yield Access(index, columns, found, reader)
+
+
+_View = str | tuple[Sequence[Column], EntryReader | None]
+_VIEWS: WeakKeyDictionary[RecordMetaData, dict[tuple[str, tuple[str, ...]], _View]] = WeakKeyDictionary()
+
+
+def _view(problem: Problem, index: Index) -> _View:
+    """The columns of an index for some record types, and what makes messages of its entries; or why it cannot be
+    scanned for them, whatever is asked. Worked out once for a metadata."""
+    known = _VIEWS.setdefault(problem.metadata, {})
+    key = (index.name, problem.names)
+    view = known.get(key)
+    if view is None:
+        reason = _unfit(problem, index)
         if reason is None:
+            single = len(problem.types) == 1
             columns = index_columns(index, problem.types[0], single=single)
             behind = value_columns(index, problem.types[0])
-            found = match(columns, problem.conditions)
             if any(column.repeats for column in behind):
                 reason = "covers a repeated field: records without elements have no entry"
-            elif found.misses:
-                reason = "has no entries of records whose repeated field is empty"
-            else:
-                yield Access(index, columns, found, EntryReader(problem.types[0], columns, behind) if single else None)
-        if reason is not None:
-            problem.reject(index.name, reason)
+        view = known[key] = (
+            reason
+            if reason is not None
+            else (columns, EntryReader(problem.types[0], columns, behind) if single else None)
+        )
+    return view
 
 
-def unfit(problem: Problem, index: Index) -> str | None:
-    """Why an index cannot be scanned for a query, whatever it asks."""
-    state = problem.state_of(index)
+def _unfit(problem: Problem, index: Index) -> str | None:
     if index.type != "value":
         return f"is a {index.type} index"
-    if not state.is_readable:
-        return f"is {state.name}"
     if not index.allowed_for_query:
         return "is not allowed for queries"
     if index.predicate is not None:

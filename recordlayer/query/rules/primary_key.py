@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from recordlayer.index.bounds import Bounds
+from recordlayer.metadata import RecordMetaData
 from recordlayer.query import cost
-from recordlayer.query.columns import primary_key_columns
-from recordlayer.query.identity import of_types
+from recordlayer.query.columns import Column, primary_key_columns
+from recordlayer.query.identity import Part, of_types
 from recordlayer.query.match import Match, in_order, match
 from recordlayer.query.plan.base import Plan
 from recordlayer.query.plan.load import LoadRecords
@@ -24,7 +26,7 @@ def scan_records(problem: Problem) -> Iterator[Plan]:
     """One scan, bounded by what the conditions say about the primary key."""
     query, types = problem.query, problem.types
     single = len(types) == 1
-    columns = primary_key_columns(types[0], single=single)
+    columns, parts = _columns(problem)
     same_keys = all(known.primary_key == types[0].primary_key for known in types)
     by_type = single and any(column.is_constant for column in columns[:1])
     # A range of one type's keys may hold records of other types too, but none of its own lie outside.
@@ -43,11 +45,22 @@ def scan_records(problem: Problem) -> Iterator[Plan]:
         rows = cost.ASSUMED_RECORDS / (len(problem.metadata.record_types) if by_type else 1)
     plan: Plan
     if unique and len(found.ranges) > 1:
-        plan = LoadRecords(found.ranges, reverse=query.reverse, answered=found.answered, types=of_types(types))
+        plan = LoadRecords(found.ranges, reverse=query.reverse, answered=found.answered, types=parts)
     else:
-        plan = ScanRecords(
-            found.ranges, reverse=query.reverse, answered=found.answered, rows=rows, types=of_types(types)
-        )
+        plan = ScanRecords(found.ranges, reverse=query.reverse, answered=found.answered, rows=rows, types=parts)
     covered = 1 if by_type else len(problem.metadata.record_types)
     plan = with_types(problem, plan, covered=covered)
     yield with_filter(problem, plan, found.residual)
+
+
+_COLUMNS: WeakKeyDictionary[RecordMetaData, dict[tuple[str, ...], tuple[list[Column], Part]]] = WeakKeyDictionary()
+
+
+def _columns(problem: Problem) -> tuple[list[Column], Part]:
+    """The columns by which records of some types lie, and these as a part of plans. Worked out once for a metadata."""
+    known = _COLUMNS.setdefault(problem.metadata, {})
+    found = known.get(problem.names)
+    if found is None:
+        columns = primary_key_columns(problem.types[0], single=len(problem.types) == 1)
+        found = known[problem.names] = columns, of_types(problem.types)
+    return found

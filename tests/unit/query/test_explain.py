@@ -12,7 +12,7 @@ from recordlayer.index.state import IndexState
 from recordlayer.metadata import Index
 from recordlayer.query.explain import explain
 from recordlayer.query.planner import plan
-from tests.support.shop import SHOP
+from tests.support.shop import SHOP, shop
 
 
 def readable(index: Index) -> IndexState:
@@ -162,3 +162,33 @@ def test_the_same_query_is_planned_once() -> None:
     assert plan(asked, SHOP, readable) is plan(query("Order").where(q.customer == "ana"), SHOP, readable)
     one, other = query("Order").where(q.total == 1), query("Order").where(q.total == 2)
     assert plan(one, SHOP, readable).plan.line != plan(other, SHOP, readable).plan.line
+
+
+def test_other_values_take_the_way_of_the_first_and_come_to_the_same_plan() -> None:
+    pairs = [
+        (q.customer == "ana", q.customer == "bo"),
+        (q.customer.in_(["a", "b"]), q.customer.in_(["c", "d"])),
+        ((q.customer == "a") | (q.total == 1), (q.customer == "b") | (q.total == 2)),
+        ((q.customer == "a") & (q.total == 1), (q.customer == "b") & (q.total == 2)),
+        (q.total.between(1, 2), q.total.between(3, 9)),
+        (q.customer.starts_with("a") | q.tags.one_of_them().starts_with("n"),) * 2,
+    ]
+    for one, other in pairs:
+        used, fresh = shop(), shop()
+        for metadata in (used, fresh):
+            if metadata is used:
+                plan(query("Order").where(one), metadata, readable)
+            found = plan(query("Order").where(other), metadata, readable)
+            lines = found.plan.line, [each.line for each in found.others], found.rejected
+            if metadata is used:
+                kept = lines
+        assert lines == kept
+
+
+def test_equal_values_of_different_types_are_different_queries() -> None:
+    one = plan(query("Order").where(q.ratio == 1), SHOP, readable)
+    other = plan(query("Order").where(q.ratio == 1.0), SHOP, readable)
+    zero, minus = (plan(query("Order").where(q.ratio == value), SHOP, readable) for value in (0.0, -0.0))
+    assert one is not other
+    assert zero is not minus
+    assert zero.plan.line != minus.plan.line
