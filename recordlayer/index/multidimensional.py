@@ -48,8 +48,9 @@ def rtree_options(space: IndexSpace) -> RTreeOptions:
         return int(value)
 
     least, most, splits = number("rtreeMinimumM", 16), number("rtreeMaximumM", 32), number("rtreeSplitS", 2)
-    if splits < 2 or least < 1 or least > most * splits // (splits + 1):
-        hint = "when full nodes share their slots with one more, each needs the minimum: lower it, or raise the maximum"
+    if splits < 2 or not 2 <= least <= (most + 1) // 2:
+        # With less, a node could be without a neighbour; with more, two that are fused would be too large.
+        hint = "rtreeSplitS is at least 2, rtreeMinimumM from 2 to half of rtreeMaximumM"
         raise IndexNotSupported(
             index=index.name, rtreeMinimumM=least, rtreeMaximumM=most, rtreeSplitS=splits, hint=hint
         )

@@ -184,7 +184,7 @@ def _decoded(value: bytes) -> Decoded:
         parts = _INNER_SLOT.findall(value, start + 1)
         slots = [Child(first, last, _id_of(node_id), box) for first, last, node_id, box in parts]
         size = sum([len(first) + len(last) + len(node_id) + len(box) + 2 for first, last, node_id, box in parts])
-    if start + 1 + size + 1 == len(value):
+    if size and start + 1 + size + 1 == len(value) and (leaf or value.startswith(INNER)):
         return leaf, tuple(slots)
     return _decoded_slowly(value)
 
@@ -192,6 +192,8 @@ def _decoded(value: bytes) -> Decoded:
 def _decoded_slowly(value: bytes) -> Decoded:
     """The same for anything: Hilbert values that are not stored, elements that are rare."""
     kind, stored = unpack(value)
+    if not stored:
+        raise MalformedTuple(found="a node without slots")
     slots: list[Slot] = []
     for slot in stored:
         if kind == 0:
