@@ -43,17 +43,16 @@ def update_records(builder: RecordMetaDataBuilder, source: object) -> None:
         builder._indexes[index.name] = dataclasses.replace(index, record_types=names)
     builder._file, builder._protos, builder._union, builder._types = file, protos, union, types
     builder._sources = {}
-    version = builder._version
-    proto_options.apply_types(builder, fresh)
     for draft in fresh:
-        if draft.since_version not in (None, version):
+        proto_options.apply_types(builder, (draft,))  # its indexes raise the version, as in Java
+        if draft.since_version not in (None, builder._version):
             raise InvalidRecordType(
                 record_type=draft.name,
                 since_version=draft.since_version,
-                version=version,
+                version=builder._version,
                 hint="a new type comes with the next version of the metadata: leave its since_version out",
             )
-        draft.since_version = version
+        draft.since_version = builder._version
 
 
 def _continued(before: Union, made_up: Union, file: FileDescriptor) -> Union:
