@@ -12,6 +12,7 @@ from recordlayer.aio.leaderboard import Leaderboard
 from recordlayer.aio.metadata_store import MetaDataStore
 from recordlayer.aio.online import IndexBuild, OnlineIndexer
 from recordlayer.aio.ranks import Ranks
+from recordlayer.aio.space import Space
 from recordlayer.aio.store import RecordStore
 from recordlayer.aio.texts import Texts
 from recordlayer.aio.transaction import Transaction
@@ -32,6 +33,7 @@ __all__ = [
     "Ranks",
     "RecordCursor",
     "RecordStore",
+    "Space",
     "StoreHeader",
     "Texts",
     "Transaction",

@@ -12,6 +12,7 @@ from recordlayer.aio.header import StoreHeader
 from recordlayer.aio.leaderboard import Leaderboard
 from recordlayer.aio.online import IndexBuild
 from recordlayer.aio.ranks import Ranks
+from recordlayer.aio.space import Space
 from recordlayer.aio.texts import Texts
 from recordlayer.aio.typed import TypedStore
 from recordlayer.cursor.limits import NO_LIMITS, Limits
@@ -24,7 +25,7 @@ from recordlayer.metadata import RecordMetaData
 from recordlayer.query import execute
 from recordlayer.query.explain import Explanation, explain, explain_plan
 from recordlayer.query.query import RecordQuery
-from recordlayer.store import batch, leaderboards, searching
+from recordlayer.store import batch, leaderboards, searching, spaces
 from recordlayer.store.build import rebuild
 from recordlayer.store.check import Finding, check
 from recordlayer.store.counting import record_count
@@ -375,6 +376,13 @@ class RecordStore:
         """
         leaderboards.leaderboard(self._core, index)
         return Leaderboard(self._core, index)
+
+    def space(self, index: str, *prefix: Any) -> Space:
+        """The points of a MULTIDIMENSIONAL index, of the spaces whose prefix columns begin so.
+
+        Raises  UnknownIndex, IndexNotReadable; UsageError for another type of index, or too many columns.
+        """
+        return Space(spaces.space(self._core, index, prefix))
 
     def texts(self, index: str, *group: Any) -> Texts:
         """The texts of a TEXT index, of one group if it has groups: searches for words and phrases.

@@ -13,6 +13,7 @@ from recordlayer.blocking.leaderboard import Leaderboard
 from recordlayer.blocking.metadata_store import MetaDataStore
 from recordlayer.blocking.online import IndexBuild, OnlineIndexer
 from recordlayer.blocking.ranks import Ranks
+from recordlayer.blocking.space import Space
 from recordlayer.blocking.store import RecordStore
 from recordlayer.blocking.texts import Texts
 from recordlayer.blocking.transaction import Transaction
@@ -33,6 +34,7 @@ __all__ = [
     "Ranks",
     "RecordCursor",
     "RecordStore",
+    "Space",
     "StoreHeader",
     "Texts",
     "Transaction",

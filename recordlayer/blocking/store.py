@@ -13,6 +13,7 @@ from recordlayer.blocking.header import StoreHeader
 from recordlayer.blocking.leaderboard import Leaderboard
 from recordlayer.blocking.online import IndexBuild
 from recordlayer.blocking.ranks import Ranks
+from recordlayer.blocking.space import Space
 from recordlayer.blocking.texts import Texts
 from recordlayer.blocking.typed import TypedStore
 from recordlayer.cursor.limits import NO_LIMITS, Limits
@@ -25,7 +26,7 @@ from recordlayer.metadata import RecordMetaData
 from recordlayer.query import execute
 from recordlayer.query.explain import Explanation, explain, explain_plan
 from recordlayer.query.query import RecordQuery
-from recordlayer.store import batch, leaderboards, searching
+from recordlayer.store import batch, leaderboards, searching, spaces
 from recordlayer.store.build import rebuild
 from recordlayer.store.check import Finding, check
 from recordlayer.store.counting import record_count
@@ -374,6 +375,13 @@ class RecordStore:
         """
         leaderboards.leaderboard(self._core, index)
         return Leaderboard(self._core, index)
+
+    def space(self, index: str, *prefix: Any) -> Space:
+        """The points of a MULTIDIMENSIONAL index, of the spaces whose prefix columns begin so.
+
+        Raises  UnknownIndex, IndexNotReadable; UsageError for another type of index, or too many columns.
+        """
+        return Space(spaces.space(self._core, index, prefix))
 
     def texts(self, index: str, *group: Any) -> Texts:
         """The texts of a TEXT index, of one group if it has groups: searches for words and phrases.

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from recordlayer.cursor.continuation import bytes_field, decode_fields, encode_fields
+from recordlayer.cursor.limits import Budget
 from recordlayer.cursor.scan import ScanOptions
 from recordlayer.cursor.step import Batch, Cursor, Stop, never
 from recordlayer.errors import BadContinuation, MalformedTuple
@@ -155,21 +156,33 @@ class NearestScan(Cursor[IndexEntry]):
         self._nearest = Nearest(index.storage(prefix), point, behind, snapshot=options.snapshot)
 
     async def batch(self) -> Batch[IndexEntry]:
-        found = await self._nearest.next()
-        if found is None:
-            return Batch([], never, Stop.EXHAUSTED)
-        distance, item = found
-        here = encode_fields({1: _number_bytes(distance), 2: item.packed})
-        stop = None
+        items: list[tuple[int, Item]] = []
+        stop: Stop | None = None
         budget = self._options.budget
-        if budget is not None:
-            if budget.keys is not None:
-                budget.keys -= 1
-            if budget.size is not None:
-                budget.size -= len(item.packed)
-            stop = budget.spent()
-        if self._left:
-            self._left -= 1
-            stop = stop if self._left else Stop.LIMIT_REACHED
-        self._index.space.context.counters.rows_read += 1
-        return Batch([self._index.entry(self._prefix, item)], lambda place: here, stop, None if stop is None else here)
+        while stop is None and (not items or self._nearest.has_next):
+            found = await self._nearest.next()
+            if found is None:
+                stop = Stop.EXHAUSTED
+                break
+            items.append(found)
+            if budget is not None:
+                stop = _spend(budget, found[1])
+            if self._left and stop is None:
+                self._left -= 1
+                stop = None if self._left else Stop.LIMIT_REACHED
+        self._index.space.context.counters.rows_read += len(items)
+
+        def resume(place: int) -> bytes:
+            distance, item = items[place]
+            return encode_fields({1: _number_bytes(distance), 2: item.packed})
+
+        end = resume(len(items) - 1) if items and stop not in (None, Stop.EXHAUSTED) else None
+        return Batch([self._index.entry(self._prefix, item) for _, item in items], resume, stop, end)
+
+
+def _spend(budget: Budget, item: Item) -> Stop | None:
+    if budget.keys is not None:
+        budget.keys -= 1
+    if budget.size is not None:
+        budget.size -= len(item.order) + len(item.value)
+    return budget.spent()

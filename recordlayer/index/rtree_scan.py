@@ -146,6 +146,11 @@ class Nearest:
             await self._open([found, *self._as_near(distance)])
         return None
 
+    @property
+    def has_next(self) -> bool:
+        """Whether the next item is known without another read."""
+        return bool(self._heap) and isinstance(self._heap[0][4], Item)
+
     def _as_near(self, distance: int) -> list[bytes]:
         """Other nodes that have to be opened now: their boxes are as near."""
         ids: list[bytes] = []

@@ -22,6 +22,7 @@ _WRAPPED = (
     aio.Ranks,
     aio.Texts,
     aio.Leaderboard,
+    aio.Space,
     aio.StoreHeader,
     aio.TypedCursor,
     aio.TypedStore,
