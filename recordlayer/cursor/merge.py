@@ -11,6 +11,7 @@ Source  Record Layer, MergeCursor, UnionCursor, IntersectionCursor; the continua
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -69,11 +70,6 @@ class _Source(Generic[T]):
         return self.taken == len(self.held.keys)
 
     @property
-    def head(self) -> Any:
-        """The key of the next value."""
-        return self.held.keys[self.taken]
-
-    @property
     def stop(self) -> Stop | None:
         """Why nothing follows what has been taken; None if something does, or may."""
         return self.held.batch.stop if self.is_used_up else None
@@ -88,10 +84,6 @@ class _Source(Generic[T]):
             base = self.held.place(self.taken)
             self.held = _Held(base, await self._cursor.batch(), self._key)
             self.taken = 0
-
-    def take(self) -> T:
-        self.taken += 1
-        return self.held.batch.values[self.taken - 1]
 
 
 class _Merge(Cursor[T]):
@@ -156,14 +148,24 @@ class Union(_Merge[T]):
 
     def _merge(self, values: list[T], places: list[tuple[int, ...]]) -> None:
         sources, first = self._sources, self._first
-        while True:
-            live = [source for source in sources if source.stop is not Stop.EXHAUSTED]
-            if not live or any(source.is_used_up for source in live):
-                return
-            least = first([source.head for source in live])
-            found = [source.take() for source in live if source.head == least]
-            values.append(found[0])
-            places.append(tuple([source.taken for source in sources]))
+        live = [place for place, source in enumerate(sources) if source.stop is not Stop.EXHAUSTED]
+        keys = [source.held.keys for source in sources]
+        taken = [source.taken for source in sources]
+        while live and all(taken[place] < len(keys[place]) for place in live):
+            least = first([keys[place][taken[place]] for place in live])
+            giver = -1
+            for place in live:
+                if keys[place][taken[place]] == least:
+                    taken[place] += 1
+                    if giver < 0:
+                        giver = place
+            values.append(sources[giver].held.batch.values[taken[giver] - 1])
+            places.append(tuple(taken))
+            for place in live:
+                if taken[place] == len(keys[place]) and sources[place].held.batch.stop is Stop.EXHAUSTED:
+                    live = [one for one in live if one != place]
+        for source, count in zip(sources, taken, strict=True):
+            source.taken = count
 
     def _stop(self) -> Stop | None:
         stops = [source.stop for source in self._sources]
@@ -179,19 +181,32 @@ class Intersection(_Merge[T]):
 
     def _merge(self, values: list[T], places: list[tuple[int, ...]]) -> None:
         sources = self._sources
-        last = min if self._first is max else max
-        while not any(source.is_used_up for source in sources):
-            heads = [source.head for source in sources]
-            goal = last(heads)
-            behind = [source for source, head in zip(sources, heads, strict=True) if head != goal]
-            if behind:
-                for source in behind:
-                    source.take()
-                continue
-            found = [source.take() for source in sources]
-            values.append(found[0])
-            places.append(tuple([source.taken for source in sources]))
+        backward = self._first is max
+        last, reach = (min, _reach_backward) if backward else (max, bisect_left)
+        keys = [source.held.keys for source in sources]
+        taken = [source.taken for source in sources]
+        every = range(len(sources))
+        while all(taken[place] < len(keys[place]) for place in every):
+            goal = last([keys[place][taken[place]] for place in every])
+            found = True
+            for place in every:
+                at = taken[place] = reach(keys[place], goal, taken[place])
+                found = found and at < len(keys[place]) and keys[place][at] == goal
+            if found:
+                values.append(sources[0].held.batch.values[taken[0]])
+                for place in every:
+                    taken[place] += 1
+                places.append(tuple(taken))
+        for source, count in zip(sources, taken, strict=True):
+            source.taken = count
 
     def _stop(self) -> Stop | None:
         stops = [source.stop for source in self._sources if source.stop is not None]
         return Stop.EXHAUSTED if Stop.EXHAUSTED in stops else next(iter(stops), None)
+
+
+def _reach_backward(keys: list[Any], goal: Any, at: int) -> int:
+    """The first place from `at` on whose key is not above the goal; the keys descend."""
+    while at < len(keys) and keys[at] > goal:
+        at += 1
+    return at
