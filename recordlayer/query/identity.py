@@ -75,6 +75,8 @@ def parts_of(value: Any) -> Any:
 
 
 def _tells(field: Any, value: Any) -> bool:
+    if not field.compare:
+        return False  # what does not make two values different, such as the code of a function
     default = field.default
     if default is MISSING:
         return True
@@ -83,7 +85,9 @@ def _tells(field: Any, value: Any) -> bool:
 
 
 def _other(value: Any) -> Any:
-    """UUIDs and the like pack as they are; what does not is its text."""
+    """UUIDs and the like pack as they are, messages as their bytes; what does not pack is its text."""
+    if hasattr(value, "SerializeToString"):
+        return (type(value).__name__, value.SerializeToString(deterministic=True))
     try:
         pack((value,))
     except Exception:  # whatever a foreign value raises, it has no place in a tuple

@@ -214,6 +214,49 @@ def shop_messages(db: Any, metadata: rl.RecordMetaData, asked: rl.RecordQuery) -
         return tx.store(metadata, path=PATH).query(asked).all()
 
 
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=20), st.sampled_from([0, 1, 2, 3]))
+def test_any_bytes_resume_a_scan_within_its_range_or_not_at_all(stored: Any, noise: bytes, cut: int) -> None:
+    store, _ = stored
+    scans = (
+        (lambda **how: store.scan(bounds=rl.Bounds.between((3,), (9,)), **how), lambda record: record.id),
+        (lambda **how: store.scan_index("by_customer", "ana", **how), lambda entry: entry.primary_key),
+    )
+    for scan, name in scans:
+        whole = [name(one) for one in scan().all()]
+        page = scan(limit=1)
+        page.all()
+        for resume in (noise, bytes(page.continuation)[: -cut or None] + noise):
+            try:
+                found = [name(one) for one in scan(resume=resume).all()]
+            except errors.BadContinuation:
+                continue
+            assert found == whole[len(whole) - len(found) :], "the rest of the range from some place on"
+
+
+def test_types_with_equal_numbers_in_their_keys_both_come_from_every_plan(db: Any) -> None:
+    from tests.support.shop import FILE, Customer
+
+    metadata = (
+        rl.RecordMetaDataBuilder(FILE)
+        .primary_key("Order", rl.concat(rl.record_type(), "id"))
+        .primary_key("Customer", rl.concat(rl.record_type(), "id"))
+        .index("Order", "order_by_id", field("id"))
+        .index("Order", "by_customer", field("customer"))
+        .index("Order", "by_total", field("total"))
+        .build()
+    )
+    shop = Shop(db, metadata)
+    shop.save(Order(id=1, customer="a", total=5), Customer(id=1, name="a"), Order(id=2, customer="a"), Customer(id=2))
+    assert len(shop.messages(query())) == 4
+    assert len(shop.messages(query("Order", "Customer").where((q.id == 1) | (q.id == 2)))) == 4
+    assert len(shop.messages(query("Order", "Customer").where(q.id.in_([1, 2]), q.id > 1))) == 2
+    assert ids(shop.messages(query("Order").where((q.customer == "a") | (q.total == 5)))) == [1, 2]
+    assert ids(shop.messages(query("Order").where(q.customer == "a", q.total == 5))) == [1]
+    assert len(shop.messages(query("Order", "Customer").order_by("id", in_memory=2))) == 4
+    shop.check()
+
+
 # -- seals -----------------------------------------------------------------------------------------------------------
 
 OLD, NEW = bytes(range(32)), bytes(range(64))

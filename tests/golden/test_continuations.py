@@ -16,6 +16,7 @@ import pytest
 import recordlayer as rl
 from recordlayer import field, q, query
 from recordlayer.cursor.sealing import ContinuationSeal
+from recordlayer.keys.functions import function
 from recordlayer.keys.special import VERSION
 from tests.support.shop import PATH, Order, builder
 
@@ -63,6 +64,8 @@ QUERIES: dict[str, rl.RecordQuery] = {
     "covered": query("Order").where(q.customer > "b").order_by("customer", "total").select("customer", "total"),
     "bound": query("Order").where(q.customer == rl.param("who")).bind(who="ana"),
     "expressions": query("Order").where(q(rl.concat("customer", "total")) > ("bo", 1), q(VERSION).is_null()),
+    "a function": query("Order").where(q(function("add", rl.concat("total", "id"))) > 9),
+    "words and a list": query("Order").where(q.customer.has_words("ana"), q.tags.is_empty() | (q.tags == ["new"])),
 }
 
 
