@@ -11,29 +11,41 @@ Source  Record Layer, AtomicMutationIndexMaintainer, AtomicMutation.Standard
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from recordlayer.cursor.scan import FORWARD, KeyRange, KeyValueScan, ScanOptions
 from recordlayer.cursor.step import Cursor, drain
 from recordlayer.cursor.transform import Map
 from recordlayer.errors import CorruptIndexEntry, IndexNotSupported, UsageError
-from recordlayer.index.aggregate_rules import RULES, ZERO, Operand, plus, signed
+from recordlayer.index.aggregate_rules import RULES, ZERO, plus, signed
 from recordlayer.index.bounds import Bounds
 from recordlayer.index.entry import AggregateEntry, Items
 from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Write
 from recordlayer.index.spread import Cells
 from recordlayer.index.standard import StandardMaintainer, clear_entries, difference
 from recordlayer.keys.grouping import Grouping
-from recordlayer.kv.engine import KeyValue, MutationType
+from recordlayer.kv.engine import KEY_LIMIT, VALUE_LIMIT, KeyValue, MutationType
 from recordlayer.metadata.index import CELLS
 from recordlayer.tuples import pack, unpack
+
+_ROOM = KEY_LIMIT - 16
+"""Keys up to this length need no closer look: a cell takes a few bytes more."""
 
 
 class AtomicIndex(StandardMaintainer):
     """Base of the aggregate types; which one is in `type`."""
 
-    __slots__ = ("_cells", "_clear_when_zero", "_counts_rows", "_grouping", "_nulls_distinct", "_rule")
+    __slots__ = (
+        "_cells",
+        "_clear_when_zero",
+        "_counts_rows",
+        "_grouping",
+        "_nulls_distinct",
+        "_one_row",
+        "_rule",
+        "_tail",
+    )
 
     def __init__(self, space: IndexSpace) -> None:
         super().__init__(space)
@@ -46,67 +58,65 @@ class AtomicIndex(StandardMaintainer):
         self._grouping = root.grouping_count
         self._nulls_distinct = root.nulls_distinct[self._grouping :]
         self._counts_rows = root.grouped_count == 0
+        self._one_row = not root.creates_duplicates
         clears = space.index.flag("clearWhenZero")
         self._clear_when_zero = clears and self._rule.mutation is MutationType.ADD and self.type != "count_updates"
         self._cells: Cells | None = None
+        self._tail = b""
         if CELLS in space.index.options:
             gone = ZERO if self._clear_when_zero else None
             self._cells = Cells(space.context, space.entries, space.index, plus, gone=gone)
+            self._tail = self._cells.own
 
     @property
     def idempotent(self) -> bool:
         return self._rule.idempotent
 
     def writes(self, old: IndexedRecord | None, new: IndexedRecord | None) -> list[Write]:
-        changes = self._changes_of_whole_keys(old, new) if self._counts_rows else self._changes_of_rows(old, new)
+        rule = self._rule
+        before, after = self._rows(old), self._rows(new)
+        if before and after and rule.drops_common:
+            before, after = difference(before, after)
+        kind, tail = rule.mutation, self._tail
         writes: list[Write] = []
-        kind, cells = self._rule.mutation, self._cells
-        for key, operand in changes:
-            self.check_size(key, operand, new if new is not None else old)
-            if cells is not None:
-                key += cells.own
-            writes.append((kind, key, operand))
-            if self._clear_when_zero:
-                writes.append((MutationType.COMPARE_AND_CLEAR, key, ZERO))
+        for rows, operand_of in ((before, rule.removed), (after, rule.added)):
+            for key, grouped in rows:
+                operand = operand_of(grouped, self._null_in(grouped))
+                if operand is None:
+                    continue
+                if len(key) > _ROOM or len(operand) > VALUE_LIMIT:
+                    self.check_size(key + tail, operand, new if new is not None else old)
+                writes.append((kind, key + tail, operand))
+                if self._clear_when_zero:
+                    writes.append((MutationType.COMPARE_AND_CLEAR, key + tail, ZERO))
         return writes
 
-    def _changes_of_whole_keys(self, old: IndexedRecord | None, new: IndexedRecord | None) -> list[tuple[bytes, bytes]]:
-        """Where nothing is grouped, the row is the key and every row counts alike."""
-        before, after = self._keys(old), self._keys(new)
-        if self._rule.drops_common:
-            before, after = difference(before, after)
-        removed, added = self._rule.removed((), False), self._rule.added((), False)
-        changes = [] if removed is None else [(key, removed) for key in before]
-        return changes if added is None else changes + [(key, added) for key in after]
-
-    def _keys(self, record: IndexedRecord | None) -> list[bytes]:
+    def _rows(self, record: IndexedRecord | None) -> list[tuple[bytes, Items]]:
+        """The rows of a record: the key of the group and the grouped columns."""
         if record is None or not self.covers(record.message):
             return []
-        message = record.message
-        return self._functions.keys(type(message))(message, record.key_context, self.space.entries, b"")
+        message, context, entries = record.message, record.key_context, self.space.entries
+        if self._counts_rows:
+            return [(key, ()) for key in self._functions.keys(type(message))(message, context, entries, b"")]
+        rows = self._functions.rows(type(message))(message, context)
+        at = self._grouping
+        if self._one_row:
+            keys = self._functions.leading(type(message), at)(message, context, entries, b"")
+            return [(keys[0], rows[0][at:])]
+        return [(pack(row[:at], entries), row[at:]) for row in rows]
 
-    def _changes_of_rows(self, old: IndexedRecord | None, new: IndexedRecord | None) -> list[tuple[bytes, bytes]]:
-        before, after = self.rows(old), self.rows(new)
-        if self._rule.drops_common:
-            before, after = difference(before, after)
-        changes: list[tuple[bytes, bytes]] = []
-        for rows, rule in ((before, self._rule.removed), (after, self._rule.added)):
-            for row in rows:
-                operand = self._operand(rule, row)
-                if operand is not None:
-                    changes.append((pack(row[: self._grouping], self.space.entries), operand))
-        return changes
-
-    def _operand(self, rule: Callable[[Items, bool], Operand], row: Items) -> Operand:
-        grouped = row[self._grouping :]
-        null = any(column is None and distinct for column, distinct in zip(grouped, self._nulls_distinct, strict=True))
-        return rule(grouped, null)
+    def _null_in(self, grouped: Items) -> bool:
+        """Whether one of the grouped columns is a null that does not count."""
+        return None in grouped and any(
+            column is None and distinct for column, distinct in zip(grouped, self._nulls_distinct, strict=True)
+        )
 
     def amounts(self, record: IndexedRecord) -> list[tuple[Items, int]]:
         """For types that add: how much a record that is there adds to which groups."""
         found = []
         for row in self.rows(record):
-            operand = self._operand(self._rule.added, row)
+            grouped = row[self._grouping :]
+            operand = self._rule.added(grouped, self._null_in(grouped))
             if operand is not None:
                 found.append((row[: self._grouping], signed(operand)))
         return found

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.descriptor import FieldDescriptor as FieldTypes
 
+from recordlayer.errors import InvalidKeyExpression
 from recordlayer.index.columns import FieldColumn, field_column
-from recordlayer.keys import KeyWithValue
+from recordlayer.keys import Grouping, KeyWithValue
 from recordlayer.keys.compiled import Keys, Pairs, Rows, compile_keys, compile_pairs, compile_rows
-from recordlayer.tuples import unpack
+from recordlayer.tuples import pack, unpack
 from recordlayer.tuples.compiled import Column, Kind, compile_unpacker
 
 if TYPE_CHECKING:
@@ -63,12 +64,21 @@ class IndexFunctions:
         """The same for the first columns alone."""
         made = self._leading.get((message_class, columns))
         if made is None:
-            root = self._index.root_expression
-            whole = root.inner if isinstance(root, KeyWithValue) else root
-            part = whole.sub_key(0, columns)
-            made = compile_keys(part, message_class, name=f"{columns}_columns_of_{self._index.name}")
+            made = self._made_leading(message_class, columns)
             self._leading[message_class, columns] = made
         return made
+
+    def _made_leading(self, message_class: type[Message], columns: int) -> Keys:
+        root = self._index.root_expression
+        whole = root.inner if isinstance(root, KeyWithValue) else root.whole if isinstance(root, Grouping) else root
+        try:
+            part = whole.sub_key(0, columns)
+        except InvalidKeyExpression:  # columns that cannot be told apart
+            rows = self.rows(message_class)
+            return lambda message, context, prefix, suffix: [
+                pack(row[:columns], prefix) + suffix for row in rows(message, context)
+            ]
+        return compile_keys(part, message_class, name=f"{columns}_columns_of_{self._index.name}")
 
     def pairs(self, message_class: type[Message]) -> Pairs:
         """The same for covering indexes, with the packed value of each entry."""

@@ -1,0 +1,213 @@
+"""What it costs to maintain one entry of an index of each type, relative to an entry of a VALUE index.
+
+One operation is one entry: what the index type does when a record is saved or changed, from the record to the writes,
+and its part of a commit. The record itself is not written. Times are processor time, on the engine in memory.
+
+    saved    a record that is new
+    changed  a record with another value than before
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf import descriptor_pb2
+
+import recordlayer as rl
+from bench.harness import CPU, Case, Contender, Ops, Report, Settings, compare
+from recordlayer.index.registry import maintainer_for
+from recordlayer.index.standard import perform
+from recordlayer.keys import version
+from recordlayer.kv.context import Context
+from recordlayer.kv.engine import Engine
+from recordlayer.kv.registry import open_engine
+from recordlayer.metadata.definitions import (
+    IndexDefinition,
+    max_ever,
+    max_ever_version,
+    multidimensional,
+    rank,
+    text_index,
+    version_index,
+)
+from recordlayer.store.open import open_store
+from recordlayer.store.record import StoredRecord
+from recordlayer.testing.counting import Counting
+from recordlayer.tuples import Versionstamp
+from recordlayer.waiting.drivers import run_blocking
+from recordlayer.world import World
+
+RECORDS = 300
+CITIES = 50
+WORDS = ("never", "odd", "or", "even", "rotator", "civic", "level", "noon", "radar", "tenet")
+PREFIX = b"bench"
+INDEX = "measured"
+
+_KINDS = descriptor_pb2.FieldDescriptorProto
+FIELDS = {
+    "id": _KINDS.TYPE_INT64,
+    "city": _KINDS.TYPE_STRING,
+    "number": _KINDS.TYPE_INT64,
+    "words": _KINDS.TYPE_STRING,
+    "x": _KINDS.TYPE_INT64,
+    "y": _KINDS.TYPE_INT64,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """An index type that is measured.
+
+    definition  an index of the type
+    target      upper bound of its time for an entry / that of VALUE, None for none
+    entries     how many entries a record has
+    """
+
+    name: str
+    definition: IndexDefinition
+    target: float | None = None
+    entries: int = 1
+
+
+VALUE = rl.value_index(rl.concat("city", "number"))
+KINDS = (
+    Kind("COUNT", rl.count(group_by="city"), 1.0),
+    Kind("COUNT in 8 cells", rl.count(group_by="city", cells=8)),
+    Kind("SUM", rl.sum_of("number", group_by="city"), 1.1),
+    Kind("VERSION", version_index(rl.concat("city", version())), 1.2),
+    Kind("MAX_EVER", max_ever("number", group_by="city")),
+    Kind("MAX_EVER_VERSION", max_ever_version(group_by="city")),
+    Kind("RANK", rank("number", group_by="city"), 12.0),
+    Kind("TEXT, a token", text_index("words"), 4.0, entries=5),
+    Kind("MULTIDIMENSIONAL", multidimensional(rl.concat("x", "y"), prefix="city"), 15.0),
+)
+
+
+class Maintaining:
+    """A store with one index, and the records that it is kept for."""
+
+    def __init__(self, kind: Kind, *, records: int) -> None:
+        self.kind = kind
+        self.engine: Engine = open_engine("memory:")
+        self.metadata = _metadata(kind.definition)
+        self.before, self.after = self._records(records, 1), self._records(records, 2)
+
+    def contender(self, *, changing: bool) -> Contender:
+        def prepare() -> None:
+            self._empty()
+            if changing:
+                self._commit([(None, new) for new in self.before])
+
+        pairs: list[tuple[StoredRecord | None, StoredRecord]] = [(None, new) for new in self.after]
+        if changing:
+            pairs = list(zip(self.before, self.after, strict=True))
+        return Contender(run=lambda: self._commit(pairs), prepare=prepare, operations=len(pairs) * self.kind.entries)
+
+    def ops(self, *, changing: bool) -> Ops:
+        """What one operation costs, as the mean over all records of a run."""
+        contender = self.contender(changing=changing)
+        assert contender.prepare is not None, "it empties the store"
+        contender.prepare()
+        bare = self.engine
+        self.engine = counting = Counting(bare)
+        with counting.measured() as all_of_it:
+            contender.run()
+        with counting.measured() as opening:
+            self._commit([])
+        self.engine = bare
+        count = contender.operations
+        return Ops(
+            reads=round((all_of_it.reads - opening.reads) / count, 2),
+            writes=round((all_of_it.writes - opening.writes) / count, 2),
+            round_trips=round((all_of_it.round_trips - opening.round_trips) / count, 2),
+        )
+
+    def _records(self, count: int, seed: int) -> list[StoredRecord]:
+        chance = random.Random(seed)  # the same records in every run
+        message_class = self.metadata.record_type("Item").message_class
+        made = []
+        with_versions = self.metadata.store_record_versions
+        store = run_blocking(self._open())
+        for number in range(count):
+            message: Any = message_class(
+                id=number,
+                city=f"city {chance.randrange(CITIES)}",
+                number=chance.randrange(1 << 40),
+                words=" ".join(chance.sample(WORDS, 5)),
+                x=chance.randrange(1 << 20),
+                y=chance.randrange(1 << 20),
+            )
+            record = store.identify(message)
+            if with_versions:
+                old = Versionstamp(seed.to_bytes(10, "big"), number)
+                record.version = old if seed == 1 else Versionstamp.incomplete(number)
+            made.append(record)
+        store.context.close()
+        return made
+
+    async def _open(self) -> Any:
+        return await open_store(Context(self.engine.begin(), world=World()), self.metadata, PREFIX)
+
+    def _empty(self) -> None:
+        context = Context(self.engine.begin(), world=World())
+        context.clear_range(PREFIX, PREFIX + b"\xff")
+        run_blocking(context.commit())
+        context.close()
+        self._commit([])
+
+    def _commit(self, pairs: list[tuple[Any, Any]]) -> None:
+        run_blocking(self._maintain(pairs))
+
+    async def _maintain(self, pairs: list[tuple[Any, Any]]) -> None:
+        store = await self._open()
+        context = store.context
+        maintainer = maintainer_for(store.states.space(self.metadata.indexes[INDEX]))
+        for old, new in pairs:
+            perform(context, maintainer.prepare(old, new))
+            pending = maintainer.finish(old, new)
+            if pending is not None:
+                await pending
+        await context.commit()
+        context.close()
+
+    def close(self) -> None:
+        self.engine.close()
+
+
+def _metadata(definition: IndexDefinition) -> rl.RecordMetaData:
+    file = descriptor_pb2.FileDescriptorProto(name="bench_index.proto", package="bench_index", syntax="proto2")
+    message = file.message_type.add(name="Item")
+    for number, (name, kind) in enumerate(FIELDS.items(), 1):
+        message.field.add(name=name, number=number, type=kind, label=_KINDS.LABEL_OPTIONAL)
+    made = rl.RecordMetaDataBuilder.from_descriptor_set(descriptor_pb2.FileDescriptorSet(file=[file]))
+    made = made.primary_key("Item", "id").index("Item", INDEX, definition)
+    if definition.expression.version_columns:
+        made = made.store_record_versions()
+    return made.build()
+
+
+def run(settings: Settings) -> Report:
+    """Every type, saved and changed."""
+    records = RECORDS // 5 if settings.quick else RECORDS
+    return Report(bench="index", engine="memory:", cases=tuple(_cases(settings, records)))
+
+
+def _cases(settings: Settings, records: int) -> Iterator[Case]:
+    value = Maintaining(Kind("VALUE", VALUE), records=records)
+    for kind in KINDS:
+        measured = Maintaining(kind, records=records)
+        for changing in (False, True):
+            yield compare(
+                f"{kind.name}, {'changed' if changing else 'saved'}",
+                ours=measured.contender(changing=changing),
+                peers={"VALUE": value.contender(changing=changing)},
+                target={} if kind.target is None else {"VALUE": kind.target},
+                settings=settings,
+                ops=measured.ops(changing=changing),
+                timer=CPU,
+            )
+        measured.close()
+    value.close()
