@@ -69,13 +69,17 @@ class Composed(Union[Bitmap]):
             live = [source for source in sources if not source.is_used_up]
             if not live or any(source.is_used_up and source.stop is not Stop.EXHAUSTED for source in sources):
                 return
-            start = first([source.head for source in live])
-            found = [source.take() if source in live and source.head == start else None for source in sources]
+            start = first([source.held.keys[source.taken] for source in live])
+            found: list[Bitmap | None] = []
+            for source in sources:
+                there = not source.is_used_up and source.held.keys[source.taken] == start
+                found.append(source.held.batch.values[source.taken] if there else None)
+                source.taken += there
             bits = self._combine([0 if one is None else int.from_bytes(one.bits, "little") for one in found])
             if bits:
-                there = [one for one in found if one is not None]
-                length = max(len(one.bits) for one in there)
-                values.append(Bitmap(there[0].group, start, bits.to_bytes(length, "little")))
+                known = [one for one in found if one is not None]
+                length = max(len(one.bits) for one in known)
+                values.append(Bitmap(known[0].group, start, bits.to_bytes(length, "little")))
                 places.append(tuple([source.taken for source in sources]))
 
 

@@ -82,14 +82,22 @@ def unpacked_positions(data: bytes) -> list[int]:
 
 def bunch_of(first: bytes, value: bytes) -> Bunch:
     """The entries of a bunch with their first map key.  Raises  CorruptIndexEntry."""
+    keys, values, _ = bunch_parts(first, value)
+    return keys, values
+
+
+def bunch_parts(first: bytes, value: bytes) -> tuple[list[bytes], list[bytes], list[int]]:
+    """The same, and where in the value each entry begins.  Raises  CorruptIndexEntry."""
     keys: list[bytes] = [first]
     values: list[bytes] = []
+    starts = [1]
     end = len(value)
+    at, is_key = 1, False
     try:
         if value[0] != _MAGIC:
             raise CorruptIndexEntry(key=first, value=value, found="a bunch begins with 20")
-        at, is_key = 1, False
         while at < end:
+            begin = at
             size = value[at]
             at += 1
             if size > 0x7F:
@@ -102,13 +110,18 @@ def bunch_of(first: bytes, value: bytes) -> Bunch:
                         break
             part = value[at : at + size]
             at += size
-            (keys if is_key else values).append(part)
-            is_key = not is_key
+            if is_key:
+                keys.append(part)
+                starts.append(begin)
+                is_key = False
+            else:
+                values.append(part)
+                is_key = True
     except IndexError:
         at = -1
     if at != end or len(keys) != len(values):
         raise CorruptIndexEntry(key=first, value=value, found="it does not end where an entry of the bunch does")
-    return keys, values
+    return keys, values, starts
 
 
 def entry_bytes(key: bytes, value: bytes) -> bytes:
@@ -131,18 +144,27 @@ def bunch_bytes(keys: list[bytes], values: list[bytes]) -> bytes:
 class Change:
     """A put into or a removal from one map, its first read begun. `apply` it once; one at a time for each map.
 
-    value  None: remove the map key
+    value     None: remove the map key
+    replaces  the map key was there before, and what is left is what removing it first would leave
     """
 
-    __slots__ = ("_after", "_before", "_context", "_key", "_prefix", "_size", "_value", "_whole")
+    __slots__ = ("_after", "_before", "_context", "_key", "_prefix", "_replaces", "_size", "_value", "_whole")
 
     def __init__(
-        self, context: Context, prefix: bytes, key: bytes, value: bytes | None, *, bunch_size: int = BUNCH_SIZE
+        self,
+        context: Context,
+        prefix: bytes,
+        key: bytes,
+        value: bytes | None,
+        *,
+        replaces: bool = False,
+        bunch_size: int = BUNCH_SIZE,
     ) -> None:
         self._context = context
         self._prefix = prefix
         self._key = key
         self._value = value
+        self._replaces = replaces
         self._size = bunch_size
         whole = self._whole = prefix + key
         self._before: Waitable[Chunk] = context.get_range(
@@ -150,7 +172,7 @@ class Change:
         )
         # Where reads take time both are under way together; where they are ready at once the second may be saved.
         self._after: Waitable[Chunk] | None = None
-        if value is not None and not self._before.ready():
+        if value is not None and not replaces and not self._before.ready():
             self._after = self._read_after()
 
     def _read_after(self) -> Waitable[Chunk]:
@@ -167,29 +189,32 @@ class Change:
     async def apply(self) -> None:
         """Write it.  Raises  CorruptIndexEntry."""
         rows = (await self._before).rows
-        if self._value is None:
-            self._remove(rows)
-            return
-        value, key, whole, context = self._value, self._key, self._whole, self._context
+        value, key = self._value, self._key
         if not rows:
-            await self._insert_after(value)
+            if value is None:
+                self._context.add_read_conflict_key(self._whole)
+            else:
+                await self._insert_after(value)
             return
         signpost, stored = rows[0]
-        keys, values = bunch_of(signpost[len(self._prefix) :], stored)
+        keys, values, starts = bunch_parts(signpost[len(self._prefix) :], stored)
         at = bisect_left(keys, key)
-        if at == len(keys):
+        found = at < len(keys) and keys[at] == key
+        if value is None:
+            self._remove(signpost, stored, keys, values, starts, at if found else -1)
+        elif found:
+            await self._change(signpost, stored, keys, values, starts, at, value)
+        elif at == len(keys):
             if at < self._size:
                 await self._append(signpost, stored, keys, value)
             else:
                 await self._insert_after(value)
-        elif keys[at] == key:
-            if values[at] == value:
-                context.add_read_conflict_key(whole)
-                return
-            values[at] = value
-            self._write_split(signpost, signpost, keys, values)
         else:
+            added = entry_bytes(key, value)
             keys.insert(at, key)
+            if len(keys) <= self._size and len(stored) + len(added) <= MAX_VALUE:
+                self._write(signpost, signpost, keys, stored[: starts[at]] + added + stored[starts[at] :])
+                return
             values.insert(at, value)
             if len(keys) <= self._size:
                 self._write_split(signpost, signpost, keys, values)
@@ -199,6 +224,33 @@ class Change:
                 self._write_split(None, self._prefix + keys[half], keys[half:], values[half:])
 
     # -- putting
+
+    async def _change(
+        self,
+        signpost: bytes,
+        stored: bytes,
+        keys: list[bytes],
+        values: list[bytes],
+        starts: list[int],
+        at: int,
+        value: bytes,
+    ) -> None:
+        """A map key that is there already."""
+        if self._replaces and not at:
+            # Without its signpost the bunch would begin elsewhere, and the key might come into the bunch before.
+            self._remove(signpost, stored, keys, values, starts, 0)
+            again = Change(self._context, self._prefix, self._key, value, bunch_size=self._size)
+            await again.apply()
+            return
+        if values[at] == value:
+            self._context.add_read_conflict_key(self._whole)
+            return
+        if self._replaces and at == len(keys) - 1 and starts[at] + len(entry_bytes(self._key, value)) > MAX_VALUE:
+            self._remove(signpost, stored, keys, values, starts, at)
+            await self._insert_after(value)
+            return
+        values[at] = value
+        self._write_split(signpost, signpost, keys, values)
 
     async def _append(self, signpost: bytes, stored: bytes, keys: list[bytes], value: bytes) -> None:
         """Behind the last entry of a bunch: the engine appends it, so that only its bytes are sent."""
@@ -248,20 +300,19 @@ class Change:
 
     # -- removing
 
-    def _remove(self, rows: list[tuple[bytes, bytes]]) -> None:
+    def _remove(
+        self, signpost: bytes, stored: bytes, keys: list[bytes], values: list[bytes], starts: list[int], at: int
+    ) -> None:
         context, prefix, whole = self._context, self._prefix, self._whole
         context.add_read_conflict_key(whole)
-        if not rows:
-            return
-        signpost, stored = rows[0]
-        keys, values = bunch_of(signpost[len(prefix) :], stored)
-        at = bisect_left(keys, self._key)
-        if at == len(keys) or keys[at] != self._key:
+        if at < 0:
             return
         context.add_read_conflict_range(signpost, prefix + keys[-1] + b"\x00")
         context.add_write_conflict_range(whole, whole + b"\x00")
-        del keys[at], values[at]
-        if not at:
-            context.clear(signpost)
-        if keys:
-            context.set(prefix + keys[0], bunch_bytes(keys, values))
+        if at:
+            behind = stored[starts[at + 1] :] if at + 1 < len(keys) else b""
+            context.set(signpost, stored[: starts[at]] + behind)
+            return
+        context.clear(signpost)
+        if len(keys) > 1:
+            context.set(prefix + keys[1], bunch_bytes(keys[1:], values[1:]))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Coroutine, Sequence
+from operator import itemgetter
 from typing import Any, ClassVar, NamedTuple
 
 from recordlayer.cursor.scan import FORWARD, ScanOptions
@@ -52,6 +53,17 @@ class _Plan(NamedTuple):
     new: IndexedRecord | None
     removed: list[_Row]
     added: list[_Row]
+
+
+_Value = tuple[bytes, bytes | None, bool]
+"""The prefix of a map, the value to put, None to remove; whether the row's key was there before."""
+
+
+def _same_place(removed: list[_Row], added: list[_Row]) -> bool:
+    """Whether one text takes the place of another: other texts of the record have nothing to do with it."""
+    if len(removed) != 1 or len(added) != 1:
+        return False
+    return (removed[0].group, removed[0].tail) == (added[0].group, added[0].tail)
 
 
 class TextIndex(StandardMaintainer):
@@ -138,6 +150,9 @@ class TextIndex(StandardMaintainer):
         key = self._versions + old.primary_key_bytes
         if new is not None:
             version = _version_in(await context.get(key))
+            if version == current and _same_place(removed, added):
+                await self._replace(removed[0], added[0])
+                return
             if version == current:
                 await self._take_away(removed, current)
             else:
@@ -154,15 +169,25 @@ class TextIndex(StandardMaintainer):
     async def _take_away(self, rows: list[_Row], version: int) -> None:
         for row in rows:
             tokens = self._tokens(row.text, version)
-            await self._change_maps(row, [(pack((token,), row.group), None) for token in tokens])
+            await self._change_maps(row, [(pack((token,), row.group), None, False) for token in tokens])
 
     async def _add(self, rows: list[_Row]) -> None:
         for row in rows:
             tokens = self._tokens(row.text, self.tokenizer.version)
-            values = [(pack((token,), row.group), self._value(places)) for token, places in tokens.items()]
+            values = [(pack((token,), row.group), self._value(places), False) for token, places in tokens.items()]
             await self._change_maps(row, values)
 
-    async def _change_maps(self, row: _Row, values: Sequence[tuple[bytes, bytes | None]]) -> None:
+    async def _replace(self, old: _Row, new: _Row) -> None:
+        """One text in place of another: what removing the one and adding the other leaves, in one pass."""
+        version = self.tokenizer.version
+        before, after = self._tokens(old.text, version), self._tokens(new.text, version)
+        changes: list[_Value] = [(pack((token,), old.group), None, False) for token in before if token not in after]
+        changes += [
+            (pack((token,), new.group), self._value(places), token in before) for token, places in after.items()
+        ]
+        await self._change_maps(new, changes)
+
+    async def _change_maps(self, row: _Row, values: Sequence[_Value]) -> None:
         """Put the row's key into each map with a value, or remove it."""
         if not values:
             return
@@ -174,15 +199,15 @@ class TextIndex(StandardMaintainer):
         # Records that are saved side by side in a transaction may share tokens: each map is changed by one at a time.
         # All take their maps in the same order, so that no two wait for each other.
         turns, taken = context.turns, 0
-        ordered = sorted(values)
+        ordered = sorted(values, key=itemgetter(0))
         under_way: deque[Change] = deque()
         try:
-            for prefix, _ in ordered:
+            for prefix, _, _ in ordered:
                 if not turns.take(prefix):
                     await turns.wait(prefix)
                 taken += 1
-            for place, (prefix, value) in enumerate(ordered):
-                under_way.append(Change(context, prefix, row.tail, value))
+            for place, (prefix, value, replaces) in enumerate(ordered):
+                under_way.append(Change(context, prefix, row.tail, value, replaces=replaces))
                 if len(under_way) >= WINDOW:
                     await under_way.popleft().apply()
                 if place % TURN == TURN - 1:
@@ -192,7 +217,7 @@ class TextIndex(StandardMaintainer):
         finally:
             for change in under_way:
                 change.cancel()
-            for prefix, _ in ordered[:taken]:
+            for prefix, _, _ in ordered[:taken]:
                 turns.leave(prefix)
 
     # -- many at once ----------------------------------------------------------------------------------

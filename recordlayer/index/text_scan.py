@@ -251,18 +251,10 @@ class _Together(Intersection[Any]):
     __slots__ = ()
 
     def _merge(self, values: list[Any], places: list[tuple[int, ...]]) -> None:
-        sources = self._sources
-        last = min if self._first is max else max
-        while not any(source.is_used_up for source in sources):
-            heads = [source.head for source in sources]
-            goal = last(heads)
-            behind = [source for source, head in zip(sources, heads, strict=True) if head != goal]
-            if behind:
-                for source in behind:
-                    source.take()
-                continue
-            values.append([source.take() for source in sources])
-            places.append(tuple([source.taken for source in sources]))
+        first: list[Any] = []
+        super()._merge(first, places)
+        held = [source.held.batch.values for source in self._sources]
+        values += [[batch[taken - 1] for batch, taken in zip(held, place, strict=True)] for place in places]
 
 
 class _WithOthers(Cursor[TextEntry]):
