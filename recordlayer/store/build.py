@@ -14,6 +14,7 @@ from recordlayer.index.maintainer import IndexedRecord, Maintainer, as_checked
 from recordlayer.index.registry import maintainer_for
 from recordlayer.index.standard import perform
 from recordlayer.index.state import IndexState
+from recordlayer.index.tidying import Tidying
 from recordlayer.kv.engine import MutationType
 from recordlayer.metadata import Index
 from recordlayer.pb.index_build_pb2 import IndexBuildIndexingStamp
@@ -44,6 +45,9 @@ async def rebuild(store: RecordStore, index: Index) -> None:
             await index_records(store, index, batch.values)
             scanned += len(batch.values)
             if batch.stop is not None:
+                maintainer = store.upkeep.maintainer(index)
+                if isinstance(maintainer, Tidying):
+                    await maintainer.tidy()
                 note_build(store, index, scanned)
                 return
     except BaseException as error:

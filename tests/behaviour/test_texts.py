@@ -389,3 +389,14 @@ def test_what_cannot_be_asked_of_extremes_is_refused(tagged: Shop) -> None:
         ):
             with pytest.raises(errors.UsageError):
                 wrong()
+
+
+def test_a_rebuilt_index_of_texts_is_tidy(db: Any) -> None:
+    metadata = builder().index("Order", "words", text_index("note")).build()
+    shop = Shop(db, metadata)
+    shop.save(*[Order(id=number * 7 % 60, note="always the same words") for number in range(60)])
+    with db.transaction() as tx:
+        tx.store(metadata, path=PATH).rebuild_index("words")
+    assert len([key for key in shop.pairs() if key.startswith(b"\x15\x02")]) == 4 * 3
+    assert len(found(shop, "same")) == 60
+    shop.check()

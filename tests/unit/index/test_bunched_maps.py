@@ -275,3 +275,28 @@ def test_bunches_out_of_order_are_refused_and_found(empty: Engine) -> None:
     broken.context.set(MAP + pack((7,)), b"nonsense")
     findings, _ = run_blocking(check_maps(broken.context, LAYOUT, 20))
     assert "a bunch cannot be read" in [what for what, _ in findings]
+
+
+@FEW
+@given(
+    st.lists(st.tuples(st.integers(0, 12), st.sampled_from([None, 0, 3, 3_000])), max_size=40),
+    st.sampled_from([2, 4, 20]),
+)
+def test_replacing_leaves_what_removing_and_putting_leaves(empty: Engine, steps: list[Any], size: int) -> None:
+    both = Map(empty, size=size)
+    both.clear()
+    one, other = pack(("one",), PREFIX), pack(("other",), PREFIX)
+    known: set[int] = set()
+    for number, length in steps:
+        value = None if length is None else b"v" * length
+        key = pack((number,))
+        replaces = number in known and value is not None
+        run_blocking(Change(both.context, one, key, value, replaces=replaces, bunch_size=size).apply())
+        if replaces:
+            run_blocking(Change(both.context, other, key, None, bunch_size=size).apply())
+        run_blocking(Change(both.context, other, key, value, bunch_size=size).apply())
+        known = known - {number} if value is None else known | {number}
+        rows = [run_blocking(both.context.read_all(prefix, prefix + b"\xff")) for prefix in (one, other)]
+        assert [(key[len(one) :], value) for key, value in rows[0]] == [
+            (key[len(other) :], value) for key, value in rows[1]
+        ]
