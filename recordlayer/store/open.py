@@ -115,6 +115,7 @@ class OpenOptions:
                      index to ask, look at up to 201 of them. Java takes any record for too many then.
     cacheable        what the header shall say of that, from format 7 on
     new_index_state  decides the state of each index that is new to the store, instead of the rule above
+    index_filter     chooses the records that each index is kept for, the same at every opening
     """
 
     mode: OpenMode = OpenMode.CREATE_OR_OPEN
@@ -170,16 +171,12 @@ async def open_store(
     header.check_lock(bypass=options.bypass_lock)
     if is_shared(header):
         refuse_what_java_cannot_read(metadata)
-    before = Before(
-        is_new=is_new,
-        format_version=header.format_version,
-        metadata_version=header.metadata_version,
-        cacheable=header.cacheable,
-    )
+    format_before, metadata_before, cacheable_before = header.format_version, header.metadata_version, header.cacheable
     changed = _raise_versions(header, metadata, options, layout)
     changed = _set_cacheable(header, options, is_new=is_new) or changed
-    omits_suffix = _omits_suffix(header, metadata, before, options)
-    outdated = before.format_version != header.format_version or before.metadata_version != metadata.version
+    left_old_format = not is_new and format_before != header.format_version
+    omits_suffix = _omits_suffix(header, metadata, format_before if left_old_format else 0)
+    outdated = format_before != header.format_version or metadata_before != metadata.version
     if cache is not None and known is None and not (changed or outdated):
         await cache.remember(context, prefix, header, states)
     store = RecordStore(
@@ -187,19 +184,25 @@ async def open_store(
         layout,
         metadata,
         header,
-        IndexStates(context, layout, states, schema_of(metadata)),
+        IndexStates(context, layout, states, schema_of(metadata), chooses=options.index_filter),
         omits_suffix=omits_suffix,
         serializer=options.serializer,
     )
     if outdated:
+        before = Before(
+            is_new=is_new,
+            format_version=format_before,
+            metadata_version=metadata_before,
+            cacheable=cacheable_before,
+        )
         try:
             await upgrade(store, before, count_records=options.count_records, decide=options.new_index_state)
         except BaseException as error:
             context.doom(error)  # half of an upgrade must not be committed
             raise
     if changed or outdated:
-        write_header(store, was_cacheable=before.cacheable)
-        if header.cacheable and not before.cacheable and await context.metadata_version() is None:
+        write_header(store, was_cacheable=cacheable_before)
+        if header.cacheable and not cacheable_before and await context.metadata_version() is None:
             context.change_metadata_version()  # without a stamp nobody could tell that the state is still the same
     if observed is not None:
         took = timedelta(seconds=context.world.clock.monotonic() - began)
@@ -292,12 +295,15 @@ def _set_cacheable(header: StoreHeader, options: OpenOptions, *, is_new: bool) -
     return True
 
 
-def _omits_suffix(header: StoreHeader, metadata: RecordMetaData, before: Before, options: OpenOptions) -> bool:
-    """Whether unsplit records have no suffix. Sets the header's flag when a store leaves the formats without suffix."""
+def _omits_suffix(header: StoreHeader, metadata: RecordMetaData, left: int) -> bool:
+    """Whether unsplit records have no suffix. Sets the header's flag when a store leaves the formats without suffix.
+
+    `left` is the format version that the store has just left, 0 for none.
+    """
     suffixed = FormatVersion.SAVE_UNSPLIT_WITH_SUFFIX
     if header.format_version < suffixed:
         return True
-    if not before.is_new and 0 < before.format_version < suffixed and not metadata.split_long_records:
+    if 0 < left < suffixed and not metadata.split_long_records:
         header.message.omit_unsplit_record_suffix = True
     return header.message.omit_unsplit_record_suffix
 
