@@ -361,6 +361,10 @@ class BuildRefused(StoreError):
     title = "the index is in a state that is not to be built"
 
 
+class SourceUnsuitable(StoreError):
+    title = "an index cannot be built by this other one"
+
+
 class CorruptBuild(StoreError):
     title = "what a build has noted cannot be understood"
 

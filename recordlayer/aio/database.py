@@ -206,6 +206,7 @@ class Database:
         indexes: Sequence[str],
         policy: BuildPolicy | None = None,
         limits: BuildLimits | Callable[[], BuildLimits] | None = None,
+        source: str | None = None,
         mutual: bool = False,
         lease: timedelta = timedelta(seconds=10),
         serializer: Serializer = PLAIN,
@@ -217,6 +218,7 @@ class Database:
         indexes  their names; they are built in one pass over the records
         policy   what to do with indexes in each state, and with builds begun otherwise
         limits   how much goes into one transaction, and how fast; or a function that is asked before each transaction
+        source   a VALUE index to go by: only the records that have an entry there are read
         mutual   several indexers, in this process or others, share the build: each must say so
         lease    how long an indexer that has fallen silent keeps others out
         options  of the transactions, such as a low priority
@@ -231,6 +233,7 @@ class Database:
             indexes,
             policy=policy,
             limits=limits,
+            source=source,
             mutual=mutual,
             lease=lease,
             serializer=serializer,

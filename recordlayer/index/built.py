@@ -1,51 +1,83 @@
-"""Which records an index that is being built has seen already.
+"""Which records an index that is being built has seen already, and so which part of a change is its writer's to make.
 
-Layout  6 range set of the index: key (bytes where a built range begins), value the raw bytes where it ends
-        9, 2 stamp of the build (IndexBuildIndexingStamp): what the points of the range set are
-Cost    contains: 2 reads
-Source  Record Layer, StandardIndexMaintainer.isRangeBuilt; RangeSet.contains
+A build that has been at a record has written its entries; one that has not will do so. What must not be applied twice
+is applied by exactly one of the two. Where a build is, it says in points: packed primary keys, or for a build that goes
+by another index the keys of that index.
+
+Layout  6 range set of the index; 9, 2 stamp of the build (IndexBuildIndexingStamp): what its points are
+Cost    2 reads; a change that moves a record in the index that is gone by 1 more
+Source  Record Layer, StandardIndexMaintainer.updateWriteOnlyByRecords and updateWriteOnlyByIndex
 """
 
 from __future__ import annotations
 
-from recordlayer.errors import IndexNotSupported
-from recordlayer.index.maintainer import IndexSpace
+from recordlayer.errors import CorruptBuild, IndexNotSupported
+from recordlayer.index.maintainer import IndexedRecord, IndexSpace
+from recordlayer.index.range_set import RangeSet
+from recordlayer.keys import KeyWithValue, trim_primary_key
 from recordlayer.pb.index_build_pb2 import IndexBuildIndexingStamp
+from recordlayer.pb.parsing import PARSE_ERRORS
 from recordlayer.tuples import pack
 
 _BUILD, _STAMP, _RANGES = 9, b"\x15\x02", 6
 _BY_PRIMARY_KEY = ("BY_RECORDS", "MULTI_TARGET_BY_RECORDS", "MUTUAL_BY_RECORDS")
 
+Part = tuple[IndexedRecord | None, IndexedRecord | None]
+"""What an index shall know before and after: nothing of what its build has yet to come to."""
 
-class BuiltRanges:
-    """The built ranges of one index, by packed primary key."""
 
-    __slots__ = ("_space",)
+async def built_part(space: IndexSpace, old: IndexedRecord | None, new: IndexedRecord | None) -> Part:
+    """The part of a change that concerns what the build of an index has been at. The commit conflicts with a build that
+    gets there meanwhile.
 
-    def __init__(self, space: IndexSpace) -> None:
-        self._space = space
+    Raises  IndexNotSupported for builds of a kind that is not known here, or by an index that is not.
+    """
+    record = new if new is not None else old
+    if space.building or record is None:
+        return old, new
+    ranges = RangeSet(space.context, space.space(_RANGES))
+    stamp = await _stamp(space)
+    name = "BY_RECORDS" if stamp is None else IndexBuildIndexingStamp.Method.Name(stamp.method)
+    if name in _BY_PRIMARY_KEY:
+        return (old, new) if await ranges.contains(record.primary_key_bytes) else (None, None)
+    if stamp is None or name != "BY_INDEX":
+        raise IndexNotSupported(
+            index=space.index.name, method=name, hint="its build is of an unknown kind: save again when it has ended"
+        )
+    source = None if space.siblings is None else space.siblings(stamp.source_index_subspace_key)
+    if source is None:
+        raise IndexNotSupported(
+            index=space.index.name,
+            source=stamp.source_index_subspace_key,
+            hint="it is being built by an index that these metadata do not have: save again when that has ended",
+        )
+    before = None if old is None else source_point(source, old)
+    after = None if new is None else source_point(source, new)
+    was_built = before is not None and await ranges.contains(before)
+    if before == after:
+        return (old, new) if was_built else (None, None)
+    is_built = after is not None and await ranges.contains(after)
+    return old if was_built else None, new if is_built else None
 
-    async def contains(self, point: bytes) -> bool:
-        """Whether the build has been at this primary key. The commit conflicts with a build that gets there meanwhile.
 
-        Raises  IndexNotSupported when the build does not go by primary key.
-        """
-        space = self._space
-        context = space.context
-        ranges = space.space(_RANGES)
-        key = pack((point,), ranges)
-        stamp_read = context.get(space.space(_BUILD) + _STAMP)
-        context.add_read_conflict_key(key)
-        range_read = context.get_range(ranges + b"\x00", key + b"\x00", limit=1, reverse=True, snapshot=True)
-        stamp = await stamp_read
-        if stamp is not None:
-            method = IndexBuildIndexingStamp.FromString(stamp).method
-            name = IndexBuildIndexingStamp.Method.Name(method)
-            if name not in _BY_PRIMARY_KEY:
-                raise IndexNotSupported(
-                    index=space.index.name,
-                    method=name,
-                    hint="the index is being built from another index; save again when the build has ended",
-                )
-        rows = (await range_read).rows
-        return bool(rows) and rows[0][1] > point
+def source_point(source: IndexSpace, record: IndexedRecord) -> bytes | None:
+    """Where a build that goes by an index finds a record: the key of its entry there; None if it has none."""
+    predicate, root = source.index.predicate, source.index.root_expression
+    if predicate is not None and predicate.decide(record.message) is not True:
+        return None
+    rows = source.functions.rows(type(record.message))(record.message, record.key_context)
+    if len(rows) != 1:
+        return None
+    columns = rows[0][: root.split_point] if isinstance(root, KeyWithValue) else rows[0]
+    return pack((*columns, *trim_primary_key(record.primary_key, source.index.primary_key_positions)))
+
+
+async def _stamp(space: IndexSpace) -> IndexBuildIndexingStamp | None:
+    key = space.space(_BUILD) + _STAMP
+    value = await space.context.get(key)
+    if value is None:
+        return None
+    try:
+        return IndexBuildIndexingStamp.FromString(value)
+    except PARSE_ERRORS as error:
+        raise CorruptBuild(index=space.index.name, key=key, hint="rebuild the index from the beginning") from error

@@ -24,7 +24,7 @@ from recordlayer.cursor.scan import FORWARD, KeyValueScan, ScanOptions
 from recordlayer.cursor.step import Cursor
 from recordlayer.errors import IndexNotSupported, UsageError
 from recordlayer.index.bounds import Bounds
-from recordlayer.index.built import BuiltRanges
+from recordlayer.index.built import built_part
 from recordlayer.index.entry import EntryLayout, IndexEntry
 from recordlayer.index.leaderboard_directory import (
     ALL_TIME,
@@ -41,7 +41,6 @@ from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Items, Write
 from recordlayer.index.rank import RANKS, Sought, keep_ranks, ranked_set_options
 from recordlayer.index.ranked_set import RankedSet, RankedSetOptions, structure
 from recordlayer.index.standard import StandardMaintainer
-from recordlayer.index.state import IndexState
 from recordlayer.keys.grouping import Grouping
 from recordlayer.kv.engine import MutationType
 from recordlayer.tuples import SingleFloat, pack, unpack
@@ -133,7 +132,7 @@ class LeaderboardIndex(StandardMaintainer):
 
     def prepare(self, old: IndexedRecord | None, new: IndexedRecord | None) -> list[Write]:
         writes = super().prepare(old, new)
-        if self.space.state is IndexState.WRITE_ONLY and not self.idempotent:
+        if self.only_where_built:
             self.writes(old, new)
         return writes
 
@@ -148,9 +147,11 @@ class LeaderboardIndex(StandardMaintainer):
     ) -> None:
         record = new if new is not None else old
         assert record is not None, "one of them has rows"
-        counted_twice = self.space.state is IndexState.WRITE_ONLY and not self.idempotent
-        if counted_twice and not await BuiltRanges(self.space).contains(record.primary_key_bytes):
-            return
+        if self.only_where_built:
+            old, new = await built_part(self.space, old, new)
+            before, after = self.rows(old), self.rows(new)
+            if before == after:
+                return
         if (directory := await self.directory()) is None:
             return
         grouped = await self._grouped(directory, [*before, *after])

@@ -7,12 +7,13 @@ Source  Record Layer, IndexMaintainer; what is optional there by throwing is opt
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
 
 from recordlayer.cursor.scan import ScanOptions
 from recordlayer.cursor.step import Cursor
 from recordlayer.index.bounds import Bounds
+from recordlayer.index.filter import IndexFilter
 from recordlayer.index.functions import IndexFunctions
 from recordlayer.index.state import IndexState
 from recordlayer.keys.expression import RecordContext
@@ -59,7 +60,7 @@ class IndexSpace:
             5, by name
     """
 
-    __slots__ = ("_key", "_store", "building", "context", "entries", "functions", "index", "state")
+    __slots__ = ("_key", "_store", "building", "chooses", "context", "entries", "functions", "index", "siblings", "state")
 
     def __init__(
         self,
@@ -70,6 +71,7 @@ class IndexSpace:
         functions: IndexFunctions,
         *,
         building: bool = False,
+        siblings: Callable[[bytes], IndexSpace | None] | None = None,
     ) -> None:
         self.context = context
         self.index = index
@@ -77,6 +79,10 @@ class IndexSpace:
         self.functions = functions
         self.building = building
         """A build is at work here: what it brings is written although the index is not readable."""
+        self.siblings = siblings
+        """Finds where another index of the store lives, by its packed subspace key."""
+        self.chooses: IndexFilter | None = None
+        """The application's choice of the records that the index is kept for."""
         self._store = store
         self._key = pack((index.subspace_key,))
         self.entries = store + b"\x15\x02" + self._key

@@ -21,7 +21,7 @@ from recordlayer.cursor.scan import FORWARD, ScanOptions
 from recordlayer.cursor.step import Batch, Cursor, Stop, never
 from recordlayer.errors import BadContinuation, CorruptIndexEntry, IndexNotSupported, UsageError
 from recordlayer.index.bounds import Bounds, End
-from recordlayer.index.built import BuiltRanges
+from recordlayer.index.built import built_part
 from recordlayer.index.entry import IndexEntry
 from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Items
 from recordlayer.index.ranked_set import (
@@ -142,8 +142,7 @@ class RankIndex(ValueIndex):
     # -- maintenance -----------------------------------------------------------------------------------
 
     def finish(self, old: IndexedRecord | None, new: IndexedRecord | None) -> Coroutine[Any, None, None] | None:
-        state = self.space.state
-        if state is IndexState.WRITE_ONLY and not self.idempotent:
+        if self.only_where_built:
             return self._write_if_built(old, new)
         entries = super().finish(old, new)
         removed, added = difference(self.rows(old), self.rows(new))
@@ -159,9 +158,7 @@ class RankIndex(ValueIndex):
         await self._rank(removed, added)
 
     async def _write_if_built(self, old: IndexedRecord | None, new: IndexedRecord | None) -> None:
-        record = new if new is not None else old
-        if record is None or not await BuiltRanges(self.space).contains(record.primary_key_bytes):
-            return
+        old, new = await built_part(self.space, old, new)
         perform(self.space.context, self.writes(old, new))
         entries = super().finish(old, new) if self.checks and old is not None else None
         await self._finish_both(entries, *difference(self.rows(old), self.rows(new)))

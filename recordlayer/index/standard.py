@@ -11,7 +11,8 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 from recordlayer.errors import IndexEntryTooLarge, IndexNotSupported
-from recordlayer.index.built import BuiltRanges
+from recordlayer.index.built import built_part
+from recordlayer.index.filter import kept_rows
 from recordlayer.index.maintainer import CLEAR, SET, STAMP, UNSTAMP, IndexedRecord, IndexSpace, Items, Write
 from recordlayer.index.state import IndexState
 from recordlayer.kv.context import Context
@@ -95,7 +96,9 @@ class StandardMaintainer:
         if record is None or not self.covers(record.message):
             return []
         message = record.message
-        return self._functions.rows(type(message))(message, record.key_context)
+        rows = self._functions.rows(type(message))(message, record.key_context)
+        chooses = self.space.chooses
+        return rows if chooses is None else kept_rows(chooses, self.space.index, message, rows)
 
     def writes(self, old: IndexedRecord | None, new: IndexedRecord | None) -> list[Write]:
         """What turns the entries of `old` into those of `new`, whatever the index's state."""
@@ -114,14 +117,19 @@ class StandardMaintainer:
         return []
 
     def finish(self, old: IndexedRecord | None, new: IndexedRecord | None) -> Coroutine[Any, None, None] | None:
-        if self.space.state is IndexState.WRITE_ONLY and not self.space.building and not self.idempotent:
+        if self.only_where_built:
             return self._write_if_built(old, new)
         return None
 
+    @property
+    def only_where_built(self) -> bool:
+        """Whether entries must not be touched but where a build has been already: they would be counted twice."""
+        return self.space.state is IndexState.WRITE_ONLY and not self.space.building and not self.idempotent
+
     async def _write_if_built(self, old: IndexedRecord | None, new: IndexedRecord | None) -> None:
         """An entry that must not be counted twice is only touched where the build has been already."""
-        record = new if new is not None else old
-        if record is not None and await BuiltRanges(self.space).contains(record.primary_key_bytes):
+        old, new = await built_part(self.space, old, new)
+        if old is not None or new is not None:
             perform(self.space.context, self.writes(old, new))
 
     def check_size(self, key: bytes, value: bytes, record: IndexedRecord | None) -> None:

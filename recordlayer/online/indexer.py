@@ -40,17 +40,16 @@ from recordlayer.online.batch_size import BatchSize
 from recordlayer.online.fragments import fragments_of, gap_in
 from recordlayer.online.heartbeat import Heartbeat
 from recordlayer.online.options import BuildLimits, BuildPolicy
+from recordlayer.online.over_index import build_share_by_index, check_source
 from recordlayer.online.over_records import build_share, range_set_of
 from recordlayer.online.stamp import (
-    Method,
     check_not_blocked,
     erase_notes,
     method_of,
     read_stamp,
     same_build,
-    stamp_for,
 )
-from recordlayer.online.start import begin
+from recordlayer.online.start import Begun, begin
 from recordlayer.options import TransactionOptions
 from recordlayer.store.attached import open_attached
 from recordlayer.store.marking import mark_readable
@@ -89,6 +88,7 @@ class OnlineIndexer:
 
     names    the indexes, built in one pass over the records
     limits   or a function that gives them, asked before each transaction, so that they may be changed under way
+    source   the name of a VALUE index to go by, instead of over all records
     mutual   several indexers, here or elsewhere, share the work: each is to be told so
     lease    how long an indexer that has fallen silent keeps others out
     told     called after each transaction with the report so far
@@ -103,6 +103,7 @@ class OnlineIndexer:
         *,
         policy: BuildPolicy | None = None,
         limits: BuildLimits | Callable[[], BuildLimits] | None = None,
+        source: str | None = None,
         mutual: bool = False,
         lease: timedelta = timedelta(seconds=10),
         opening: OpenOptions = DEFAULT_OPEN,
@@ -111,7 +112,10 @@ class OnlineIndexer:
     ) -> None:
         if isinstance(names, str) or not names or len(set(names)) != len(names):
             raise UsageError(indexes=names, hint="give the names of one or more indexes, each once")
+        if source is not None and (len(names) > 1 or mutual):
+            raise UsageError(indexes=names, source=source, hint="by another index, one index is built by one indexer")
         self._beginning = beginning
+        self._source = source
         self._metadata = metadata
         self.prefix = prefix
         self._names = tuple(sorted(names))
@@ -142,20 +146,21 @@ class OnlineIndexer:
         """
         clock = self._beginning.world.clock
         began = clock.monotonic()
-        targets, resumed = await self._run(self._begin)
+        begun = await self._run(self._begin)
+        targets = begun.targets
         if not targets:
             return replace(self._report, finished=True)
         world = self._beginning.world
         heart = Heartbeat(
             uuid.UUID(int=world.random.getrandbits(128), version=4),
-            method_of(stamp_for(self._method(targets), targets)).value,
+            method_of(begun.stamp).value,
             int(clock.wall() * 1000),
             self._lease_ms,
         )
         self._report = BuildReport(finished=False, indexes=tuple(index.name for index in targets))
-        self._emit(BuildBegan, targets, resumed=resumed)
+        self._emit(BuildBegan, targets, resumed=begun.resumed)
         try:
-            finished = await self._all_pieces(targets, heart, began)
+            finished = await self._all_pieces(begun, heart, began)
             if finished:
                 for index in targets if self._policy.mark_readable else ():
                     await self._run(partial(self._finish, index))
@@ -173,18 +178,16 @@ class OnlineIndexer:
         self._report = replace(self._report, took=took)
         self._emit(BuildFinished, targets, records=self._report.records, took=took, error=error)
 
-    def _method(self, targets: Sequence[Index]) -> Method:
-        return Method.MUTUAL if self._mutual else Method.BY_RECORDS if len(targets) == 1 else Method.MULTI_TARGET
-
     # -- the parts of a build, each a transaction or more
 
-    async def _begin(self, context: Context) -> tuple[list[Index], bool]:
+    async def _begin(self, context: Context) -> Begun:
         store = await self._open(context)
         indexes = [store.metadata.index(name) for name in self._names]
-        return await begin(store, indexes, self._policy, mutual=self._mutual)
+        return await begin(store, indexes, self._policy, mutual=self._mutual, source=self._source)
 
-    async def _all_pieces(self, targets: list[Index], heart: Heartbeat, began: float) -> bool:
+    async def _all_pieces(self, begun: Begun, heart: Heartbeat, began: float) -> bool:
         """Whether nothing is missing any more."""
+        targets = begun.targets
         clock = self._beginning.world.clock
         places = [Missing(FIRST, LAST)]
         if self._mutual:
@@ -196,7 +199,7 @@ class OnlineIndexer:
                     return False
                 self._size.allow(limits.records)
                 step_began = clock.monotonic()
-                done = await self._run(partial(self._piece, targets, heart, place, limits))
+                done = await self._run(partial(self._piece, begun, heart, place, limits))
                 if done is None:
                     break
                 self._size.succeeded()
@@ -219,13 +222,12 @@ class OnlineIndexer:
         return await fragments_of(await self._open(context))
 
     async def _piece(
-        self, targets: list[Index], heart: Heartbeat, place: Missing, limits: BuildLimits, context: Context
+        self, begun: Begun, heart: Heartbeat, place: Missing, limits: BuildLimits, context: Context
     ) -> int | None:
         """One transaction of the build, in one part of the records. How many it looked at; None if nothing is missing
         there."""
         store = await self._open(context)
-        current = [self._same(store, index) for index in targets]
-        ours = stamp_for(self._method(targets), targets)
+        current = [self._same(store, index) for index in begun.targets]
         for index in current:
             state = store.states.of(index)
             if state.is_readable and self._mutual:
@@ -237,11 +239,17 @@ class OnlineIndexer:
             return None
         for index in current:
             stamp = await read_stamp(store, index, snapshot=True)
-            if not same_build(stamp, ours):
+            if not same_build(stamp, begun.stamp):
                 raise BuildMismatch(index=index.name, hint="somebody else has begun to build it in another way")
             check_not_blocked(store, index, stamp)
             await heart.beat(store, index, alone=not self._mutual)
-        share = await build_share(store, current, gap, records=self._size.records, limits=limits)
+        records = self._size.records
+        if begun.source is None:
+            share = await build_share(store, current, gap, records=records, limits=limits)
+        else:
+            source = self._same(store, begun.source)
+            check_source(store, current[0], source)
+            share = await build_share_by_index(store, current[0], source, gap, records=records, limits=limits)
         return share.records
 
     def _same(self, store: RecordStore, index: Index) -> Index:

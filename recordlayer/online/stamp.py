@@ -46,6 +46,25 @@ def stamp_for(method: Method, targets: Sequence[Index]) -> Stamp:
     return stamp
 
 
+def stamp_by_index(source: Index) -> Stamp:
+    """The stamp of a build that goes by another index."""
+    return Stamp(
+        method=Method.BY_INDEX.value,
+        source_index_subspace_key=pack((source.subspace_key,)),
+        source_index_last_modified_version=source.last_modified_version,
+    )
+
+
+def source_in(store: RecordStore, stamp: Stamp) -> Index | None:
+    """The index that a build goes by, as it was when the build began; None if it does not, or it is no more so."""
+    if stamp.method != Stamp.BY_INDEX:
+        return None
+    for index in store.metadata.indexes.values():
+        if same_build(stamp, stamp_by_index(index)):
+            return index
+    return None
+
+
 def method_of(stamp: Stamp) -> Method:
     """Raises  CorruptBuild for one that nobody writes."""
     try:

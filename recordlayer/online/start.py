@@ -7,11 +7,13 @@ Source  Record Layer: IndexingBase.handleStateAndDoBuildIndexAsync, setIndexingT
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from recordlayer.errors import BuildMismatch, BuildRefused, IndexNotSupported
 from recordlayer.index.state import IndexState
 from recordlayer.metadata import Index
 from recordlayer.online.options import Action, BuildPolicy
+from recordlayer.online.over_index import check_source
 from recordlayer.online.over_records import range_set_of
 from recordlayer.online.stamp import (
     Method,
@@ -19,6 +21,8 @@ from recordlayer.online.stamp import (
     method_of,
     read_stamp,
     same_build,
+    source_in,
+    stamp_by_index,
     stamp_for,
     write_stamp,
 )
@@ -27,14 +31,31 @@ from recordlayer.store.marking import clear_and_mark, mark_readable
 from recordlayer.store.store import RecordStore
 
 
-async def begin(
-    store: RecordStore, indexes: Sequence[Index], policy: BuildPolicy, *, mutual: bool
-) -> tuple[list[Index], bool]:
-    """The indexes among these that are to be built now, in the order of their names, marked and stamped; and whether
-    any of them had been begun before.
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What is to be built now.
 
-    Raises  BuildRefused, BuildMismatch, BuildBlocked, IndexNotSupported; IndexNotBuilt, UniquenessViolation for what
-            was to be marked readable.
+    targets  in the order of their names, marked and stamped
+    resumed  whether any of them had been begun before
+    stamp    how they are built
+    source   the index that the build goes by, None if it goes over the records
+    """
+
+    targets: list[Index]
+    resumed: bool = False
+    stamp: Stamp = field(default_factory=Stamp)
+    source: Index | None = None
+
+
+async def begin(
+    store: RecordStore, indexes: Sequence[Index], policy: BuildPolicy, *, mutual: bool, source: str | None = None
+) -> Begun:
+    """Find out which of these indexes are to be built, mark and stamp them.
+
+    A build of one index that was begun by another index goes on so, whether the caller names that or not.
+
+    Raises  BuildRefused, BuildMismatch, BuildBlocked, SourceUnsuitable, IndexNotSupported; IndexNotBuilt,
+            UniquenessViolation for what was to be marked readable.
     """
     store.header.check_may_write()
     targets, fresh = [], set[str]()
@@ -57,8 +78,20 @@ async def begin(
                 index=index.name, state=state.name, hint="writes to it wait in a queue: finish this build with Java"
             )
         targets.append(index)
-    resumed = await _stamp(store, targets, fresh, policy, mutual=mutual) if targets else False
-    return targets, resumed
+    if not targets:
+        return Begun(targets)
+    by = None if source is None else store.metadata.index(source)
+    if by is None and len(targets) == 1 and not mutual and policy.takeover and targets[0].name not in fresh:
+        there = await read_stamp(store, targets[0])
+        by = None if there is None else source_in(store, there)
+    if by is not None:
+        check_source(store, targets[0], by)
+        ours = stamp_by_index(by)
+    else:
+        method = Method.MUTUAL if mutual else Method.BY_RECORDS if len(targets) == 1 else Method.MULTI_TARGET
+        ours = stamp_for(method, targets)
+    resumed = await _stamp(store, targets, fresh, policy, ours)
+    return Begun(targets, resumed, ours, by)
 
 
 def _action(policy: BuildPolicy, state: IndexState) -> Action:
@@ -67,11 +100,7 @@ def _action(policy: BuildPolicy, state: IndexState) -> Action:
     return policy.disabled if state is IndexState.DISABLED else policy.write_only
 
 
-async def _stamp(
-    store: RecordStore, targets: list[Index], fresh: set[str], policy: BuildPolicy, *, mutual: bool
-) -> bool:
-    method = Method.MUTUAL if mutual else Method.BY_RECORDS if len(targets) == 1 else Method.MULTI_TARGET
-    ours = stamp_for(method, targets)
+async def _stamp(store: RecordStore, targets: list[Index], fresh: set[str], policy: BuildPolicy, ours: Stamp) -> bool:
     resumed = False
     complete = set[str]()
     for index in targets:
@@ -83,7 +112,7 @@ async def _stamp(
                 pass  # whatever way it was to be built in, nothing was done
             elif same_build(there, ours) or (policy.takeover and _may_take_over(there, ours)):
                 resumed = True
-            elif mutual and not await range_set_of(store, index).missing(limit=1):
+            elif ours.method == Stamp.MUTUAL_BY_RECORDS and not await range_set_of(store, index).missing(limit=1):
                 complete.add(index.name)  # the others are finishing: some of their indexes are readable already
             elif policy.mismatch is Action.REBUILD:
                 fresh.add(index.name)

@@ -15,6 +15,7 @@ from recordlayer.keys import RecordContext
 from recordlayer.keys.compiled import Keys, compile_keys
 from recordlayer.metadata import Index, RecordMetaData, RecordType
 from recordlayer.store.primary_keys import PrimaryKeys
+from recordlayer.tuples import pack
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -23,13 +24,15 @@ if TYPE_CHECKING:
 class Schema:
     """The functions of one metadata."""
 
-    __slots__ = ("_key_functions", "contexts", "functions", "primary_keys")
+    __slots__ = ("_key_functions", "contexts", "functions", "indexes", "primary_keys")
 
     def __init__(self, metadata: RecordMetaData) -> None:
         self.primary_keys = PrimaryKeys(metadata)
         self.functions = {
             name: IndexFunctions(index, _only_type(metadata, index)) for name, index in metadata.indexes.items()
         }
+        self.indexes: dict[bytes, Index] = {pack((index.subspace_key,)): index for index in metadata.indexes.values()}
+        """By packed subspace key."""
         self.contexts: dict[str, RecordContext] = {name: known.context for name, known in metadata.record_types.items()}
         self._key_functions: dict[type[Message], Keys] = {}
 

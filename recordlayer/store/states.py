@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from recordlayer.errors import CorruptHeader, MalformedTuple
+from recordlayer.index.filter import IndexFilter
 from recordlayer.index.maintainer import IndexSpace
 from recordlayer.index.state import IndexState
 from recordlayer.kv.context import Context
@@ -27,9 +28,18 @@ _BUILD_LOCK_END = b"\x15\x01"  # sub-key 0 of a build space is the lock, the oth
 class IndexStates:
     """Index states of one store in one transaction."""
 
-    __slots__ = ("_consulted", "_context", "_layout", "_schema", "_states")
+    __slots__ = ("_chooses", "_consulted", "_context", "_layout", "_schema", "_states")
 
-    def __init__(self, context: Context, layout: StoreLayout, states: Mapping[str, IndexState], schema: Schema) -> None:
+    def __init__(
+        self,
+        context: Context,
+        layout: StoreLayout,
+        states: Mapping[str, IndexState],
+        schema: Schema,
+        *,
+        chooses: IndexFilter | None = None,
+    ) -> None:
+        self._chooses = chooses
         self._schema = schema
         self._context = context
         self._layout = layout
@@ -71,7 +81,21 @@ class IndexStates:
     def space(self, index: Index, *, building: bool = False) -> IndexSpace:
         """Where an index lives, with its state. `building`: for a build, which writes to an index that is not kept."""
         functions = self._schema.functions[index.name]
-        return IndexSpace(self._context, self._layout.prefix, index, self.of(index), functions, building=building)
+        space = IndexSpace(
+            self._context,
+            self._layout.prefix,
+            index,
+            self.of(index),
+            functions,
+            building=building,
+            siblings=self._space_by_key,
+        )
+        space.chooses = self._chooses
+        return space
+
+    def _space_by_key(self, key: bytes) -> IndexSpace | None:
+        index = self._schema.indexes.get(key)
+        return None if index is None else self.space(index)
 
 
 def states_in(layout: StoreLayout, rows: list[KeyValue]) -> dict[str, IndexState]:

@@ -147,6 +147,27 @@ def test_indexes_built_under_writers_hold_what_a_recount_gives(together: bool) -
         check(db)
 
 
+@pytest.mark.timeout(3600 if LONG else 120)
+def test_an_index_built_by_another_under_writers_holds_what_a_recount_gives() -> None:
+    with database("memory:") as db:
+        fill(db)
+        with db.transaction() as tx:
+            # Writers look at the kind of a build from this format on.
+            tx.store(METADATA, path=PATH, format_version=10)
+        assert build(db, ("by_total",)).finished
+        with Writers(db):
+            for name in NAMES:
+                first = build(db, (name,), source=None if name == "by_total" else "by_total", limits=briefly())
+                assert first.finished or build(db, (name,)).finished, "it goes on by the index it was begun by"
+        check(db)
+
+
+def briefly() -> Callable[[], BuildLimits]:
+    """Limits that end a build after a few transactions."""
+    asked = iter(range(100))
+    return lambda: BuildLimits(records=7, records_per_second=None, total_time=timedelta(0) if next(asked) > 5 else None)
+
+
 class Killed(BaseException):
     """The end of a builder that says goodbye to nobody."""
 

@@ -244,6 +244,62 @@ def test_somebody_elses_build_is_left_alone_for_as_long_as_he_shows_himself(
     check(db, metadata)
 
 
+# -- by another index
+
+
+def by_another(*more: tuple[str, Any, dict[str, Any]]) -> rl.RecordMetaData:
+    made = builder().index("Order", "by_customer", field("customer")).index("Order", "by_total", field("total"))
+    for name, expression, how in more:
+        made = made.index("Order", name, expression, **how)
+    return made.index("Order", "by_tag", field("tags").fan_out()).index("Customer", "by_name", field("name")).build()
+
+
+def test_an_index_is_built_by_another_one_and_reads_its_records_only(db: Any) -> None:
+    fill(db)
+    made = by_another()
+    with db.transaction() as tx:
+        tx.store(made, path=PATH, new_index_state=disabled)
+    indexer(db, made, "by_total").build()
+    report = indexer(db, made, "by_customer", source="by_total").build()
+    assert report.finished
+    assert report.records == RECORDS, "the customer is no order"
+    with db.transaction() as tx:
+        store = tx.store(made, path=PATH)
+        assert len(store.query(rl.query("Order").where(rl.q.customer == "c3")).all()) == len(range(3, RECORDS, 7))
+
+
+def test_a_build_by_another_index_goes_on_so(db: Any) -> None:
+    fill(db)
+    made = by_another()
+    with db.transaction() as tx:
+        tx.store(made, path=PATH, new_index_state=disabled)
+    indexer(db, made, "by_total").build()
+    first = indexer(db, made, "by_customer", source="by_total", limits=stop_after(3)).build()
+    with db.transaction() as tx:
+        assert tx.store(made, path=PATH).build_of("by_customer").progress().method is Method.BY_INDEX
+    with pytest.raises(errors.BuildMismatch):
+        indexer(db, made, "by_customer", policy=BuildPolicy(takeover=False)).build()
+    second = indexer(db, made, "by_customer").build()
+    assert first.records + second.records == RECORDS
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [("by_tag", "several entries"), ("by_name", "same record type"), ("by_customer", "by itself")],
+)
+def test_an_index_that_cannot_serve_as_source_is_refused(db: Any, source: str, reason: str) -> None:
+    fill(db)
+    made = by_another()
+    with db.transaction() as tx:
+        tx.store(made, path=PATH, new_index_state=disabled)
+    with pytest.raises(errors.SourceUnsuitable, match=reason):
+        indexer(db, made, "by_customer", source=source).build()
+    with pytest.raises(errors.IndexNotReadable):
+        indexer(db, made, "by_customer", source="by_total").build()
+    with pytest.raises(errors.UsageError):
+        indexer(db, made, "by_customer", "by_total", source=source)
+
+
 # -- what an operator sees and does
 
 

@@ -41,6 +41,7 @@ async def replay_build_step(
                         policy=BuildPolicy(mark_readable=operation.get("mark_readable", True)),
                         limits=BuildLimits(records=operation.get("limit", 100), records_per_second=None),
                         opening=opening,
+                        source=source_of(operation),
                     ),
                     step,
                     stopped=stopped,
@@ -49,6 +50,12 @@ async def replay_build_step(
                 await _block(Context(engine.begin(), world=world), metadata, prefix, opening, operation)
             case "build_stopped":
                 pass
+
+
+def source_of(operation: Any) -> str | None:
+    """The index that a recorded build goes by. One that goes on does not say so again, and need not."""
+    method: str = operation.get("method", "")
+    return method.removeprefix("by index ") if method.startswith("by index ") else None
 
 
 async def _build(indexer: OnlineIndexer, step: Any, *, stopped: bool) -> None:
