@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recordlayer.cursor.aggregate import Aggregate, Folding
 from recordlayer.cursor.chain import Concat, OrElse
 from recordlayer.cursor.merge import Intersection, Union
 from recordlayer.cursor.pipeline import FlatMap, Prefetch, ReadEach
+from recordlayer.cursor.sort import Sort, Sorting
 from recordlayer.cursor.step import Batch, Cursor, Stop, drain
 from recordlayer.cursor.transform import Distinct, Empty, Filter, Limit, ListCursor, Map, Skip
 from recordlayer.errors import BadContinuation
 from recordlayer.waiting.drivers import run_blocking
 from recordlayer.waiting.waitable import Ready
+
+EXAMPLES = 300 if os.environ.get("RECORDLAYER_LONG_TESTS") else 25
 
 Make = Callable[[bytes | None], Cursor[Any]]
 
@@ -49,6 +53,15 @@ class Stuttering(Cursor[int]):
 SIZES = st.lists(st.integers(0, 3), max_size=10)
 NUMBERS = st.lists(st.integers(0, 9), max_size=10)
 SORTED = st.lists(st.integers(0, 9), max_size=9, unique=True).map(sorted)
+
+
+def by_size(size: int, *, reverse: bool = False) -> Sorting[int]:
+    """Numbers sorted, so many of them held."""
+
+    async def load(names: Sequence[bytes]) -> list[int | None]:
+        return [name[0] for name in names]
+
+    return Sorting(key=lambda v: bytes([v]), name=lambda v: bytes([v]), load=load, size=size, reverse=reverse)
 
 
 def cursors(lists: list[list[int]], sizes: list[int], stop_after: int) -> dict[str, tuple[Make, list[Any]]]:
@@ -99,6 +112,9 @@ def cursors(lists: list[list[int]], sizes: list[int], stop_after: int) -> dict[s
             [((key,), (len(values), sum(values))) for key, values in groups.items()],
         ),
         "total": (lambda c: Aggregate(of(runs), total, c), [((), (sum(runs),))]),
+        "sort": (lambda c: Sort(of(backwards[0]), by_size(3), c), sorted(one)),
+        "sort in reverse": (lambda c: Sort(of(one), by_size(2, reverse=True), c), sorted(one, reverse=True)),
+        "sort of more than there is": (lambda c: Sort(of(backwards[0]), by_size(99), c), sorted(one)),
         "flat map": (
             lambda c: FlatMap(of(one), lambda value, i: of(list(range(value % 3)))(i), c),
             [within for value in one for within in range(value % 3)],
@@ -146,6 +162,7 @@ def in_pages(make: Make) -> list[Any]:
 
 
 @pytest.mark.parametrize("name", cursors([[], [], []], [], 0))
+@settings(max_examples=EXAMPLES)
 @given(st.tuples(SORTED, SORTED, SORTED).map(list), SIZES, st.integers(0, 3))
 def test_stopping_anywhere_and_resuming_gives_the_same_values(
     name: str, lists: list[list[int]], sizes: list[int], stop_after: int
@@ -158,6 +175,7 @@ def test_stopping_anywhere_and_resuming_gives_the_same_values(
 
 
 @pytest.mark.parametrize("name", [name for name in cursors([[], [], []], [], 0) if name != "source"])
+@settings(max_examples=EXAMPLES)
 @given(data=st.data())
 def test_a_continuation_that_was_tampered_with_is_refused_or_stays_among_the_values(
     name: str, data: st.DataObject
@@ -178,8 +196,8 @@ def test_a_continuation_that_was_tampered_with_is_refused_or_stays_among_the_val
         found = run_blocking(drain(make(bad)))
     except BadContinuation:
         return
-    if name in ("aggregate", "total"):
-        return  # what was folded so far is in the continuation: only a checksum around it can tell
+    if name in ("aggregate", "total", "sort", "sort in reverse", "sort of more than there is"):
+        return  # what was folded or held so far is in the continuation: only a checksum around it can tell
     others = {"or else": lists[1], "or else after a filter": lists[1], "skip": lists[0], "skip all": lists[0]}
     assert set(found) <= set(expected) | set(others.get(name, ()))
 
@@ -270,6 +288,22 @@ def test_a_prefetching_cursor_begins_the_next_read_while_values_are_used() -> No
     assert begun == ["read 1"]
     run_blocking(cursor.batch())
     assert begun == ["read 1"], "nothing follows the last batch"
+
+
+@pytest.mark.parametrize(("gone", "expected"), [(3, [1, 2, 5, 7, 9]), (5, [1, 2, 3, 7, 9]), (7, [1, 2, 3, 5, 7, 9])])
+def test_a_value_that_is_gone_when_a_sort_goes_on_is_left_out(gone: int, expected: list[int]) -> None:
+    values = [5, 3, 9, 1, 7, 2]
+
+    async def load(names: Sequence[bytes]) -> list[int | None]:
+        return [None if name[0] == gone else name[0] for name in names]
+
+    def make(continuation: bytes | None, stop_after: int) -> Sort[int]:
+        sorting = Sorting(key=lambda v: bytes([v]), name=lambda v: bytes([v]), load=load, size=3)
+        return Sort(lambda c: Stuttering(values, [], stop_after, c), sorting, continuation)
+
+    batch = run_blocking(make(None, 5).batch())
+    assert (batch.values, batch.stop) == ([], Stop.SCAN_LIMIT)
+    assert run_blocking(drain(make(batch.end, 0))) == expected, "7 was not among the three that were held"
 
 
 def test_a_limit_in_front_of_a_union_stops_and_goes_on() -> None:
