@@ -265,7 +265,11 @@ class Transaction(Protocol):
 
     def read_version(self) -> Waitable[int]: ...
 
-    def set_read_version(self, version: int) -> None: ...
+    def set_read_version(self, version: int) -> None:
+        """Read at this version, which is at most five seconds old.
+
+        Raises  VersionInvalid; ReadVersionAlreadySet after any read, be it of the transaction's own writes.
+        """
 
     def committed_version(self) -> int:
         """The version of this transaction's commit; -1 if it had no writes, or is not committed."""

@@ -16,6 +16,8 @@ from typing import Any
 
 from recordlayer.errors import RecordLayerError, TransactionError
 from recordlayer.kv.engine import (
+    KEY_LIMIT,
+    VALUE_LIMIT,
     ConflictKind,
     Engine,
     KeySelector,
@@ -63,6 +65,11 @@ _WEIGHTS = {
     "commit": 9,
     "reset": 1,
     "cancel": 0.5,
+    "read_version": 1,
+    "set_read_version": 0.7,
+    "exact_range": 2,
+    "too_large": 0.1,
+    "retry_limit": 0.3,
     "versionstamp": 0.7,
 }
 
@@ -151,6 +158,14 @@ def _arguments(
             return (chance.choice(list(ConflictKind)), *key_range())
         case "option":
             return (chance.choice(options),)
+        case "set_read_version":
+            return (chance.randint(1, 4),)
+        case "exact_range":
+            return (*key_range(), chance.randint(1, 4), chance.random() < 0.4, chance.random() < 0.3)
+        case "too_large":
+            return chance.choice([(KEY_LIMIT + 1, 0), (KEY_LIMIT, 0), (0, VALUE_LIMIT + 1), (0, VALUE_LIMIT)])
+        case "retry_limit":
+            return (chance.randint(0, 2),)
     return ()
 
 
@@ -162,10 +177,13 @@ class Runner:
         self._outer = prefix
         self._prefix = prefix + b"m"
         self._stamps: list[bytes] = []
+        self._readers: list[Transaction] = []
+        self._sets_versions = False
         self._pending: dict[int, list[Any]] = {client: [] for client in range(CLIENTS)}
         self.transcript: list[str] = []
 
     def run(self, program: list[Step]) -> list[str]:
+        self._sets_versions = any(step.verb == "set_read_version" for step in program)
         self._prepare()
         clients = [self._engine.begin() for _ in range(CLIENTS)]
         try:
@@ -174,7 +192,7 @@ class Runner:
             for client, transaction in enumerate(clients):
                 self.transcript.append(f"end t{client}.commit  ->  {self._commit(transaction, client)}")
         finally:
-            for transaction in clients:
+            for transaction in (*clients, *self._readers):
                 transaction.close()
         self.transcript.append(f"data  {self._rows(self._everything())}")
         return self.transcript
@@ -216,6 +234,21 @@ class Runner:
                 return t.add_conflict_range(a[0], self._prefix + a[1], self._prefix + a[2])
             case "option":
                 return t.set_option(a[0])
+            case "exact_range":
+                begin, end = (KeySelector(self._prefix + key, False, 1) for key in a[:2])
+                limit, reverse, snapshot = a[2:]
+                mode = StreamingMode.EXACT  # one chunk with all of it
+                chunk = wait(t.get_range(begin, end, limit=limit, reverse=reverse, snapshot=snapshot, mode=mode))
+                return self._rows(chunk.rows)
+            case "too_large":
+                key = self._prefix + bytes(a[0] - len(self._prefix)) if a[0] else self._prefix + b"large"
+                return t.set(key, bytes(a[1]))
+            case "retry_limit":
+                return t.set_option(TransactionOption.RETRY_LIMIT, a[0])
+            case "read_version":
+                return self._age(wait(t.read_version()))
+            case "set_read_version":
+                return t.set_read_version(self._version_of(a[0]))
             case "commit":
                 return self._commit(t, step.client)
             case "reset":
@@ -247,30 +280,6 @@ class Runner:
             else:
                 begin = KeySelector.first_greater_than(rows[-1][0])
 
-    def _range(
-        self, t: Transaction, begin: KeySelector, end: KeySelector, limit: int, reverse: bool, snapshot: bool
-    ) -> list[tuple[bytes, bytes]]:
-        """The whole range: an engine may end a chunk wherever it likes."""
-        rows: list[tuple[bytes, bytes]] = []
-        while True:
-            chunk = wait(
-                t.get_range(
-                    begin,
-                    end,
-                    limit=limit - len(rows) if limit else 0,
-                    reverse=reverse,
-                    snapshot=snapshot,
-                    mode=StreamingMode.WANT_ALL,
-                )
-            )
-            rows += chunk.rows
-            if not chunk.more or not chunk.rows or len(rows) == limit:
-                return rows
-            if reverse:
-                end = KeySelector.first_greater_or_equal(rows[-1][0])
-            else:
-                begin = KeySelector.first_greater_than(rows[-1][0])
-
     def _commit(self, t: Transaction, client: int) -> str:
         """Commit, say how it ended, and leave the transaction ready for more."""
         stamp = t.versionstamp()
@@ -295,6 +304,7 @@ class Runner:
         found: bytes = wait(stamp)
         assert int.from_bytes(found[:8], "big") == version, "the stamp begins with the commit version"
         self._stamps.append(found)
+        self._begin_reader()
         told = "".join(f", stamp {self._outcome(waitable)}" for waitable in asked)
         t.reset()
         return f"v{len(self._stamps)}{told}"
@@ -307,6 +317,21 @@ class Runner:
 
     # -- names for what differs
 
+    def _age(self, version: int) -> str:
+        """How many of the program's commits a read version includes."""
+        return f"after v{sum(int.from_bytes(stamp[:8], 'big') <= version for stamp in self._stamps)}"
+
+    def _version_of(self, back: int) -> int:
+        """The read version of one who began after an earlier commit, and still reads: only that is kept for sure."""
+        return wait(self._readers[-min(back, len(self._readers))].read_version())
+
+    def _begin_reader(self) -> None:
+        if not self._sets_versions:
+            return
+        reader = self._engine.begin()
+        wait(reader.read_version())
+        self._readers.append(reader)
+
     def _shown(self, value: Any) -> str:
         if isinstance(value, bytes):
             return self._named(value)
@@ -315,7 +340,7 @@ class Runner:
     def _named(self, value: bytes) -> str:
         for number, stamp in enumerate(self._stamps, 1):
             value = value.replace(stamp, b"<v%d>" % number)
-        return repr(value).replace("b" * 520, "b*520")
+        return f"{len(value)} bytes" if len(value) > 9_000 else repr(value).replace("b" * 520, "b*520")
 
     def _key(self, key: bytes) -> str:
         if key.startswith(self._prefix):
@@ -340,12 +365,14 @@ class Runner:
             t.set(self._outer + b"z%02d" % number, b"high")
         wait(t.commit())
         t.close()
+        self._begin_reader()
 
     def _everything(self) -> list[tuple[bytes, bytes]]:
         t = self._engine.begin()
-        rows = wait(t.get_range(self._prefix, self._outer + b"n", mode=StreamingMode.WANT_ALL)).rows
+        begin, end = (KeySelector.first_greater_or_equal(key) for key in (self._prefix, self._outer + b"n"))
+        rows = self._read_range(t, begin, end, limit=0, reverse=False, snapshot=False)
         t.close()
-        return list(rows)
+        return rows
 
     def clean(self) -> None:
         t = self._engine.begin()

@@ -12,6 +12,7 @@ from recordlayer.errors import (
     Closed,
     InvalidOperation,
     NoCommitVersion,
+    ReadVersionAlreadySet,
     TimedOut,
     TransactionError,
     TransactionInvalidVersion,
@@ -129,6 +130,8 @@ class EmbeddedTransaction(Writing):
         self._check()
         if not isinstance(version, int) or version <= 0:
             raise VersionInvalid(version=version, hint="a read version is a positive integer")
+        if self._has_read:  # also what its own writes answered
+            raise ReadVersionAlreadySet(hint="set it before the first read")
         self._point.set(version)
 
     def committed_version(self) -> int:

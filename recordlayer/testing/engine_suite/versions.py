@@ -102,6 +102,18 @@ class Versions(Harness):
         with self.refusing(2010):
             tr.set_read_version(version)
 
+    def test_a_read_version_is_set_before_the_first_read_and_be_it_of_own_writes(self) -> None:
+        version = self.do(self.begin().read_version())
+        tr = self.begin()
+        tr.set(self.key(b"a"), b"1")
+        tr.set_read_version(version)
+        assert self.do(tr.get(self.key(b"a"))) == b"1"
+        tr = self.begin()
+        tr.set(self.key(b"a"), b"1")
+        assert self.do(tr.get(self.key(b"a"))) == b"1"
+        with self.refusing(2010):
+            tr.set_read_version(version)
+
     def test_a_reset_transaction_may_set_its_read_version_again(self) -> None:
         version = self.do(self.begin().read_version())
         tr = self.begun()
