@@ -85,10 +85,13 @@ class Committer:
             refused = self._closing
             if not refused:
                 self._queue.append(request)
+                waiting = len(self._queue)
         if refused:
             self._end(request, Closed(path=self._file.path, hint="open the database again"))
-        elif self._durable and not self.callers_may_lead():
-            self.kick()
+        elif self._durable:
+            self._gathering.came(waiting)
+            if not self.callers_may_lead():
+                self.kick()
 
     def withdraw(self, request: CommitRequest, error: RecordLayerError) -> bool:
         """Take a request back, which ends with `error`; False if somebody has begun to apply it."""
@@ -243,6 +246,7 @@ class Committer:
     def _lead(self) -> None:
         group = self._group = self._take()
         if group:
+            self._gathering.taken(len(group))
             delay = self._commit(group)
             self._group = []
             if delay:
