@@ -4,6 +4,8 @@ and the index states that its transaction would have read."""
 from __future__ import annotations
 
 import os
+import threading
+from datetime import timedelta
 from typing import Any
 
 from hypothesis import given, settings
@@ -16,7 +18,7 @@ from recordlayer.pb.record_metadata_pb2 import DataStoreInfo
 from recordlayer.store import marking
 from recordlayer.store.layout import StoreLayout
 from recordlayer.store.open import Cacheable
-from recordlayer.store.settings import set_user_field
+from recordlayer.store.settings import set_user_field, user_field
 from recordlayer.store.state_cache import StoreStateCache
 from recordlayer.store.states import states_in
 from recordlayer.waiting.drivers import run_blocking
@@ -110,7 +112,7 @@ async def read(context: Any, layout: StoreLayout) -> tuple[bytes | None, Any]:
     return header, states_in(layout, chunk.rows)
 
 
-@settings(max_examples=400 if LONG else 60)
+@settings(max_examples=400 if LONG else 40)
 @given(st.lists(STEPS, max_size=24))
 def test_what_is_remembered_is_what_would_be_read(steps: list[tuple[str, int, Any, bool]]) -> None:
     processes = Processes()
@@ -130,3 +132,28 @@ def test_the_comparison_sees_remembered_stores() -> None:
             processes.step("record", process, PATHS[0], False)
     assert processes.remembered >= 10
     processes.close()
+
+
+def test_threads_that_count_in_a_remembered_header_lose_no_count() -> None:
+    threads, counts = 3, 25
+    for cacheable in Cacheable.YES, Cacheable.NO:
+        with rl.open("memory:") as db:
+            db.run(lambda tx, cacheable=cacheable: tx.store(SHOP, path=PATHS[0], format_version=8, cacheable=cacheable))
+            often = rl.Retry(attempts=10_000, max_delay=timedelta(milliseconds=1))
+
+            def count_up(db: Any = db, often: rl.Retry = often) -> None:
+                for _ in range(counts):
+                    db.run(one_more, retry=often)
+
+            working = [threading.Thread(target=count_up) for _ in range(threads)]
+            for thread in working:
+                thread.start()
+            for thread in working:
+                thread.join()
+            with db.transaction() as tx:
+                assert user_field(tx.store(SHOP, path=PATHS[0]).core, "count") == str(threads * counts).encode()
+
+
+def one_more(tx: Any) -> None:
+    store = tx.store(SHOP, path=PATHS[0]).core
+    set_user_field(store, "count", str(int(user_field(store, "count") or b"0") + 1).encode())
