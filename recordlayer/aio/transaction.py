@@ -11,6 +11,7 @@ from recordlayer.aio.keyspace import DirectoryLayer, InternedNames, KeySpace
 from recordlayer.aio.metadata_store import MetaDataStore
 from recordlayer.aio.store import RecordStore
 from recordlayer.errors import Conflict, TransactionError, UsageError
+from recordlayer.index.filter import IndexFilter
 from recordlayer.keyspace import GLOBAL, NameResolver
 from recordlayer.kv.context import Context, Counters
 from recordlayer.kv.idempotency import Applied, Claim
@@ -86,6 +87,7 @@ class Transaction:
         serializer: Serializer = PLAIN,
         cacheable: Cacheable = Cacheable.UNCHANGED,
         new_index_state: NewIndexState | None = None,
+        index_filter: IndexFilter | None = None,
     ) -> RecordStore:
         """The record store at a path, created if it is not there.
 
@@ -101,6 +103,8 @@ class Transaction:
         serializer       how records become bytes: see `recordlayer.store.serializer`
         cacheable        whether the header shall say that processes may keep the store's state between transactions
         new_index_state  decides the state of each index that is new to the store: see `recordlayer.store.upgrade`
+        index_filter     chooses the records and rows that each index is kept for, the same at every opening: see
+                         `recordlayer.index.filter`
 
         Cost    nothing if the store's state is known from before: at the same read version, or from a store that is
                 cacheable. Else 2 range reads in 1 round trip.
@@ -116,6 +120,7 @@ class Transaction:
             serializer=serializer,
             cacheable=cacheable,
             new_index_state=new_index_state,
+            index_filter=index_filter,
         )
         return RecordStore(await run_asyncio(open_attached(self._context, metadata, prefix, options)))
 

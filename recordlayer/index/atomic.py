@@ -96,10 +96,12 @@ class AtomicIndex(StandardMaintainer):
         if record is None or not self.covers(record.message):
             return []
         message, context, entries = record.message, record.key_context, self.space.entries
+        at = self._grouping
+        if self.space.chooses is not None:
+            return [(pack(row[:at], entries), row[at:]) for row in self.rows(record)]
         if self._counts_rows:
             return [(key, ()) for key in self._functions.keys(type(message))(message, context, entries, b"")]
         rows = self._functions.rows(type(message))(message, context)
-        at = self._grouping
         if self._one_row:
             keys = self._functions.leading(type(message), at)(message, context, entries, b"")
             return [(keys[0], rows[0][at:])]

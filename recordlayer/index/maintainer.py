@@ -60,7 +60,18 @@ class IndexSpace:
             5, by name
     """
 
-    __slots__ = ("_key", "_store", "building", "chooses", "context", "entries", "functions", "index", "siblings", "state")
+    __slots__ = (
+        "_key",
+        "_store",
+        "building",
+        "chooses",
+        "context",
+        "entries",
+        "functions",
+        "index",
+        "siblings",
+        "state",
+    )
 
     def __init__(
         self,

@@ -56,6 +56,8 @@ class ValueIndex(StandardMaintainer):
 
     def packed(self, record: IndexedRecord, context: RecordContext) -> list[Pair]:
         """The entries of a record that the index covers, in a context."""
+        if self.space.chooses is not None:
+            return self._packed_rows(record)
         message = record.message
         layout = self._layout
         if layout.positions is None:
@@ -66,6 +68,15 @@ class ValueIndex(StandardMaintainer):
             keys = self._functions.keys(type(message))(message, context, self.space.entries, tail)
             return [(key, b"") for key in keys]
         return self._functions.pairs(type(message))(message, context, self.space.entries, tail)
+
+    def _packed_rows(self, record: IndexedRecord) -> list[Pair]:
+        """The same row by row, where each is to be looked at."""
+        tail = pack(self._layout.trimmed(record.primary_key))
+        size = self._layout.columns
+        return [
+            (pack(row[:size], self.space.entries) + tail, b"" if self._split is None else pack(row[size:]))
+            for row in self.rows(record)
+        ]
 
     # -- maintenance -----------------------------------------------------------------------------------
 

@@ -48,7 +48,7 @@ class VersionIndex(ValueIndex):
         """The entries of a record whose version is not known yet: operands of versionstamped keys, and values."""
         if not self.covers(record.message):
             return []
-        if self._leading is None:
+        if self._leading is None or self.space.chooses is not None:
             return self._operands_of_rows(record)
         # Generated code packs complete versions: let it pack one, and put ff bytes in its place.
         message = record.message

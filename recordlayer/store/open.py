@@ -24,6 +24,7 @@ from recordlayer.errors import (
     UsageError,
     WrongType,
 )
+from recordlayer.index.filter import IndexFilter
 from recordlayer.index.state import IndexState
 from recordlayer.keyspace import KeySpacePath, ResolvedPath
 from recordlayer.kv.context import Context
@@ -126,6 +127,7 @@ class OpenOptions:
     count_records: bool = True
     cacheable: Cacheable = Cacheable.UNCHANGED
     new_index_state: NewIndexState | None = None
+    index_filter: IndexFilter | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.mode, OpenMode):
@@ -136,6 +138,8 @@ class OpenOptions:
             raise UsageError(format_version=self.format_version, hint=f"versions are 1 to {NEWEST_FORMAT}")
         if self.format_version > NEWEST_FORMAT:
             raise FormatTooNew(format_version=self.format_version, newest_known=NEWEST_FORMAT)
+        if self.index_filter is not None and not callable(self.index_filter):
+            raise WrongType(argument="index_filter", value=self.index_filter, hint="give a function")
         if self.user_version is not None and not callable(self.user_version):
             _check_user_version(self.user_version)
 
