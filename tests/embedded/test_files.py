@@ -26,6 +26,7 @@ from recordlayer.errors import (
     InvalidEngineOption,
     MapFull,
     NewerFile,
+    NoPermission,
     NotADatabase,
     OpenedDifferently,
     RecordLayerError,
@@ -339,6 +340,35 @@ def test_who_may_write_may_open_what_another_user_made(public_directory: Path) -
     make(path)
     assert opened_by_somebody(path) == FORBIDDEN
     assert stat.S_IMODE((public_directory / "data-lock").stat().st_mode) == 0o660
+
+
+@pytest.mark.skipif(os.getuid() != 0 or not shutil.which("mount"), reason="only root may make a read-only disk")
+def test_a_medium_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.system(f"mount -t tmpfs -o size=4m tmpfs '{disk}' 2>/dev/null") != 0:
+        pytest.skip("this machine lets nobody mount a small disk")
+    try:
+        path, bare = disk / "data", disk / "bare"
+        make(path)
+        bare.write_bytes(path.read_bytes())  # without the files beside it
+        assert os.system(f"mount -o remount,ro '{disk}'") == 0
+        for name, kept in ((path, [path]), (bare, [bare]), (disk / "new", [])):
+            with untouched(*kept):
+                error = assert_refused(name, NoPermission)
+            assert "read-only" in str(error.fields["reason"]).lower()
+            assert "another path" in error.hint
+        with opened(tmp_path / "other") as engine:
+            put(engine, SOME)
+            with pytest.raises(NoPermission):
+                engine.compact(str(disk / "copy"))
+            assert content(engine) == SOME
+        assert sorted(one.name for one in disk.iterdir()) == ["bare", "data", "data-lock"]
+        copy = tmp_path / "copy"
+        shutil.copy(path, copy)
+        assert content_of(copy) == SOME
+    finally:
+        os.system(f"umount -l '{disk}'")
 
 
 # -- what is too large

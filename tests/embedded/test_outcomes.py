@@ -129,6 +129,43 @@ def test_a_disk_that_fails_for_a_while_is_used_again_when_it_works(tmp_path: Pat
     assert content_of(path)[b"b"] == b"1"
 
 
+def test_a_file_that_was_moved_away_cannot_be_opened_anew_until_it_is_back(tmp_path: Path, library: Path) -> None:
+    """After an error of the disk the file is opened anew, by its name: nobody else's file may be taken for it."""
+    script = """
+        import errno, os, sys
+        from recordlayer.errors import DiskError, MaybeCommitted
+        from tests.support.disk_shim import META, Shim
+        from tests.support.embedded import content, open_embedded, put
+        shim, path = Shim(), sys.argv[1]
+        engine = open_embedded(path)
+        put(engine, {b"a": b"1"})
+        os.rename(path, path + "-moved")
+        shim.fail(META, errno.EIO, times=2)  # the commit, and LMDB's attempt to take it back
+        try:
+            put(engine, {b"a": b"2"})
+        except MaybeCommitted:
+            print("unknown")
+        shim.heal()
+        for there in (False, True):
+            if there:
+                with open(path, "wb") as other:
+                    other.write(b"another file")
+            for attempt in (lambda: put(engine, {b"b": b"1"}), lambda: content(engine)):
+                try:
+                    attempt()
+                except DiskError as error:
+                    print("path" in error.fields["reason"], "move" in error.hint)
+        print(open(path, "rb").read())
+        os.rename(path + "-moved", path)
+        put(engine, {b"b": b"1"})
+        print(content(engine)[b"b"], content(engine)[b"a"] in (b"1", b"2"))
+        engine.close()
+    """
+    path = tmp_path / "data"
+    lines = output_of(script, path, env=environment_for(library, path)).splitlines()
+    assert lines == ["unknown", *["True True"] * 4, "b'another file'", "b'1' True"]
+
+
 RELAXED = """
     import errno, sys, time
     from recordlayer.errors import DiskError, DiskFull
