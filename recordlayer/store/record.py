@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from recordlayer.errors import CorruptRecord, MalformedTuple
+from recordlayer.errors import CorruptRecord, MalformedTuple, UnknownEncryptionKey
 from recordlayer.keys import RecordContext
 from recordlayer.metadata.envelope import parse
 from recordlayer.store.schema import schema_of
@@ -143,6 +143,9 @@ class StoredRecord:
             self._type, self._body = self._codec.metadata.split_envelope(self._codec.serializer.decode(self._data))
         except CorruptRecord as error:
             raise self._where(error) from error
+        except UnknownEncryptionKey as error:
+            error.add(primary_key=self.primary_key)
+            raise
         self._data = None
 
     def _where(self, error: CorruptRecord) -> CorruptRecord:

@@ -107,7 +107,9 @@ def test_a_new_key_does_not_hide_what_the_old_one_encrypted(db: Any) -> None:
         assert store.load(1).customer == "ana"
         with pytest.raises(errors.UnknownEncryptionKey) as raised:
             store.load(2)
-    assert raised.value.fields["key_number"] == 2
+        findings = store.check()
+    assert (raised.value.fields["key_number"], raised.value.fields["primary_key"]) == (2, (2,))
+    assert [finding.what for finding in findings if "key_number" in str(finding.detail)] == ["a record cannot be read"]
 
 
 @pytest.mark.usefixtures("leaves_damage")

@@ -81,3 +81,24 @@ def test_the_same_calls_leave_the_same_pairs(scenario: Scenario, compared: Calla
             assert in_java_order(value, java).hex() == java.hex(), (step["label"], key)
         compared("stored steps")
     engine.close()
+
+
+def test_what_java_has_stored_is_loaded_with_its_history(scenario: Scenario, compared: Callable[..., None]) -> None:
+    engine = open_engine("memory:")
+    context = Context(engine.begin(), world=World())
+    recorded = {bytes.fromhex(key): bytes.fromhex(value) for key, value in scenario.data["final"]}
+    for key, value in recorded.items():
+        context.set(PREFIX + key, value)
+    run_blocking(context.commit())
+    store = MetaDataStore(Context(engine.begin(), world=World()), PLACE)
+    current = recorded.pop(b"\x00\x14")
+    assert in_java_order(run_blocking(store.load()).to_bytes(), current) == current
+    versions = run_blocking(store.history())
+    assert [b"\x02H\x00" + pack((number, 0)) for number in versions] == list(recorded)
+    for number, java in zip(versions, recorded.values(), strict=True):
+        kept = run_blocking(store.version(number))
+        assert kept is not None
+        assert kept.version == number
+        assert in_java_order(kept.to_bytes(), java) == java
+    compared("metadata versions loaded", len(versions) + 1)
+    engine.close()
