@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from recordlayer.cursor.scan import ScanOptions
-from recordlayer.cursor.step import Stop
+from recordlayer.cursor.step import Stop, drain
 from recordlayer.errors import (
     IndexCannotClear,
     IndexNotBuilt,
@@ -446,6 +446,35 @@ def test_the_same_steps_leave_the_same_pairs(scenario: Scenario, compared: Any) 
     else:
         assert stopped_at in NOT_YET
         compared("steps before what is not there yet", replay.steps_done)
+
+
+# -- the queue of writes -----------------------------------------------------------------------------------
+
+
+def test_a_store_with_an_index_whose_changes_go_to_a_queue_is_read_and_not_written() -> None:
+    replay = Replay(Scenario(OUR_COPY / "write-only-with-queue-a.json"))
+    context = replay.context()
+    for key, value in replay.scenario["final"]:
+        context.set(PREFIX + bytes.fromhex(key), bytes.fromhex(value))
+    run_blocking(context.commit())
+    context.close()
+    run_blocking(_read_and_refuse(replay))
+    replay.close()
+
+
+async def _read_and_refuse(replay: Replay) -> None:
+    context = replay.context()
+    store = await open_store(context, replay.metadata[0], PREFIX)
+    queued = [name for name in store.metadata.indexes if store.index_state(name) is IndexState.WRITE_ONLY_WITH_QUEUE]
+    assert queued
+    records = await drain(store.scan())
+    assert records
+    message = records[0].message
+    for work in (store.save(message), store.delete(records[0].primary_key)):
+        with pytest.raises(IndexNotSupported):
+            await work
+    assert context.counters.writes == 0
+    context.close()
 
 
 # -- continuations -----------------------------------------------------------------------------------------
