@@ -201,6 +201,27 @@ def test_a_remembered_store_is_upgraded_by_newer_metadata(shop: Shop) -> None:
         tx.store(plain(), path=PATH)
 
 
+def test_a_transaction_in_the_past_goes_by_the_state_of_then(remembered: Shop) -> None:
+    db = remembered.db
+    with db.transaction() as tx:
+        tx.store(SHOP, path=PATH, user_version=1)
+    with db.transaction() as held:
+        then = held.read_version()
+        with db.transaction() as tx:
+            tx.store(SHOP, path=PATH, user_version=2)
+            disable(tx, "by_tag")
+        for _ in range(2):
+            with db.transaction() as tx:
+                assert tx.store(SHOP, path=PATH).core.header.user_version == 2
+        for _ in range(2):
+            with db.transaction(options=rl.TransactionOptions(read_version=then)) as tx:
+                store = tx.store(SHOP, path=PATH)
+                assert store.core.header.user_version == 1
+                assert store.index_state("by_tag") is rl.IndexState.READABLE
+        with db.transaction() as tx:
+            assert tx.store(SHOP, path=PATH).index_state("by_tag") is rl.IndexState.DISABLED
+
+
 # -- serialisable all the same -----------------------------------------------------------------------------
 
 
