@@ -5,8 +5,10 @@ Source  Record Layer, RecordQueryPlan.execute, ExecuteProperties
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from recordlayer.cursor.limits import NO_LIMITS, Limits
 from recordlayer.cursor.pipeline import Prefetch
@@ -14,12 +16,13 @@ from recordlayer.cursor.sealing import ContinuationSeal, Sealed, Tenant
 from recordlayer.cursor.step import Batch, Cursor
 from recordlayer.cursor.transform import Limit, Skip
 from recordlayer.errors import BadContinuation, UsageError, WrongType
+from recordlayer.metadata import RecordMetaData
 from recordlayer.query import identity
 from recordlayer.query.envelope import Envelope, opened
 from recordlayer.query.observing import QueryWatch
 from recordlayer.query.plan.aggregate import CountFromIndex, CountRows
 from recordlayer.query.plan.base import Plan, Run
-from recordlayer.query.planner import Planned, plan
+from recordlayer.query.planner import Key, Planned, cache_key, keep, plan, readable_indexes, shape_of
 from recordlayer.query.problem import problem_of
 from recordlayer.query.query import RecordQuery
 from recordlayer.query.rules.count import count_from_index
@@ -163,10 +166,22 @@ class Enveloped(Cursor[StoredRecord]):
 
 def count_plan(store: RecordStore, query: RecordQuery) -> CountFromIndex | CountRows:
     """How records of a query are counted: from an index that counts them, else one by one."""
+    if not isinstance(query, RecordQuery):
+        raise WrongType(query=query, hint='make one with query("Order").where(...)')
     if query.sort:
         query = replace(query, sort=(), reverse=False, in_memory=0)
-    counted = count_from_index(problem_of(query, store.metadata, store.states.peek))
-    return counted if counted is not None else CountRows(planned(store, query).plan)
+    metadata, state_of = store.metadata, store.states.peek
+    kept = _COUNTS.setdefault(metadata, OrderedDict())
+    key = cache_key(query, shape_of(query), readable_indexes(metadata, state_of))
+    if key is not None and key in kept:
+        return kept[key]
+    counted = count_from_index(problem_of(query, metadata, state_of)) or CountRows(planned(store, query).plan)
+    if key is not None:
+        keep(kept, key, counted)
+    return counted
+
+
+_COUNTS: WeakKeyDictionary[RecordMetaData, OrderedDict[Key, CountFromIndex | CountRows]] = WeakKeyDictionary()
 
 
 async def count(store: RecordStore, query: RecordQuery, *, snapshot: bool = False) -> int:

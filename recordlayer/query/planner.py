@@ -102,10 +102,10 @@ def plan(query: RecordQuery, metadata: RecordMetaData, state_of: StateOf) -> Pla
 
     Raises  NoPlan when nothing gives the order that is asked for; UnknownRecordType, UnknownField, WrongType.
     """
-    readable = tuple([index.name for index in metadata.indexes.values() if state_of(index).is_readable])
+    readable = readable_indexes(metadata, state_of)
     plans, choices = _CACHE.setdefault(metadata, (OrderedDict(), OrderedDict()))
     shape = shape_of(query)
-    key = _cache_key(query, shape, readable)
+    key = cache_key(query, shape, readable)
     if key is not None and key in plans:
         plans.move_to_end(key)
         return plans[key]
@@ -114,9 +114,9 @@ def plan(query: RecordQuery, metadata: RecordMetaData, state_of: StateOf) -> Pla
     if planned is None:
         planned, choice = _by_survey(query, metadata, state_of)
         if choice is not None:
-            _keep(choices, (shape, readable), choice)
+            keep(choices, (shape, readable), choice)
     if key is not None:
-        _keep(plans, key, planned)
+        keep(plans, key, planned)
     return planned
 
 
@@ -166,7 +166,7 @@ _Choices = OrderedDict[Key, Choice]
 _CACHE: WeakKeyDictionary[RecordMetaData, tuple[_Plans, _Choices]] = WeakKeyDictionary()
 
 
-def _keep(kept: OrderedDict[Key, T], key: Key, value: T) -> None:
+def keep(kept: OrderedDict[Key, T], key: Key, value: T) -> None:
     kept[key] = value
     if len(kept) > _CACHED:
         kept.popitem(last=False)
@@ -204,7 +204,12 @@ def _kind(value: object) -> object:
     return value if isinstance(value, (Pattern, Words)) else type(value)
 
 
-def _cache_key(query: RecordQuery, shape: Key, readable: tuple[str, ...]) -> Key | None:
+def readable_indexes(metadata: RecordMetaData, state_of: StateOf) -> tuple[str, ...]:
+    """The indexes that plans may use: part of what a plan is kept under."""
+    return tuple([index.name for index in metadata.indexes.values() if state_of(index).is_readable])
+
+
+def cache_key(query: RecordQuery, shape: Key, readable: tuple[str, ...]) -> Key | None:
     """1 and True and 1.0 are equal and not the same: the shape tells them apart. None if a value cannot be hashed, or
     is a float, of which equal ones need not be the same."""
     try:
