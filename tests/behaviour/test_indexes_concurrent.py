@@ -39,7 +39,7 @@ def test_eight_writers_end_with_a_clean_check(db: Any) -> None:
     def write(writer: int) -> None:
         try:
             for turn in range(ROUNDS):
-                db.run(lambda tx, turn=turn: change(tx, writer, turn))
+                db.run(lambda tx, turn=turn: change(tx, writer, turn), retry=rl.Retry(attempts=1_000))
         except BaseException as error:
             failed.append(error)
             raise
