@@ -169,6 +169,26 @@ def test_all_is_well_while_others_write(tmp_path: Path) -> None:
         thread.join()
 
 
+def test_who_waits_to_hold_commits_still_goes_before_who_would_lead_the_next(tmp_path: Path) -> None:
+    """Locks are not fair: a thread that commits again and again would keep the one that waits out for long."""
+    with opened(tmp_path / "data", durability="relaxed") as engine:
+        committer = engine._committer
+        for _ in range(50):
+            committer._leading.acquire()  # a commit is under way
+            held: list[bool] = []
+            holder = threading.Thread(target=lambda held=held: held.append(committer.hold_still(60.0)))
+            holder.start()
+            while not committer._turn.locked():
+                pass
+            committer._leading.release()
+            assert not committer.try_lead()
+            holder.join()
+            assert held == [True]
+            committer.go_on()
+        put(engine, {b"a": b"1"})
+        assert content(engine) == {b"a": b"1"}
+
+
 def test_what_is_not_a_database_is_not_verified(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("hello" * 2000)
     with pytest.raises(NotADatabase):

@@ -62,6 +62,7 @@ class Committer:
         self._group: list[CommitRequest] = []  # being committed
         self._mutex = threading.Lock()  # guards the queue and the stages
         self._leading = threading.Lock()
+        self._turn = threading.Lock()  # held by who waits for the lead to keep others from it: it is not fair
         self._bell = Bell()
         self._never = threading.Event()
         self._thread: threading.Thread | None = None
@@ -118,7 +119,7 @@ class Committer:
         return self._try_lead()
 
     def _try_lead(self) -> bool:
-        if not self._leading.acquire(blocking=False):
+        if self._turn.locked() or not self._leading.acquire(blocking=False):
             return False
         try:
             self._lead()
@@ -149,6 +150,8 @@ class Committer:
             while self._queue and not self._closing:
                 if self._durable:
                     self._gathering.wait(self._queue)
+                with self._turn:
+                    pass
                 with self._leading:
                     self._lead()
             if self._closing:
@@ -213,16 +216,18 @@ class Committer:
 
     # -- around a fork
 
-    def hold_still(self) -> bool:
-        """Let nobody commit until `go_on`. False if a commit under way does not end."""
-        return self._leading.acquire(timeout=_HOLD_SECONDS)
+    def hold_still(self, seconds: float = _HOLD_SECONDS) -> bool:
+        """Let nobody commit until `go_on`. False if a commit under way does not end in time."""
+        with self._turn:
+            return self._leading.acquire(timeout=seconds)
 
     def go_on(self) -> None:
         self._leading.release()
 
     def die_in_child(self, error: RecordLayerError) -> None:
         """Nobody commits any more; who waits is told."""
-        self._mutex, self._leading, self._thread = threading.Lock(), threading.Lock(), None
+        self._mutex, self._leading, self._turn = threading.Lock(), threading.Lock(), threading.Lock()
+        self._thread = None
         self._bell = Bell()
         self._closing = True
         waiting, self._queue = [*self._queue, *self._group], deque()

@@ -20,6 +20,7 @@ _FILE_MAP = 64 << 30
 _MEMORY_MAP = 4 << 30
 _MOST = 1 << 46  # address space that a process has
 _WINDOW_BYTES = 64 << 20
+_PATIENCE = 60.0  # seconds that verifying waits for a commit under way
 _BOUNDARY_BYTES = 4 << 20  # a piece of a range, for parallel work
 
 
@@ -80,7 +81,7 @@ class EmbeddedEngine:
                 return []
         except EngineError:
             pass
-        if not self._committer.hold_still():
+        if not self._committer.hold_still(_PATIENCE):
             raise DiskError(path=self._file.path, reason="a commit under way does not end", hint="look at the disk")
         try:
             return upkeep.verify(self._file.base)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from recordlayer.errors import InvalidOperation, WatchesDisabled
 from recordlayer.kv import legal
+from recordlayer.kv.embedded.commit_size import RANGE_BYTES
 from recordlayer.kv.embedded.ranges import read_chunk, selector_conflict
 from recordlayer.kv.embedded.sizes import estimated_size, split_points
-from recordlayer.kv.embedded.transaction_state import OPERATION_ERRORS, RANGE_BYTES, TransactionState
+from recordlayer.kv.embedded.transaction_state import OPERATION_ERRORS, TransactionState
 from recordlayer.kv.embedded.view import find
 from recordlayer.kv.engine import END_OF_KEYS, KEY_LIMIT, Chunk, KeySelector, StreamingMode
 from recordlayer.waiting.waitable import Failed, Ready, Waitable

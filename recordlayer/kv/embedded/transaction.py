@@ -21,6 +21,7 @@ from recordlayer.errors import (
     VersionInvalid,
 )
 from recordlayer.kv.embedded.commit_request import CommitRequest, Stage
+from recordlayer.kv.embedded.commit_size import commit_size
 from recordlayer.kv.embedded.options import after_error, with_option
 from recordlayer.kv.embedded.transaction_state import CANCELLED, OPERATION_ERRORS
 from recordlayer.kv.embedded.writing import Writing
@@ -54,7 +55,11 @@ class EmbeddedTransaction(Writing):
             if self._settings.read_only:
                 raise TransactionReadOnly(hint="read_lock_aware is for transactions that only read")
             if self._size > self._settings.size_limit:
-                raise TransactionTooLarge(size=self._size, limit=self._settings.size_limit)
+                size = self._size
+                if self._settings.read_your_writes:  # otherwise nothing is merged
+                    size = commit_size(writes, self._read_keys, self._read_ranges)
+                if size > self._settings.size_limit:
+                    raise TransactionTooLarge(size=size, limit=self._settings.size_limit)
             reads = bool(self._read_keys or self._read_ranges)
             if reads:
                 self._point.take()  # explicit conflict ranges alone have none so far

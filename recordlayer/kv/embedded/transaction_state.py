@@ -24,8 +24,6 @@ from recordlayer.kv.embedded.watches import Watch
 from recordlayer.kv.embedded.writes import NO_RANGES, RangeSet, WriteMap
 from recordlayer.waiting.waitable import Failed, Promise
 
-# What FoundationDB counts for a mutation and for a conflict range beside their bytes.
-MUTATION_BYTES, RANGE_BYTES = 40, 24
 FIRST_BACKOFF = 0.01
 
 CANCELLED = Cancelled()  # only its copies are raised

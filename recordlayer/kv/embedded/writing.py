@@ -6,8 +6,8 @@ Source  FoundationDB's client 7.3, ReadYourWritesTransaction: the same checks, i
 from __future__ import annotations
 
 from recordlayer.kv import legal
+from recordlayer.kv.embedded.commit_size import MUTATION_BYTES, RANGE_BYTES
 from recordlayer.kv.embedded.reading import Reading
-from recordlayer.kv.embedded.transaction_state import MUTATION_BYTES, RANGE_BYTES
 from recordlayer.kv.engine import (
     END_OF_KEYS,
     KEY_LIMIT,
