@@ -16,7 +16,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, message_factory
 
 import recordlayer as rl
-from bench.harness import Case, Contender, Ops, Report, Settings, compare
+from bench.harness import CPU, Case, Contender, Ops, Report, Settings, compare
 from bench.record import FIELDS
 from recordlayer import q, query
 from recordlayer.testing.clock import ManualClock
@@ -209,4 +209,5 @@ class Bench:
             settings=self._settings,
             target={"sqlite3": TARGETS[name]} if name in TARGETS else None,
             ops=ops,
+            timer=CPU,  # everything is in memory: nobody waits
         )
