@@ -164,6 +164,8 @@ class RankIndex(ValueIndex):
         await self._finish_both(entries, *difference(self.rows(old), self.rows(new)))
 
     async def _rank(self, removed: list[Items], added: list[Items]) -> None:
+        if not self._options.count_duplicates:  # a record may have a score twice; its one entry goes or comes once
+            removed, added = list(dict.fromkeys(removed)), list(dict.fromkeys(added))
         gone: dict[bytes, list[tuple[bytes, bytes]]] = {}
         come: dict[bytes, list[bytes]] = {}
         at = self._grouping
