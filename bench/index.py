@@ -26,9 +26,11 @@ from recordlayer.kv.engine import Engine
 from recordlayer.kv.registry import open_engine
 from recordlayer.metadata.definitions import (
     IndexDefinition,
+    bitmap_index,
     max_ever,
     max_ever_version,
     multidimensional,
+    permuted_max,
     rank,
     text_index,
     version_index,
@@ -81,6 +83,8 @@ KINDS = (
     Kind("MAX_EVER", max_ever("number", group_by="city")),
     Kind("MAX_EVER_VERSION", max_ever_version(group_by="city")),
     Kind("RANK", rank("number", group_by="city"), 12.0),
+    Kind("BITMAP_VALUE", bitmap_index("id", group_by="city")),
+    Kind("PERMUTED_MAX", permuted_max("number", group_by="city")),
     Kind("TEXT, a token", text_index("words"), 4.0, entries=5),
     Kind("MULTIDIMENSIONAL", multidimensional(rl.concat("x", "y"), prefix="city"), 15.0),
 )
