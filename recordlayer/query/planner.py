@@ -154,10 +154,10 @@ def _survey(problem: Problem) -> Survey:
 
 
 def sources(plan: Node) -> set[str]:
-    """What the scans of a plan read: indexes by name, and "primary key"."""
+    """What a plan reads: indexes by name, and "primary key"."""
     if not plan.children:
         return {getattr(plan, "index", "primary key")}
-    return set[str]().union(*(sources(child) for child in plan.children))
+    return set[str](getattr(plan, "asks", ())).union(*(sources(child) for child in plan.children))
 
 
 Key = tuple[object, ...]

@@ -89,6 +89,7 @@ def test_the_other_conditions_come_first_and_ranks_are_asked_of_what_is_left(ran
     filtered = "Filter(Fetch(Scan(by_customer[customer = 'ana'])), note is not null)"
     assert explained.line == f'FilterByRank({filtered}, rank of field("total") < 3)'
     assert "asking by_total" in explained.tree
+    assert "by_total" not in dict(explained.not_used)
 
 
 def test_pages_with_ranks_stop_and_go_on(ranked: Shop) -> None:

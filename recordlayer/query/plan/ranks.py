@@ -80,7 +80,8 @@ class FilterByRank:
         self.children: tuple[Plan, ...] = (source,)
         self._decide = decide
         self._indexes = dict(indexes)
-        self.title = f"Filter {predicate}, asking {', '.join(sorted(set(indexes.values())))}"
+        self.asks = sorted(set(indexes.values()))
+        self.title = f"Filter {predicate}, asking {', '.join(self.asks)}"
         self.line = f"FilterByRank({source.line}, {predicate})"
         below = source.estimate
         reads = below.rows * LEVELS * len(indexes)
