@@ -17,10 +17,11 @@ from recordlayer.waiting.waitable import Promise
 class Turns:
     """Who works on what in one transaction."""
 
-    __slots__ = ("_queues",)
+    __slots__ = ("_queues", "_watchers")
 
     def __init__(self) -> None:
         self._queues: dict[bytes, deque[Promise[None]] | None] = {}
+        self._watchers: list[Promise[None]] = []
 
     def take(self, key: bytes) -> bool:
         """Whether the key is ours now; if not, `wait` for it. `leave` it afterwards."""
@@ -45,6 +46,14 @@ class Turns:
                 queue.remove(turn)
             raise
 
+    async def quiet(self, prefix: bytes) -> None:
+        """Nobody works on a key that begins with `prefix` when this returns, until the caller waits for something. It
+        takes no turn: who held some keys and waited for others would keep those out who do so too."""
+        while any(key.startswith(prefix) for key in self._queues):
+            left: Promise[None] = Promise()
+            self._watchers.append(left)
+            await left
+
     def leave(self, key: bytes) -> None:
         """The next in line goes on."""
         queue = self._queues[key]
@@ -52,3 +61,7 @@ class Turns:
             queue.popleft().resolve(None)
         else:
             del self._queues[key]
+            if self._watchers:
+                watchers, self._watchers = self._watchers, []
+                for watcher in watchers:
+                    watcher.resolve(None)

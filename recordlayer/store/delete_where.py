@@ -33,8 +33,9 @@ _TYPE = ""
 """Stands for the record type among the paths of columns."""
 
 
-def delete_where(store: RecordStore, record_type: str | None, values: Mapping[str, Any]) -> None:
-    """Delete the records of a type, or of all types, that have these values in these fields.
+async def delete_where(store: RecordStore, record_type: str | None, values: Mapping[str, Any]) -> None:
+    """Delete the records of a type, or of all types, that have these values in these fields. Changes of records that
+    were begun before are there first.
 
     values  by path: "customer", or "address.city" for a field of a message
 
@@ -43,6 +44,7 @@ def delete_where(store: RecordStore, record_type: str | None, values: Mapping[st
             StoreLocked. Nothing has been cleared then.
     """
     store.header.check_may_write()
+    await store.context.turns.quiet(store.layout.records)
     condition = _Condition.of(store, record_type, values)
     prefix = condition.primary_key_prefix()
     _check_record_counts(store, condition, prefix)

@@ -201,9 +201,11 @@ class RecordStore:
         base = self.layout.records + pack(self._keys.columns(key))
         self.context.transaction.add_conflict_range(kind, base, base + b"\xff")
 
-    def delete_all(self) -> None:
-        """Remove all records and index entries; the header and the index states stay.  Cost  2 clear ranges."""
+    async def delete_all(self) -> None:
+        """Remove all records and index entries; the header and the index states stay. Changes of records that were
+        begun before are there first.  Cost  2 clear ranges."""
         self.header.check_may_write()
+        await self.context.turns.quiet(self.layout.records)
         prefix = self.layout.prefix
         states = self.layout.index_states
         self.context.clear_range(self.layout.of(Keyspace.RECORDS), states + b"\x00")

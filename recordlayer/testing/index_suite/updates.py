@@ -64,7 +64,7 @@ class Updates(Harness):
         self.clear()
         self.transact(data.draw(self.steps()), History())
         with self.transaction() as store:
-            store.delete_all()
+            self.do(store.delete_all())
             self.do(store.context.commit())
         assert self.pairs() == {}
         self.assert_holds(case, History())

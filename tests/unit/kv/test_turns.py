@@ -150,3 +150,29 @@ def test_blocking_callers_never_wait() -> None:
         return True
 
     assert run_blocking(alone())
+
+
+@given(randoms=st.randoms(use_true_random=False), holders=st.integers(0, 4), waiters=st.integers(1, 3))
+def test_whoever_waits_for_quiet_finds_nobody_at_work_and_holds_up_nobody(
+    randoms: random.Random, holders: int, waiters: int
+) -> None:
+    shuffle = Shuffle(randoms)
+    turns = Turns()
+    at_work = 0
+
+    async def hold(number: int) -> None:
+        nonlocal at_work
+        key = b"k%d" % (number % 2)
+        if not turns.take(key):
+            await turns.wait(key)
+        at_work += 1
+        await shuffle.hold("inside", lambda: Ready(None))
+        at_work -= 1
+        turns.leave(key)
+
+    async def wait() -> None:
+        await turns.quiet(b"k")
+        assert at_work == 0
+
+    assert turns.take(b"other"), "what is elsewhere does not matter"
+    shuffle.run(*(hold(number) for number in range(holders)), *(wait() for _ in range(waiters)))
