@@ -172,11 +172,11 @@ class RecordStore:
         Raises  IndexCannotClear, naming the index; UsageError if the primary keys do not begin so; WrongType,
                 UnknownRecordType, StoreLocked. Nothing has been cleared then.
         """
-        delete_where(self._core, record_type, {**(values or {}), **fields})
+        run_blocking(delete_where(self._core, record_type, {**(values or {}), **fields}))
 
     def delete_all(self) -> None:
         """Remove all records and index entries; index states stay.  Cost  2 clear ranges."""
-        self._core.delete_all()
+        run_blocking(self._core.delete_all())
 
     # -- loading ---------------------------------------------------------------------------------------
 
