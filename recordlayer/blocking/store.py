@@ -27,6 +27,7 @@ from recordlayer.query import execute
 from recordlayer.query.explain import Explanation, explain, explain_plan
 from recordlayer.query.query import RecordQuery
 from recordlayer.store import batch, leaderboards, searching, spaces
+from recordlayer.store.aggregates import evaluate_aggregate
 from recordlayer.store.build import rebuild
 from recordlayer.store.check import Finding, check
 from recordlayer.store.counting import record_count
@@ -294,6 +295,31 @@ class RecordStore:
         Raises  UnknownIndex, IndexNotReadable, UsageError.
         """
         return run_blocking(self._core.aggregate(index, group, snapshot=snapshot))
+
+    def evaluate_aggregate(
+        self,
+        function: str,
+        record_type: str | None,
+        columns: KeyExpression | str | None = None,
+        *,
+        by: KeyExpression | str | None = None,
+        group: tuple[Any, ...] = (),
+        snapshot: bool = False,
+    ) -> Any:
+        """What an aggregate function gives for the records of a type, or of all types, for which `by` is `group`:
+        answered by whichever index can, never by reading records.
+
+        function  count, count_updates, count_not_null, sum, min, max, min_ever, max_ever, max_ever_version or
+                  count_distinct
+        columns   of what; nothing for count and count_updates
+        snapshot  do not conflict with those who change it
+
+        Cost    1 read, or 1 range read where an index groups by more.
+        Raises  UsageError if no readable index can answer; UnknownRecordType.
+        """
+        return run_blocking(
+            evaluate_aggregate(self._core, function, record_type, columns, by=by, group=group, snapshot=snapshot)
+        )
 
     # -- scanning --------------------------------------------------------------------------------------
 
