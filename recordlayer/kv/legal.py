@@ -122,6 +122,8 @@ def as_selector(what: str, value: bytes | KeySelector) -> KeySelector:
 
 def selector(what: str, value: bytes | KeySelector, *, system: bool) -> KeySelector:
     """A selector in the form without `or_equal`.  Raises  WrongType, KeyOutsideLegalRange."""
+    if type(value) is bytes and value <= END_OF_KEYS:  # the usual case, in few steps
+        return KeySelector(value, False, 1)
     chosen = as_selector(what, value)
     if chosen.key > (END_OF_SYSTEM_KEYS if system else END_OF_KEYS):
         raise KeyOutsideLegalRange(argument=what, key=chosen.key[:_SHOWN])

@@ -7,6 +7,7 @@ Source  ReadYourWritesTransaction of FoundationDB's client 7.3 (getRange, addCon
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 
 from recordlayer.errors import ExactModeWithoutLimits, InvalidOperation, RangeLimitsInvalid
 from recordlayer.kv.embedded.scanning import KeyValue
@@ -94,12 +95,15 @@ def _rows(
     step = _FIRST_ROWS
     while low < high:
         part = view.rows(low, high, min(step, limit - len(rows)), reverse=reverse)
-        for at, (key, value) in enumerate(part):
-            size += len(key) + len(value)
-            if size >= wanted:
-                rows += part[: at + 1]
-                return rows, True
-        rows += part
+        whole = sum(map(len, chain.from_iterable(part)))
+        if size + whole >= wanted:
+            for at, (key, value) in enumerate(part):
+                size += len(key) + len(value)
+                if size >= wanted:
+                    rows += part[: at + 1]
+                    return rows, True
+        size += whole
+        rows = rows + part if rows else part
         if len(rows) >= limit:
             return rows, True
         if len(part) < step:

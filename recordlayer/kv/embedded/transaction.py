@@ -54,12 +54,12 @@ class EmbeddedTransaction(Writing):
                 return Ready(None)
             if self._settings.read_only:
                 raise TransactionReadOnly(hint="read_lock_aware is for transactions that only read")
-            if self._size > self._settings.size_limit:
-                size = self._size
-                if self._settings.read_your_writes:  # otherwise nothing is merged
-                    size = commit_size(writes, self._read_keys, self._read_ranges)
-                if size > self._settings.size_limit:
-                    raise TransactionTooLarge(size=size, limit=self._settings.size_limit)
+            limit = self._settings.size_limit
+            if 2 * self._size > limit:  # what is sent is at most twice that: clears may be split
+                merges = self._settings.read_your_writes
+                size = commit_size(writes, self._read_keys, self._read_ranges) if merges else self._size
+                if size > limit:
+                    raise TransactionTooLarge(size=size, limit=limit)
             reads = bool(self._read_keys or self._read_ranges)
             if reads:
                 self._point.take()  # explicit conflict ranges alone have none so far

@@ -109,6 +109,8 @@ class TransactionState:
         self._has_read = True
         if not settings.read_your_writes or (snapshot and settings.snapshot_reads_see_writes <= 0):
             return self._point.database()
+        if self._view is None and self._writes.untouched:
+            return self._point.database()
         if self._view is None:
             self._view = View(self._point, self._writes, bypass_unreadable=settings.bypass_unreadable)
         return self._view

@@ -136,6 +136,11 @@ class WriteMap:
         """Whether there is nothing to commit."""
         return not (self.entries or self.cleared or self.stamped_keys or self.conflicts)
 
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was ever written that a read would have to look at."""
+        return not (self.entries or self.cleared.starts or self.unreadable_ranges.starts)
+
     # -- writing
 
     def set(self, key: bytes, value: bytes, *, conflict: bool = True) -> None:
