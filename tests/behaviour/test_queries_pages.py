@@ -114,6 +114,25 @@ def test_values_that_nothing_has_cost_time_and_the_time_limit_sees_it(orders: Sh
         assert page.continuation is not None
 
 
+def test_records_of_entries_count_against_a_bound_of_bytes(db: Any) -> None:
+    shop = Shop(db, SHOP)
+    shop.save(*(Order(id=number, customer="ana", note="x" * 1_000) for number in range(80)))
+    asked = query("Order").where(q.customer == "ana")
+    sizes, found, resume = [], [], None
+    while True:
+        with db.transaction() as tx:
+            page = tx.store(SHOP, path=PATH).query(asked, resume=resume, limits=rl.Limits(bytes=10_000))
+            part = ids(page.all())
+            resume = page.continuation
+        sizes.append(len(part))
+        found += part
+        if resume is None:
+            break
+        assert page.stopped is rl.Stop.BYTE_LIMIT
+    assert found == list(range(80))
+    assert max(sizes) < 40, "a portion of records, and not all that the entries name"
+
+
 # -- continuations that were not given -------------------------------------------------------------------------------
 
 
