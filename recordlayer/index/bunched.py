@@ -124,6 +124,28 @@ def bunch_parts(first: bytes, value: bytes) -> tuple[list[bytes], list[bytes], l
     return keys, values, starts
 
 
+def _end_of(value: bytes) -> tuple[int, bytes]:
+    """How many entries a bunch has, and the last map key, without looking at what is between; (0, b"") where that is
+    not told so easily: one entry alone, long ones, or a damaged bunch."""
+    try:
+        size = value[1]
+        if value[0] != _MAGIC or size > 0x7F:
+            return 0, b""
+        at, end, count, begin = 2 + size, len(value), 1, 0
+        while at < end:
+            size = value[at]
+            begin = at + 1
+            behind = begin + size
+            places = value[behind]
+            if size > 0x7F or places > 0x7F:
+                return 0, b""
+            at = behind + 1 + places
+            count += 1
+    except IndexError:
+        return 0, b""
+    return (count, value[begin:behind]) if at == end and begin else (0, b"")
+
+
 def entry_bytes(key: bytes, value: bytes) -> bytes:
     """An entry as it stands behind the first one."""
     if len(key) < 0x80 and len(value) < 0x80:
@@ -197,6 +219,11 @@ class Change:
                 await self._insert_after(value)
             return
         signpost, stored = rows[0]
+        if value is not None and not self._replaces:
+            count, last = _end_of(stored)
+            if count and last < key and count < self._size:
+                await self._append(signpost, stored, last, value)
+                return
         keys, values, starts = bunch_parts(signpost[len(self._prefix) :], stored)
         at = bisect_left(keys, key)
         found = at < len(keys) and keys[at] == key
@@ -206,7 +233,7 @@ class Change:
             await self._change(signpost, stored, keys, values, starts, at, value)
         elif at == len(keys):
             if at < self._size:
-                await self._append(signpost, stored, keys, value)
+                await self._append(signpost, stored, keys[-1], value)
             else:
                 await self._insert_after(value)
         else:
@@ -249,10 +276,16 @@ class Change:
             self._remove(signpost, stored, keys, values, starts, at)
             await self._insert_after(value)
             return
+        if at:
+            behind = stored[starts[at + 1] :] if at + 1 < len(keys) else b""
+            data = stored[: starts[at]] + entry_bytes(self._key, value) + behind
+            if len(data) <= MAX_VALUE:
+                self._write(signpost, signpost, keys, data)
+                return
         values[at] = value
         self._write_split(signpost, signpost, keys, values)
 
-    async def _append(self, signpost: bytes, stored: bytes, keys: list[bytes], value: bytes) -> None:
+    async def _append(self, signpost: bytes, stored: bytes, last: bytes, value: bytes) -> None:
         """Behind the last entry of a bunch: the engine appends it, so that only its bytes are sent."""
         added = entry_bytes(self._key, value)
         if len(stored) + len(added) > MAX_VALUE:
@@ -262,7 +295,7 @@ class Change:
         context.add_read_conflict_range(signpost, whole + b"\x00")
         context.atomic(MutationType.APPEND_IF_FITS, signpost, added)  # it always fits: MAX_VALUE is far below the limit
         # The gap behind the last entry is this bunch's from now on.
-        context.add_write_conflict_range(self._prefix + keys[-1], whole + b"\x00")
+        context.add_write_conflict_range(self._prefix + last, whole + b"\x00")
 
     async def _insert_after(self, value: bytes) -> None:
         """In front of the bunch behind, if it has room; else as a bunch of its own."""

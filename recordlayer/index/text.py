@@ -180,7 +180,8 @@ class TextIndex(StandardMaintainer):
     async def _replace(self, old: _Row, new: _Row) -> None:
         """One text in place of another: what removing the one and adding the other leaves, in one pass."""
         version = self.tokenizer.version
-        before, after = self._tokens(old.text, version), self._tokens(new.text, version)
+        after = self._tokens(new.text, version)  # first: the check of sizes has cut it just now
+        before = self._tokens(old.text, version)
         changes: list[_Value] = [(pack((token,), old.group), None, False) for token in before if token not in after]
         changes += [
             (pack((token,), new.group), self._value(places), token in before) for token, places in after.items()
