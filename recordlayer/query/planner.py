@@ -210,21 +210,24 @@ def readable_indexes(metadata: RecordMetaData, state_of: StateOf) -> tuple[str, 
 
 
 def cache_key(query: RecordQuery, shape: Key, readable: tuple[str, ...]) -> Key | None:
-    """1 and True and 1.0 are equal and not the same: the shape tells them apart. None if a value cannot be hashed, or
-    is a float, of which equal ones need not be the same."""
+    """What tells a query from all others: its shape and its values. None if a value cannot be hashed."""
+    if query.filter is None:
+        return (shape, readable)
+    values = tuple([_told_apart(getattr(one, "value", None)) for one in walk(query.filter)])
     try:
-        hash(query)
+        hash(values)
     except TypeError:
         return None
-    if query.filter is not None and any(_has_float(getattr(one, "value", None)) for one in walk(query.filter)):
-        return None
-    return (query, shape, readable)
+    return (shape, values, readable)
 
 
-def _has_float(value: object) -> bool:
+def _told_apart(value: object) -> object:
+    """1, 1.0 and True are equal and not the same, nor are 0.0 and -0.0. The type of a single value is in the shape."""
+    if isinstance(value, float):
+        return repr(value)
     if isinstance(value, tuple):
-        return any(isinstance(one, (float, tuple)) for one in value) or len({type(one) for one in value}) > 1
-    return isinstance(value, float)
+        return tuple([(type(one), _told_apart(one)) for one in value])
+    return value
 
 
 def _missing_index(problem: Problem) -> str:
