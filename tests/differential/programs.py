@@ -69,6 +69,7 @@ _WEIGHTS = {
     "set_read_version": 0.7,
     "exact_range": 2,
     "too_large": 0.1,
+    "size_limit": 0.5,
     "retry_limit": 0.3,
     "versionstamp": 0.7,
 }
@@ -164,6 +165,8 @@ def _arguments(
             return (*key_range(), chance.randint(1, 4), chance.random() < 0.4, chance.random() < 0.3)
         case "too_large":
             return chance.choice([(KEY_LIMIT + 1, 0), (KEY_LIMIT, 0), (0, VALUE_LIMIT + 1), (0, VALUE_LIMIT)])
+        case "size_limit":
+            return (chance.choice([32, 200, 500, 1_000]),)
         case "retry_limit":
             return (chance.randint(0, 2),)
     return ()
@@ -243,6 +246,8 @@ class Runner:
             case "too_large":
                 key = self._prefix + bytes(a[0] - len(self._prefix)) if a[0] else self._prefix + b"large"
                 return t.set(key, bytes(a[1]))
+            case "size_limit":
+                return t.set_option(TransactionOption.SIZE_LIMIT, a[0])
             case "retry_limit":
                 return t.set_option(TransactionOption.RETRY_LIMIT, a[0])
             case "read_version":

@@ -110,6 +110,26 @@ class Limits(Harness):
         self.do(small.commit())
         self.commit(lambda tr: tr.set(self.key(b"a"), b"v" * 2000))
 
+    def test_what_is_written_or_read_often_counts_once(self) -> None:
+        tr = self.begin()
+        tr.set_option(TransactionOption.SIZE_LIMIT, 2000)
+        for number in range(50):
+            tr.set(self.key(b"a"), b"%d" % number * 100)
+            self.do(tr.get(self.key(b"b")))
+            self.names(tr, self.key(b"c"), self.key(b"d"))
+        assert self.do(tr.approximate_size()) > 2000
+        self.do(tr.commit())
+        assert self.stored() == {b"a": b"49" * 100}
+
+    def test_a_write_inside_a_cleared_range_splits_what_is_sent(self) -> None:
+        limited, free = self.begin(), self.begin()
+        for tr in (limited, free):
+            tr.clear_range(self.key(b"a" * 300), self.key(b"z" * 300))
+            tr.set(self.key(b"m" * 300), b"")
+        limited.set_option(TransactionOption.SIZE_LIMIT, self.do(limited.approximate_size()) - 1)
+        self.refused(2101, limited.commit())
+        self.do(free.commit())
+
     def test_a_database_can_limit_the_size_of_all(self, another_engine: Engine) -> None:
         another_engine.set_option(DatabaseOption.TRANSACTION_SIZE_LIMIT, 1000)
         tr = another_engine.begin()
