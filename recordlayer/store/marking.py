@@ -99,6 +99,8 @@ def mark_readable_unchecked(store: RecordStore, index: Index, state: IndexState 
     _set(store, index, state)
     if state is not IndexState.READABLE:
         return
+    if any(known.replaced_by for known in store.metadata.indexes.values()):
+        store.context.before_commit(lambda: _disable_replaced_at_last(store))
     for keyspace, sub_key in ((Keyspace.INDEX_RANGES, b""), (Keyspace.INDEX_BUILDS, _HEARTBEATS)):
         prefix = _prefix(store, keyspace, index) + sub_key
         store.context.clear_range(prefix + b"\x00", prefix + b"\xff")
@@ -121,3 +123,21 @@ def _set(store: RecordStore, index: Index, state: IndexState) -> None:
     store.upkeep.forget()
     if store.header.cacheable:
         store.context.change_metadata_version()
+
+
+def disable_replaced(store: RecordStore) -> None:
+    """Disable the indexes whose replacements are all readable: they have done their work.
+
+    Source  Record Layer, FDBRecordStore.removeReplacedIndexes
+    """
+    for index in store.metadata.indexes.values():
+        if not index.replaced_by or store.states.peek(index) is IndexState.DISABLED:
+            continue
+        replacements = [store.metadata.indexes.get(name) for name in index.replaced_by]
+        if all(one is not None and store.states.peek(one) is IndexState.READABLE for one in replacements):
+            clear_and_mark(store, index, IndexState.DISABLED)
+
+
+async def _disable_replaced_at_last(store: RecordStore) -> None:
+    """Before the commit: until then a state may change back."""
+    disable_replaced(store)

@@ -22,7 +22,7 @@ from recordlayer.store.build import index_records, note_build
 from recordlayer.store.counts import RecordCounts
 from recordlayer.store.header import FormatVersion
 from recordlayer.store.layout import Keyspace
-from recordlayer.store.marking import clear_and_mark, mark_readable_unchecked
+from recordlayer.store.marking import clear_and_mark, disable_replaced, mark_readable_unchecked
 from recordlayer.store.record import StoredRecord
 from recordlayer.store.split import VERSION
 from recordlayer.store.states import clear_former_index
@@ -80,7 +80,7 @@ async def upgrade(
         _clear_former_indexes(store, before)
         _release_uniqueness(store)
         await _bring_indexes_up_to_date(store, before, count_records=count_records, decide=decide)
-    _disable_replaced(store)
+    disable_replaced(store)
 
 
 # -- versions ------------------------------------------------------------------------------------------------
@@ -253,13 +253,3 @@ async def _build(store: RecordStore, index: Index, records: list[StoredRecord]) 
 
 def _disable(store: RecordStore, index: Index) -> None:
     clear_and_mark(store, index, IndexState.DISABLED)
-
-
-def _disable_replaced(store: RecordStore) -> None:
-    """Indexes whose replacements are all readable have done their work."""
-    for index in store.metadata.indexes.values():
-        if not index.replaced_by or store.states.peek(index) is IndexState.DISABLED:
-            continue
-        replacements = [store.metadata.indexes.get(name) for name in index.replaced_by]
-        if all(one is not None and store.states.peek(one) is IndexState.READABLE for one in replacements):
-            _disable(store, index)
