@@ -10,7 +10,7 @@ import recordlayer as rl
 from recordlayer import concat, errors, field
 from recordlayer.metadata.definitions import bitmap_index, permuted_max, permuted_min, text_index
 from tests.behaviour.conftest import Shop
-from tests.support.shop import PATH, Order, builder
+from tests.support.shop import FILE, PATH, Order, builder
 
 NOTES = {
     1: "An apple a day keeps the doctor away",
@@ -400,3 +400,43 @@ def test_a_rebuilt_index_of_texts_is_tidy(db: Any) -> None:
     assert len([key for key in shop.pairs() if key.startswith(b"\x15\x02")]) == 4 * 3
     assert len(found(shop, "same")) == 60
     shop.check()
+
+
+def test_groups_are_dropped_with_the_records_of_a_key_prefix(db: Any) -> None:
+    kind = rl.record_type()
+    metadata = (
+        rl.RecordMetaDataBuilder(FILE)
+        .primary_key("Order", concat(kind, "customer", "id"))
+        .primary_key("Customer", concat(kind, "ref"))
+        .index("Order", "words", text_index("note", group_by="customer"))
+        .index("Order", "ids", bitmap_index("id", group_by="customer"))
+        .index("Order", "best", permuted_max("total", group_by=concat("customer", "paid")))
+        .build()
+    )
+    shop = Shop(db, metadata)
+    shop.save(*[Order(id=n, customer="ana" if n % 2 else "bo", note=NOTES[n], total=n, paid=n > 3) for n in NOTES])
+    with db.transaction() as tx:
+        tx.store(metadata, path=PATH).delete_where("Order", customer="ana")
+    assert found(shop, "apple", group=("ana",)) == []
+    assert found(shop, "apple", group=("bo",)) == [4]
+    assert positions(shop, ("ids", "bo")) == [2, 4]
+    shop.check()
+    left = [key for key in shop.pairs() if key.startswith((b"\x15\x02", b"\x15\x03"))]
+    assert not [key for key in left if b"ana" in key]
+
+
+def test_an_index_that_does_not_keep_groups_together_refuses_to_drop_them(db: Any) -> None:
+    kind = rl.record_type()
+    for name, definition in (
+        ("words", text_index("note")),
+        ("best", permuted_max("total", group_by="customer", permuted=1)),
+    ):
+        metadata = (
+            rl.RecordMetaDataBuilder(FILE)
+            .primary_key("Order", concat(kind, "customer", "id"))
+            .primary_key("Customer", concat(kind, "ref"))
+            .index("Order", name, definition)
+            .build()
+        )
+        with db.transaction() as tx, pytest.raises(errors.IndexCannotClear, match=name):
+            tx.store(metadata, path=("drop", name)).delete_where("Order", customer="ana")
