@@ -95,12 +95,14 @@ class RankedSet:
         if count and not self._options.count_duplicates:
             return False
         neighbours = await self._neighbours(element, or_equal=count > 0)
-        if neighbours is None:
-            await self.initialise()
-            neighbours = await self._neighbours(element, or_equal=False)
-            assert neighbours is not None, "each level begins with the empty member now"
         # What is there already has split the levels when it came.
         top = 0 if count else top_level(self._options.hashed(member), self._options.levels)
+        if neighbours is None:
+            if not await self._has_begun():
+                self._begin_with(element, top)
+                return True
+            neighbours = await self._neighbours(element, or_equal=False)
+            assert neighbours is not None, "each level begins with the empty member now"
         splits = [(level, neighbours[level - 1]) for level in range(1, top + 1)]
         reads = [self._begin_counting(level, neighbour, element) for level, neighbour in splits]
         counted = [await self._counted(level, read, element) for level, read in enumerate(reads, 1)]
@@ -144,13 +146,24 @@ class RankedSet:
             context.atomic(_ADD, key + neighbour.element, encode(left))
         return True
 
-    async def initialise(self) -> None:
-        """Begin each level that has not begun."""
-        context = self._context
-        reads = [context.get(level + _NOBODY) for level in self._levels]
-        for level, read in zip(self._levels, reads, strict=True):
-            if await read is None:
+    async def _has_begun(self) -> bool:
+        """Whether there are keys on the highest level or the lowest. If so, have the levels between begin too."""
+        context, levels = self._context, self._levels
+        context.add_read_conflict_key(levels[0] + _NOBODY)  # whoever begins a set writes it
+        reads = [context.get(level + _NOBODY, snapshot=True) for level in (levels[0], levels[-1])]
+        if not any([await read is not None for read in reads]):
+            return False
+        for level in levels:
+            if await context.get(level + _NOBODY) is None:
                 context.set(level + _NOBODY, _ZERO)
+        return True
+
+    def _begin_with(self, element: bytes, top: int) -> None:
+        """Begin each level, with the first member of all."""
+        for number, level in enumerate(self._levels):
+            if number <= top:
+                self._context.set(level + element, _ONE)
+            self._context.set(level + _NOBODY, _ZERO if number <= top else _ONE)
 
     # -- asking ----------------------------------------------------------------------------------------
 
@@ -294,15 +307,15 @@ class RankedSet:
         return found
 
     def _stay_neighbours(self, element: bytes, neighbours: list[_Previous], *, own: bool) -> None:
-        """Have the commit fail if somebody comes in between, or a neighbour goes away. That a neighbour is counted up
-        is no matter. (The empty member goes away only with the whole set, and what is in between with it.)"""
+        """Have the commit fail if somebody comes in between, or a neighbour goes away, or with `own` what is at the
+        member itself changes. That a neighbour is counted up is no matter. (The empty member goes away only with the
+        whole set, and what is in between with it.)"""
         context, levels = self._context, self._levels
         gone_too = set()
+        end = element + b"\x00" if own else element
         for level, neighbour in zip(levels[1:], neighbours, strict=True):
-            if own:
-                context.add_read_conflict_key(level + element)
             if neighbour.element != element:
-                context.add_read_conflict_range(level + neighbour.element + b"\x00", level + element)
+                context.add_read_conflict_range(level + neighbour.element + b"\x00", level + end)
             if neighbour.element != _NOBODY:
                 gone_too.add(neighbour.element)
         for neighbour_element in gone_too:
