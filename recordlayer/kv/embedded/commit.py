@@ -218,8 +218,12 @@ class Committer:
 
     def hold_still(self, seconds: float = _HOLD_SECONDS) -> bool:
         """Let nobody commit until `go_on`. False if a commit under way does not end in time."""
-        with self._turn:
+        if not self._turn.acquire(timeout=seconds):
+            return False
+        try:
             return self._leading.acquire(timeout=seconds)
+        finally:
+            self._turn.release()
 
     def go_on(self) -> None:
         self._leading.release()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from recordlayer.kv.embedded.base import Base
 
 EXACT_BYTES, EXACT_ROWS = 256 << 10, 4000  # of a range that is looked at row by row
+SCANNED_BYTES = 16 << 20  # of a range with long keys that is cut row by row
 SAMPLES, _FIRST_SAMPLES = 96, 48  # leaves looked at in a larger one
 _BUCKETS, _BUCKET_SAMPLES = 8, 4  # buckets of long keys that are measured, and leaves of each
 _FIRST_ROWS, _MOST_ROWS = 64, 1024
@@ -46,8 +47,10 @@ def estimated_size(base: Base, begin: bytes, end: bytes) -> int:
 def split_points(base: Base, begin: bytes, end: bytes, chunk_size: int) -> list[bytes]:
     """`begin`, keys that cut [begin, end) into parts of about `chunk_size` bytes, `end`.
 
+    Keys that share their first 510 bytes stay together in a range of more than 16 MB.
+
     Cost  that of an estimate, and the pages of one path through the tree for each point; a scan if the parts are
-          smaller than a few pages, or if the database has keys of more than 510 bytes.
+          smaller than a few pages, or for up to 16 MB if the database has keys of more than 510 bytes.
     """
     points = [begin]
     for key in _cuts(base, begin, end, chunk_size):
@@ -60,7 +63,7 @@ def split_points(base: Base, begin: bytes, end: bytes, chunk_size: int) -> list[
 
 def _cuts(base: Base, begin: bytes, end: bytes, chunk_size: int) -> Iterator[bytes]:
     sizes: Iterator[tuple[bytes, int]] | list[tuple[bytes, int]] | None = _exactly(base, begin, end)
-    if sizes is None and (base.has_long or chunk_size < EXACT_BYTES // 8):
+    if sizes is None and (chunk_size < EXACT_BYTES // 8 or (base.has_long and _is_scanned(base, begin, end))):
         sizes = _row_by_row(base, begin, end)
     if sizes is None:
         yield from base.with_pages(lambda txn, pages: _Range(txn, pages, base, begin, end).cuts(chunk_size))
@@ -71,6 +74,10 @@ def _cuts(base: Base, begin: bytes, end: bytes, chunk_size: int) -> Iterator[byt
             yield key
             size = 0
         size += more
+
+
+def _is_scanned(base: Base, begin: bytes, end: bytes) -> bool:
+    return base.with_pages(lambda txn, pages: _Range(txn, pages, base, begin, end).size()) < SCANNED_BYTES
 
 
 def _row_by_row(base: Base, begin: bytes, end: bytes) -> Iterator[tuple[bytes, int]]:

@@ -141,6 +141,25 @@ def test_a_large_range_is_cut_into_parts_of_about_the_size(
         assert max(parts) < 2 * chunk
 
 
+@pytest.mark.parametrize("scanned", [True, False])
+def test_a_range_with_long_keys_is_cut_between_their_beginnings_if_it_is_very_large(
+    scanned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not scanned:
+        monkeypatch.setattr(sizes, "SCANNED_BYTES", 100_000)
+    rows = behind_many_markers()
+    total = sum(len(name) + length for name, length in rows)
+    with filled(rows) as base:
+        looks = Looks(base, monkeypatch)
+        points = split_points(base, b"", b"\xff", total // 10)
+        assert (looks.rows >= len(rows)) == scanned
+        assert points == sorted(set(points))
+        assert 8 <= len(points) - 1 <= 13
+        parts = [sum(len(n) + v for n, v in rows if low <= n < high) for low, high in pairwise(points)]
+        assert sum(parts) == total
+        assert max(parts) < 2 * (total // 10)
+
+
 def test_an_empty_range_of_a_large_database_has_no_size() -> None:
     with filled(alike()) as base:
         assert estimated_size(base, b"l", b"m") == 0
