@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from google.protobuf import message_factory
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 import recordlayer as rl
 from recordlayer import errors, field
@@ -118,6 +118,33 @@ def test_fields_that_the_metadata_does_not_know_are_kept(db: Any) -> None:
     shop = Shop(db, builder(file).build())
     shop.save(order)
     assert shop.load(1).SerializeToString() == order.SerializeToString()
+
+
+def test_an_older_program_changes_a_record_and_keeps_what_it_does_not_know(db: Any) -> None:
+    older_file = descriptor_pb2.FileDescriptorProto()
+    FILE.CopyToProto(older_file)
+    (order_type,) = [message for message in older_file.message_type if message.name == "Order"]
+    (address_type,) = [message for message in older_file.message_type if message.name == "Address"]
+    for message, unknown in ((order_type, {"note", "items"}), (address_type, {"zip"})):
+        kept = [one for one in message.field if one.name not in unknown]
+        del message.field[:]
+        message.field.extend(kept)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(older_file)
+    older = builder(pool.FindFileByName(older_file.name)).index("Order", "by_total", field("total")).build()
+    newer = builder().index("Order", "by_total", field("total")).build()
+    shop = Shop(db, newer)
+    whole = Order(id=1, total=1, note="kept", items=[{"sku": "a"}], address={"city": "Oslo", "zip": 7})
+    shop.save(whole)
+    with db.transaction() as tx:
+        store = tx.store(older, path=PATH)
+        order = store.load(1)
+        assert not hasattr(order, "note")
+        order.total, order.address.city = 2, "Rome"
+        store.save_many([order])
+    whole.total, whole.address.city = 2, "Rome"
+    assert shop.load(1) == whole
+    shop.check()
 
 
 def test_a_message_of_the_same_type_from_another_pool_is_saved_too(shop: Shop) -> None:

@@ -3,6 +3,7 @@ for ever."""
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Awaitable
 from typing import Any
@@ -22,6 +23,9 @@ from recordlayer.store.delete_where import delete_where
 from recordlayer.store.open import open_store, store_prefix
 from recordlayer.store.store import RecordStore
 from recordlayer.testing.shuffle import Shuffle
+from recordlayer.tuples import pack
+from recordlayer.waiting.drivers import run_asyncio
+from recordlayer.world import World
 from tests.support.shop import FILE, PATH, Customer, Order
 
 METADATA = (
@@ -155,3 +159,32 @@ def _run(seed: int, before: list[Any], steps: list[tuple[str, Any]]) -> None:
 def _keys() -> list[Any]:
     orders = [(ORDER, name, number) for name in "ab" for number in (1, 2)]
     return [*orders, *((CUSTOMER, name) for name in "ab")]
+
+
+def test_a_batch_that_is_given_up_frees_its_records_and_leaves_no_trace() -> None:
+    async def everybody() -> None:
+        engine = open_engine("memory:")
+        context = Context(engine.begin(), world=World())
+        store = await run_asyncio(open_store(context, METADATA, store_prefix(PATH)))
+        context.turns.take(store.layout.records + pack((ORDER, "b", 1)))  # somebody else is at work on one of them
+        first = asyncio.ensure_future(
+            run_asyncio(batch.save_many(store, map(made, [SAME, ("order", "b", 1, 1, False)])))
+        )
+        await asyncio.sleep(0)
+        second = asyncio.ensure_future(run_asyncio(store.save(made(SAME))))
+        await asyncio.sleep(0)
+        writes = context.counters.writes
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        await second
+        assert context.counters.writes > writes
+        context.turns.leave(store.layout.records + pack((ORDER, "b", 1)))
+        await run_asyncio(context.turns.quiet(store.layout.prefix))
+        assert await run_asyncio(store.load((ORDER, "b", 1))) is None
+        assert await run_asyncio(check(store)) == []
+        await run_asyncio(context.commit())
+        context.close()
+        engine.close()
+
+    asyncio.run(everybody())
