@@ -299,4 +299,7 @@ class Engine(Protocol):
         """First keys of the pieces in which the engine stores [begin, end): a hint for parallel work."""
 
     def close(self) -> None:
-        """Let go of files and threads. Transactions still open answer with Closed. May be called again."""
+        """Let go of files and threads. Transactions still open answer with Closed. May be called again.
+
+        Raises  DiskError  if what was committed without waiting for the disk may not be on it; it is closed all the same.
+        """
