@@ -301,5 +301,6 @@ class Engine(Protocol):
     def close(self) -> None:
         """Let go of files and threads. Transactions still open answer with Closed. May be called again.
 
-        Raises  DiskError  if what was committed without waiting for the disk may not be on it; it is closed all the same.
+        Raises  DiskError  if what was committed without waiting for the disk may not be on it; it is closed all the
+                same.
         """
