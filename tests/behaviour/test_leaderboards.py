@@ -15,7 +15,7 @@ from recordlayer.index.leaderboard_directory import ALL_TIME, Rebuild, Windows
 from recordlayer.keys import concat_fields, grouping
 from recordlayer.metadata import leaderboard
 from tests.behaviour.conftest import Shop
-from tests.support.games import PATH, Player, Score, builder
+from tests.support.games import FILE, PATH, Player, Score, builder
 
 SCORES = field("scores").fan_out().nest(concat_fields("points", "at", "ctx"))
 
@@ -244,6 +244,30 @@ def test_eight_writers_at_once_end_with_right_boards() -> None:
         assert failures == []
         with database.transaction() as tx:
             assert tx.store(BOARDS, path=PATH).check() == []
+
+
+def test_a_leaderboard_goes_with_all_records_of_its_type_and_not_with_some(db: Any) -> None:
+    metadata = (
+        rl.RecordMetaDataBuilder(FILE)
+        .primary_key("Player", rl.concat(rl.record_type(), "team", "id"))
+        .primary_key("Event", rl.concat(rl.record_type(), "id"))
+        .index("Player", "teams", leaderboard(SCORES, group_by="team"))
+        .build()
+    )
+    shop = Shop(db, metadata, PATH)
+    with db.transaction() as tx:
+        tx.store(metadata, path=PATH).leaderboard("teams").update_windows(0, SPECS)
+    shop.save(player(1, (5, 5)), player(2, (6, 6), team="blue"))
+    with db.transaction() as tx:
+        store = tx.store(metadata, path=PATH)
+        with pytest.raises(errors.IndexCannotClear):
+            store.delete_where("Player", team="red")
+        store.delete_where("Player")
+        assert store.leaderboard("teams").ranks("red").size() == 0
+        store.save(player(3, (7, 7)))
+        key = metadata.record_type("Player").record_type_key
+        assert store.leaderboard("teams").rank_of((key, "red", 3)) == (0, (7, 7, 3))
+    shop.check()
 
 
 # -- scans and trimming ----------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from recordlayer.store import marking
 from recordlayer.tuples import pack
 from recordlayer.waiting.drivers import run_blocking
 from tests.behaviour.conftest import Shop
-from tests.support.shop import PATH, Order, builder
+from tests.support.shop import FILE, PATH, Order, builder
 
 RANKED = (
     builder()
@@ -259,6 +259,25 @@ def test_eight_writers_at_once_end_with_right_ranks() -> None:
         assert failures == []
         with database.transaction() as tx:
             assert tx.store(RANKED, path=PATH).check() == []
+
+
+def test_a_group_is_cleared_with_the_records_of_its_key(db: Any) -> None:
+    grouped = (
+        rl.RecordMetaDataBuilder(FILE)
+        .primary_key("Order", concat(rl.record_type(), "customer", "id"))
+        .primary_key("Customer", concat(rl.record_type(), "ref"))
+        .index("Order", "by_customer", rank("total", group_by="customer"))
+        .build()
+    )
+    shop = Shop(db, grouped)
+    shop.save(*(order(n, 10 * n, "ana" if n % 2 else "bo") for n in range(6)))
+    with db.transaction() as tx:
+        store = open_store(shop, tx)
+        store.delete_where("Order", customer="ana")
+        assert (store.ranks("by_customer", "ana").size(), store.ranks("by_customer", "bo").size()) == (0, 3)
+        store.save(order(7, 5, "ana"))
+        assert store.ranks("by_customer", "ana").rank(5) == 0
+    shop.check()
 
 
 # -- building --------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from recordlayer.keys.compose import Then
 from recordlayer.metadata import multidimensional
 from recordlayer.waiting.drivers import run_blocking
 from tests.behaviour.conftest import Shop
-from tests.support.games import PATH, Event, builder
+from tests.support.games import FILE, PATH, Event, builder
 
 SMALL = {"rtreeMinimumM": 4, "rtreeMaximumM": 8}
 BY_SLOT = {**SMALL, "rtreeStorage": "BY_SLOT", "rtreeUseNodeSlotIndex": True}
@@ -203,6 +203,25 @@ def test_random_changes_leave_what_a_list_has(events: Shop, seed: int) -> None:
             by_distance = sorted((a - x) ** 2 + (b - y) ** 2 for a, b in points.values())
             found = [(e.key[0] - x) ** 2 + (e.key[1] - y) ** 2 for e in store.space("by_time").entries_nearest(x, y)]
             assert found == by_distance
+
+
+def test_a_space_is_cleared_with_the_records_of_its_key(db: Any) -> None:
+    metadata = (
+        rl.RecordMetaDataBuilder(FILE)
+        .primary_key("Event", rl.concat(rl.record_type(), "place", "id"))
+        .primary_key("Player", rl.concat(rl.record_type(), "id"))
+        .index("Event", "by_place", multidimensional(TIMES, prefix="place", options=BY_SLOT))
+        .build()
+    )
+    shop = Shop(db, metadata, PATH)
+    shop.save(*(event(n, n, n, "park" if n % 2 else "hall") for n in range(30)))
+    with db.transaction() as tx:
+        store = open_store(shop, tx)
+        store.delete_where("Event", place="park")
+        assert len(store.space("by_place").within((None, None), (None, None)).all()) == 15
+        assert store.space("by_place", "park").within((None, None), (None, None)).all() == []
+        store.save(event(1, 1, 1))
+    shop.check()
 
 
 def test_an_index_that_is_built_again_holds_the_same(grid: Shop) -> None:

@@ -511,13 +511,26 @@ def test_plain_scans_have_the_continuations_of_java_and_resume_there(recorded_st
     run_blocking(_compare_scan(recorded_store, recorded, *SCANS[scan]))
 
 
-async def _compare_scan(replay: Replay, recorded: Any, index: str | None, bounds: Bounds, reverse: bool) -> None:
+def test_a_scan_by_rank_has_the_continuations_of_java_and_resumes_there(recorded_store: Replay) -> None:
+    scan = "index r by rank, ranks 1 to 4"
+    recorded = next(one for one in recorded_store.scenario["scans"] if one["scan"] == scan)
+    run_blocking(_compare_scan(recorded_store, recorded, "r", Bounds.between((1,), (4,)), False, by_rank=True))
+
+
+async def _compare_scan(
+    replay: Replay, recorded: Any, index: str | None, bounds: Bounds, reverse: bool, *, by_rank: bool = False
+) -> None:
     context = replay.context()
     store = await open_store(context, replay.metadata[0], PREFIX)
     continuation = None
     for row in recorded["rows"]:
         options = ScanOptions(reverse=reverse, continuation=continuation, limit=1)
-        cursor: Any = store.scan(bounds, options) if index is None else store.scan_index(index, bounds, options)
+        cursor: Any
+        if by_rank:
+            ranked: Any = store.index_maintainer("r")
+            cursor = ranked.scan_by_rank(bounds, options)
+        else:
+            cursor = store.scan(bounds, options) if index is None else store.scan_index(index, bounds, options)
         step = await cursor.next()
         if "end" in row:
             assert step.stop is Stop.EXHAUSTED
