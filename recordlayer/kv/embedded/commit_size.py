@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 
 from recordlayer.kv.embedded.writes import Range, WriteMap
 
-# What FoundationDB counts for a mutation and for a conflict range beside their bytes.
-MUTATION_BYTES, RANGE_BYTES = 40, 24
+# What FoundationDB 7.3 counts for a mutation and for a conflict range beside their bytes.
+MUTATION_BYTES, RANGE_BYTES = 44, 24
 
 
 def commit_size(writes: WriteMap, read_keys: Iterable[bytes], read_ranges: Iterable[Range]) -> int:

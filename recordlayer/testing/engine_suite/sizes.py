@@ -76,6 +76,19 @@ class Sizes(Harness):
         assert sizes == sorted(set(sizes))
         assert 1100 < sizes[1] < 1600
 
+    def test_approximate_size_counts_as_the_cluster_does(self) -> None:
+        key = self.key(b"a")
+        for write, expected in (
+            (lambda tr: tr.set(key, b"value"), 44 + len(key) + 5 + 24 + 2 * len(key) + 1),
+            (lambda tr: tr.clear(key), 24 + 2 * len(key) + 1 + 24 + 2 * len(key) + 1),
+            (lambda tr: tr.clear_range(key, key + b"z"), 44 + 2 * len(key) + 1 + 24 + 2 * len(key) + 1),
+            (lambda tr: tr.atomic(MutationType.ADD, key, b"\x01"), 44 + len(key) + 1 + 24 + 2 * len(key) + 1),
+            (lambda tr: self.do(tr.get(key)), 24 + 2 * len(key) + 1),
+        ):
+            tr = self.begin()
+            write(tr)
+            assert self.do(tr.approximate_size()) == expected
+
     def test_approximate_size_begins_anew_with_a_reset(self) -> None:
         tr = self.begin()
         tr.set(self.key(b"a"), b"x" * 1000)
