@@ -55,8 +55,10 @@ def _number(grouped: Items) -> int | None:
 
 
 def _sum_added(grouped: Items, null: bool) -> Operand:
-    number = _number(grouped)
-    return None if number is None else _little_endian(number)
+    number = grouped[0]
+    if type(number) is not int:
+        number = _number(grouped)
+    return None if number is None else (number & _MASK).to_bytes(8, "little")
 
 
 def _sum_removed(grouped: Items, null: bool) -> Operand:
@@ -101,6 +103,7 @@ class Rule:
 
     added, removed  get the grouped columns and whether one of them is a null that does not count
     drops_common    rows before and after the change cancel
+    leaves_out_nulls  whether it matters that a column is a null; nobody is told otherwise
     """
 
     added: Callable[[Items, bool], Operand]
@@ -111,6 +114,7 @@ class Rule:
     empty: Any = 0
     idempotent: bool = False
     drops_common: bool = True
+    leaves_out_nulls: bool = False
 
 
 RULES: dict[str, Rule] = {
@@ -119,6 +123,7 @@ RULES: dict[str, Rule] = {
     "count_not_null": Rule(
         added=lambda grouped, null: None if null else _ONE,
         removed=lambda grouped, null: None if null else _MINUS_ONE,
+        leaves_out_nulls=True,
     ),
     "sum": Rule(added=_sum_added, removed=_sum_removed),
     "min_ever_long": Rule(

@@ -43,6 +43,7 @@ class AtomicIndex(StandardMaintainer):
         "_grouping",
         "_nulls_distinct",
         "_one_row",
+        "_plain",
         "_rule",
         "_tail",
     )
@@ -63,6 +64,7 @@ class AtomicIndex(StandardMaintainer):
         self._clear_when_zero = clears and self._rule.mutation is MutationType.ADD and self.type != "count_updates"
         self._cells: Cells | None = None
         self._tail = b""
+        self._plain = not self._clear_when_zero and CELLS not in space.index.options
         if CELLS in space.index.options:
             gone = ZERO if self._clear_when_zero else None
             self._cells = Cells(space.context, space.entries, space.index, plus, gone=gone)
@@ -73,16 +75,21 @@ class AtomicIndex(StandardMaintainer):
         return self._rule.idempotent
 
     def writes(self, old: IndexedRecord | None, new: IndexedRecord | None) -> list[Write]:
+        if self._counts_rows and self._plain and self.space.chooses is None:
+            return self._changes_of_counts(old, new)
         rule = self._rule
         before, after = self._rows(old), self._rows(new)
         if before and after and rule.drops_common:
             before, after = difference(before, after)
-        kind, tail = rule.mutation, self._tail
+        kind, tail, nulls = rule.mutation, self._tail, rule.leaves_out_nulls
         writes: list[Write] = []
         for rows, operand_of in ((before, rule.removed), (after, rule.added)):
             for key, grouped in rows:
-                operand = operand_of(grouped, self._null_in(grouped))
+                operand = operand_of(grouped, nulls and self._null_in(grouped))
                 if operand is None:
+                    continue
+                if self._plain and len(key) <= _ROOM and len(operand) <= VALUE_LIMIT:
+                    writes.append((kind, key, operand))
                     continue
                 if len(key) > _ROOM or len(operand) > VALUE_LIMIT:
                     self.check_size(key + tail, operand, new if new is not None else old)
@@ -90,6 +97,27 @@ class AtomicIndex(StandardMaintainer):
                 if self._clear_when_zero:
                     writes.append((MutationType.COMPARE_AND_CLEAR, key + tail, ZERO))
         return writes
+
+    def _changes_of_counts(self, old: IndexedRecord | None, new: IndexedRecord | None) -> list[Write]:
+        """The same where nothing is grouped: the row is the key, and every row counts alike."""
+        rule = self._rule
+        before, after = self._keys(old), self._keys(new)
+        if before and after and rule.drops_common:
+            before, after = difference(before, after)
+        kind, removed, added = rule.mutation, rule.removed((), False), rule.added((), False)
+        for key in after:
+            if len(key) > _ROOM:
+                self.check_size(key, b"", new)
+        writes: list[Write] = [] if removed is None else [(kind, key, removed) for key in before]
+        if added is not None:
+            writes += [(kind, key, added) for key in after]
+        return writes
+
+    def _keys(self, record: IndexedRecord | None) -> list[bytes]:
+        if record is None or not self.covers(record.message):
+            return []
+        message = record.message
+        return self._functions.keys(type(message))(message, record.key_context, self.space.entries, b"")
 
     def _rows(self, record: IndexedRecord | None) -> list[tuple[bytes, Items]]:
         """The rows of a record: the key of the group and the grouped columns."""
@@ -100,7 +128,7 @@ class AtomicIndex(StandardMaintainer):
         if self.space.chooses is not None:
             return [(pack(row[:at], entries), row[at:]) for row in self.rows(record)]
         if self._counts_rows:
-            return [(key, ()) for key in self._functions.keys(type(message))(message, context, entries, b"")]
+            return [(key, ()) for key in self._keys(record)]
         rows = self._functions.rows(type(message))(message, context)
         if self._one_row:
             keys = self._functions.leading(type(message), at)(message, context, entries, b"")

@@ -27,8 +27,7 @@ from recordlayer.keys import KeyExpression, KeyWithValue, RecordContext, Version
 from recordlayer.tuples import Versionstamp, pack, pack_with_versionstamp
 
 _OFFSET_BYTES = 4
-_ANY = b"\x00" * 10
-_UNSET = b"\xff" * 10
+_ANY = Versionstamp(bytes(10), 0)
 
 
 class VersionIndex(ValueIndex):
@@ -36,11 +35,12 @@ class VersionIndex(ValueIndex):
 
     type: ClassVar[str] = "version"
 
-    __slots__ = ("_leading",)
+    __slots__ = ("_leading", "_place")
 
     def __init__(self, space: IndexSpace) -> None:
         super().__init__(space)
         self._leading = columns_before_version(space.index.root_expression)
+        self._place: RecordContext | None = None
 
     # -- what a record has -----------------------------------------------------------------------------
 
@@ -50,17 +50,21 @@ class VersionIndex(ValueIndex):
             return []
         if self._leading is None or self.space.chooses is not None:
             return self._operands_of_rows(record)
-        # Generated code packs complete versions: let it pack one, and put ff bytes in its place.
+        # Generated code packs complete versions: let it pack one, and put this one in its place.
         message = record.message
-        own = record.key_context
-        place = RecordContext(record_type_key=own.record_type_key, version=Versionstamp(_ANY, version.user_version))
-        prefix = self.space.entries
-        at = len(prefix) + 1
+        place = self._place_of(record)
+        at = len(self.space.entries) + 1
         if self._leading:
-            (lead,) = self._functions.leading(type(message), self._leading)(message, own, b"", b"")
-            at += len(lead)
-        offset = at.to_bytes(_OFFSET_BYTES, "little")
-        return [(key[:at] + _UNSET + key[at + 10 :] + offset, value) for key, value in self.packed(record, place)]
+            at += len(self._functions.leading(type(message), self._leading)(message, place, b"", b"")[0])
+        behind, raw, offset = at + 12, version.to_bytes(), at.to_bytes(_OFFSET_BYTES, "little")
+        return [(key[:at] + raw + key[behind:] + offset, value) for key, value in self.packed(record, place)]
+
+    def _place_of(self, record: IndexedRecord) -> RecordContext:
+        """What key expressions need beside the message, with some version."""
+        own = record.key_context.record_type_key
+        if self._place is None or self._place.record_type_key != own:
+            self._place = RecordContext(record_type_key=own, version=_ANY)
+        return self._place
 
     def _operands_of_rows(self, record: IndexedRecord) -> list[Pair]:
         tail = self._layout.trimmed(record.primary_key)
