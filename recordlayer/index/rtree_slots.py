@@ -152,8 +152,9 @@ LEAF, INNER = b"\x14", b"\x15\x01"
 Decoded = tuple[bool, tuple[Any, ...]]
 
 _RECENT: dict[bytes, Decoded] = {}
-_MOST_RECENT = 512
-"""Nodes that are remembered by what is stored of them: those near the root of a tree are read for each change."""
+_MOST_RECENT, _LARGEST = 512, 1 << 13
+"""Nodes that are remembered by what is stored of them, and the bytes that one may have: those near the root of a tree
+are read for each change. Some megabytes at most."""
 
 
 def decode(value: bytes) -> Decoded:
@@ -167,6 +168,8 @@ def decode(value: bytes) -> Decoded:
 
 def remember(value: bytes, decoded: Decoded) -> None:
     """Know what this value of a node holds."""
+    if len(value) > _LARGEST:
+        return
     if len(_RECENT) >= _MOST_RECENT:
         _RECENT.clear()
     _RECENT[value] = decoded
