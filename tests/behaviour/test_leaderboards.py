@@ -232,7 +232,7 @@ def test_eight_writers_at_once_end_with_right_boards() -> None:
 
             try:
                 for _ in range(6):
-                    database.run(change)
+                    database.run(change, retry=rl.Retry(attempts=10_000))
             except BaseException as error:
                 failures.append(error)
 
