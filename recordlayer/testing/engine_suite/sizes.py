@@ -78,13 +78,14 @@ class Sizes(Harness):
 
     def test_approximate_size_counts_as_the_cluster_does(self) -> None:
         key = self.key(b"a")
-        for write, expected in (
+        writes: tuple[tuple[Callable[[Transaction], object], int], ...] = (
             (lambda tr: tr.set(key, b"value"), 44 + len(key) + 5 + 24 + 2 * len(key) + 1),
             (lambda tr: tr.clear(key), 24 + 2 * len(key) + 1 + 24 + 2 * len(key) + 1),
             (lambda tr: tr.clear_range(key, key + b"z"), 44 + 2 * len(key) + 1 + 24 + 2 * len(key) + 1),
             (lambda tr: tr.atomic(MutationType.ADD, key, b"\x01"), 44 + len(key) + 1 + 24 + 2 * len(key) + 1),
             (lambda tr: self.do(tr.get(key)), 24 + 2 * len(key) + 1),
-        ):
+        )
+        for write, expected in writes:
             tr = self.begin()
             write(tr)
             assert self.do(tr.approximate_size()) == expected
