@@ -185,9 +185,10 @@ class Context:
 
     def clear_range(self, begin: bytes, end: bytes) -> None:
         self.counters.range_clears += 1
-        for buffered in (self._stamped_values, self._stamped_keys):
-            for key in [key for key in buffered if begin <= key < end]:
-                del buffered[key]
+        for key in [key for key in self._stamped_values if begin <= key < end]:
+            del self._stamped_values[key]
+        for operand in [operand for operand in self._stamped_keys if begin <= operand[:-4] < end]:
+            del self._stamped_keys[operand]
         self.transaction.clear_range(begin, end)
 
     def atomic(self, kind: MutationType, key: bytes, operand: bytes) -> None:

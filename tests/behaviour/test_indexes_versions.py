@@ -163,3 +163,38 @@ def test_a_scan_of_uncommitted_changes_costs_no_read_more(shop: Shop) -> None:
         before = tx.counters.reads
         assert ids(store) == [1, 2]
         assert tx.counters.reads - before == 1
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("keys", [1, 2, 3])
+def test_pages_that_a_budget_ends_go_through_committed_and_own_changes(shop: Shop, keys: int, reverse: bool) -> None:
+    shop.save(*(Order(id=number, customer="abc"[number % 3]) for number in range(6)))
+    with shop.db.transaction() as tx:
+        store = tx.store(VERSIONED, path=PATH)
+        for number in (1, 4, 7, 8):
+            store.save(Order(id=number, customer="abc"[number % 3], total=number))
+        whole = ids(store, "changes_of", reverse=reverse)
+        assert sorted(whole) == [0, 1, 2, 3, 4, 5, 7, 8]
+        found: list[int] = []
+        resume = None
+        for _ in range(20):
+            page = store.scan_index("changes_of", reverse=reverse, resume=resume, limits=rl.Limits(keys=keys))
+            found += [entry.primary_key[0] for entry in page.all()]
+            resume = page.continuation
+            if resume is None:
+                break
+        assert found == whole
+
+
+def test_what_changed_since_a_version_is_a_range_of_the_index(shop: Shop) -> None:
+    shop.save(Order(id=1))
+    shop.save(Order(id=2))
+    shop.save(Order(id=3))
+    with shop.db.transaction() as tx:
+        store = tx.store(VERSIONED, path=PATH)
+        store.save(Order(id=4))
+        since = store.load_record(2).version
+        later = rl.Bounds.between((since,), None, low_end=rl.End.EXCLUSIVE)
+        assert ids(store, bounds=later) == [3, 4]
+        until = rl.Bounds.between(None, (since,), high_end=rl.End.INCLUSIVE)
+        assert ids(store, bounds=until) == [1, 2]
