@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import recordlayer as rl
 from recordlayer import errors, field
 from recordlayer.index.bounds import Bounds, End
-from recordlayer.index.built import BuiltRanges
+from recordlayer.index.built import built_part
 from recordlayer.index.columns import converter, field_column, value_converter
 from recordlayer.index.entry import EntryLayout, IndexEntry
 from recordlayer.index.maintainer import IndexSpace
@@ -197,20 +197,40 @@ def test_every_built_in_type_is_known_by_its_name_and_others_are_not() -> None:
     assert not is_known("lucene")
 
 
+class IndexedNumber:
+    """As much of a record as a build asks for that goes by primary key."""
+
+    def __init__(self, number: int) -> None:
+        self.primary_key_bytes = pack((number,))
+
+
 def test_a_range_set_tells_what_a_build_has_seen() -> None:
     engine = open_engine("memory:")
     context = Context(engine.begin(), world=World())
     space = space_of(context, SHOP, "orders_per_customer", IndexState.WRITE_ONLY)
-    built = BuiltRanges(space)
-    assert not run_blocking(built.contains(pack((5,))))
+    records = {number: IndexedNumber(number) for number in (-1, 1, 4, 5, 8, 9, 100)}
+
+    def is_seen(number: int) -> bool:
+        record: Any = records[number]
+        part = run_blocking(built_part(space, None, record))
+        assert part in ((None, record), (None, None))
+        return part[1] is not None
+
+    assert not is_seen(5)
     context.set(pack((b"\x00",), space.space(6)), pack((5,)))
     context.set(pack((pack((9,)),), space.space(6)), b"\xff")
-    seen = {number: run_blocking(built.contains(pack((number,)))) for number in (-1, 4, 5, 8, 9, 100)}
+    seen = {number: is_seen(number) for number in (-1, 4, 5, 8, 9, 100)}
     assert seen == {-1: True, 4: True, 5: False, 8: False, 9: True, 100: True}
     methods = IndexBuildIndexingStamp.Method
     context.set(space.space(9) + b"\x15\x02", IndexBuildIndexingStamp(method=methods.BY_INDEX).SerializeToString())
-    with pytest.raises(errors.IndexNotSupported, match="BY_INDEX"):
-        run_blocking(built.contains(pack((1,))))
+    with pytest.raises(errors.IndexNotSupported, match="do not have"):
+        is_seen(1)
+    context.set(space.space(9) + b"\x15\x02", IndexBuildIndexingStamp(method=methods.SCRUB_REPAIR).SerializeToString())
+    with pytest.raises(errors.IndexNotSupported, match="SCRUB_REPAIR"):
+        is_seen(1)
+    context.set(space.space(9) + b"\x15\x02", b"\xff")
+    with pytest.raises(errors.CorruptBuild):
+        is_seen(1)
     context.close()
     engine.close()
 
