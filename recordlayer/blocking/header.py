@@ -39,6 +39,14 @@ class StoreHeader:
         """Remove a field of the application's own. Whether there was one.  Raises  UsageError as `set_user_field`."""
         return settings.clear_user_field(self._core, name)
 
+    def share_with_java(self) -> None:
+        """Mark the store as shared with the Java Record Layer: metadata with indexes that only this library can read
+        (counters spread over cells) are refused from now on. A user field, "recordlayer.shared_with_java", is the mark.
+
+        Raises  IndexNotSupported if these metadata have such an index; UsageError on a store of a format before 8.
+        """
+        settings.share_with_java(self._core)
+
     def forbid_updates(self, *, reason: str) -> None:
         """Have every save and delete in this store fail from now on; it can still be read.
 

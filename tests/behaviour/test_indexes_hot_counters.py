@@ -9,7 +9,6 @@ import pytest
 
 import recordlayer as rl
 from recordlayer import errors
-from recordlayer.store import settings
 from tests.behaviour.conftest import Shop
 from tests.support.shop import PATH, Order, builder
 
@@ -101,17 +100,17 @@ def test_a_store_that_is_shared_with_java_refuses_cells(db: Any) -> None:
     shop = Shop(db, PLAIN)
     with db.transaction() as tx:
         store = tx.store(PLAIN, path=PATH, format_version=8)
-        settings.share_with_java(store.core)
+        store.header.share_with_java()
         store.save(Order(id=1, customer="a"))
     with db.transaction() as tx, pytest.raises(errors.IndexNotSupported, match="Java"):
         tx.store(SPREAD, path=PATH)
     with db.transaction() as tx:
-        assert settings.clear_user_field(tx.store(PLAIN, path=PATH).core, "recordlayer.shared_with_java")
+        assert tx.store(PLAIN, path=PATH).header.clear_user_field("recordlayer.shared_with_java")
     shop.check()
     with db.transaction() as tx:
         store = tx.store(SPREAD, path=("shop", "spread"), format_version=8)
         with pytest.raises(errors.IndexNotSupported, match="Java"):
-            settings.share_with_java(store.core)
+            store.header.share_with_java()
 
 
 def test_without_cells_the_bytes_are_those_of_java(db: Any) -> None:
