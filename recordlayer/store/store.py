@@ -32,6 +32,7 @@ from recordlayer.store.split import RawRecord, Splitting
 from recordlayer.store.states import IndexStates
 from recordlayer.store.upkeep import Change, Upkeep
 from recordlayer.tuples import Versionstamp, pack
+from recordlayer.waiting.overlap import gather
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -137,8 +138,11 @@ class RecordStore:
         """Write what the indexes of a record need, which has been written. Where that fails, nothing can be committed:
         a record without its entries must not be."""
         try:
-            for pending in self.upkeep.apply(writes, changes):
-                await pending
+            pending = self.upkeep.apply(writes, changes)
+            if len(pending) == 1:
+                await pending[0]
+            elif pending:
+                await gather(*pending)  # indexes that read wait together
         except BaseException as error:
             self.context.doom(error)
             raise
