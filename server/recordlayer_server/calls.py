@@ -23,9 +23,17 @@ from recordlayer_server import logs
 
 REQUEST_ID = "x-request-id"
 
+Parse = Callable[[bytes], Any]
+
 _WORD = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _HEALTH = "/grpc.health.v1.Health/"
 _ENDLESS = {_HEALTH + "Watch"}  # streams that last as long as the connection: nobody waits for them
+_MAKERS = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -63,33 +71,31 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
         if handler is None:  # there is no such method; grpc says so
             return None
         method, request_id = details.method, _request_id(details.invocation_metadata)
+        parse, kept = handler.request_deserializer, None
+        if handler.request_streaming:  # a handler of a stream may read by itself: grpc parses for it
+            parse, kept = None, parse
         if handler.response_streaming:
-            make = (
-                grpc.stream_stream_rpc_method_handler
-                if handler.request_streaming
-                else grpc.unary_stream_rpc_method_handler
-            )
-            behaviour = self._streaming(handler.stream_stream or handler.unary_stream, method, request_id)
+            behaviour = self._streaming(handler.stream_stream or handler.unary_stream, method, request_id, parse)
         else:
-            make = (
-                grpc.stream_unary_rpc_method_handler
-                if handler.request_streaming
-                else grpc.unary_unary_rpc_method_handler
-            )
-            behaviour = self._single(handler.stream_unary or handler.unary_unary, method, request_id)
-        return make(behaviour, handler.request_deserializer, handler.response_serializer)
+            behaviour = self._single(handler.stream_unary or handler.unary_unary, method, request_id, parse)
+        make = _MAKERS[handler.request_streaming, handler.response_streaming]
+        return make(behaviour, kept, handler.response_serializer)
 
-    def _single(self, behaviour: Callable[..., Any], method: str, request_id: str) -> Callable[..., Awaitable[Any]]:
+    def _single(
+        self, behaviour: Callable[..., Any], method: str, request_id: str, parse: Parse | None
+    ) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, context: aio.ServicerContext) -> Any:
             async with self._around(method, request_id, context):
-                return await behaviour(request, context)
+                return await behaviour(await _parsed(request, parse, context), context)
 
         return call
 
-    def _streaming(self, behaviour: Callable[..., Any], method: str, request_id: str) -> Callable[..., Awaitable[None]]:
+    def _streaming(
+        self, behaviour: Callable[..., Any], method: str, request_id: str, parse: Parse | None
+    ) -> Callable[..., Awaitable[None]]:
         async def call(request: Any, context: aio.ServicerContext) -> None:
             async with self._around(method, request_id, context):
-                answer = behaviour(request, context)
+                answer = behaviour(await _parsed(request, parse, context), context)
                 if not hasattr(answer, "__aiter__"):  # a handler that writes by itself
                     await answer
                     return
@@ -138,6 +144,16 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
                 milliseconds=round((time.monotonic() - began) * 1_000, 3),
                 peer=context.peer(),
             )
+
+
+async def _parsed(request: Any, parse: Parse | None, context: aio.ServicerContext) -> Any:
+    """The request as a message. Left to grpc, bytes that are none would be answered with the parser's own words."""
+    if parse is None:
+        return request
+    try:
+        return parse(request)
+    except Exception:  # whatever a parser raises, the caller sent it
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "these bytes are not a message of this method")
 
 
 def _name(code: Any) -> str:

@@ -210,3 +210,35 @@ def test_a_caller_that_leaves_is_no_running_call(caplog: pytest.LogCaptureFixtur
     with caplog.at_level(logging.INFO, "recordlayer.server"):
         run(scenario())
     assert [record.recordlayer["code"] for record in caplog.records if record.msg == "call"] == ["CANCELLED"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "junk", [b"GET / HTTP/1.1\r\n\r\n", b"\0" * 5_000, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 500, b""]
+)
+def test_what_is_not_grpc_does_the_server_no_harm(junk: bytes) -> None:
+    async def scenario() -> None:
+        async with serving(ECHO) as server, calling(server) as channel:
+            assert server.address is not None
+            _, writer = await asyncio.open_connection(server.address.host, server.address.port)
+            writer.write(junk)
+            writer.close()
+            assert await channel.unary_unary(f"/{NAME}/Echo")(b"a") == b"a"
+
+    run(scenario())
+
+
+@settings(max_examples=30)
+@given(request=st.binary(max_size=200))
+def test_a_malformed_request_has_a_status_and_the_server_stays(request: bytes) -> None:
+    async def scenario() -> None:
+        async with serving(ECHO) as server, calling(server) as channel:
+            call = channel.unary_unary("/grpc.health.v1.Health/Check")(request)
+            assert await call.code() in {
+                grpc.StatusCode.OK,  # no bytes at all, and unknown fields, are a message
+                grpc.StatusCode.NOT_FOUND,
+                grpc.StatusCode.INVALID_ARGUMENT,
+            }
+            assert "Error" not in (await call.details() or "")
+            assert await channel.unary_unary(f"/{NAME}/Echo")(b"a") == b"a"
+
+    run(scenario())
