@@ -128,6 +128,9 @@ def examples(count: int) -> settings:
     return settings(max_examples=count * (30 if LONG else 1), deadline=None, suppress_health_check=list(HealthCheck))
 
 
+_KNOWN: dict[tuple[type, str], dict[Any, Any]] = {}
+"""What is made once for a case of a class: generated functions and strategies take longer to make than a test runs."""
+
 Step = tuple[Any, ...]
 """("save", Item) or ("other", Other) or ("delete", id)"""
 
@@ -185,7 +188,10 @@ class Harness:
         self.engine = opened_engine
         self.prefix = b"index-suite/" + secrets.token_hex(5).encode()
         self.layout = StoreLayout(self.prefix)
-        self.metadata = self.metadata_of(self.cases[case])
+        self._of_case = _KNOWN.setdefault((type(self), case), {})
+        if "metadata" not in self._of_case:
+            self._of_case["metadata"] = self.metadata_of(self.cases[case])
+        self.metadata: RecordMetaData = self._of_case["metadata"]
         yield
         self.clear()
 
@@ -282,6 +288,12 @@ class Harness:
 
     def items(self) -> st.SearchStrategy[Any]:
         """Records of the type that is indexed."""
+        if "items" not in self._of_case:
+            self._of_case["items"] = self._made_items()
+        found: st.SearchStrategy[Any] = self._of_case["items"]
+        return found
+
+    def _made_items(self) -> st.SearchStrategy[Any]:
         used = {field.name for field in self.index.root_expression.leaf_fields(Item.DESCRIPTOR)} - {"id"}
         fields = {"id": st.integers(0, 7), **{name: VALUES[name] for name in used}, **self.values}
 
@@ -292,6 +304,12 @@ class Harness:
 
     def steps(self, *, most: int = 6) -> st.SearchStrategy[list[Step]]:
         """What one transaction does."""
+        if most not in self._of_case:
+            self._of_case[most] = self._made_steps(most)
+        found: st.SearchStrategy[list[Step]] = self._of_case[most]
+        return found
+
+    def _made_steps(self, most: int) -> st.SearchStrategy[list[Step]]:
         return st.lists(
             st.one_of(
                 st.tuples(st.just("save"), self.items()),
