@@ -66,13 +66,15 @@ class RankedSetOptions:
     count_duplicates: bool = False
 
 
-@dataclass(frozen=True, slots=True)
 class _Previous:
     """The last key of a level before a member, or at it: its element, count, and what is at the member itself."""
 
-    element: bytes
-    count: int
-    own: int | None = None
+    __slots__ = ("count", "element", "own")  # one is made for each level of each change
+
+    def __init__(self, element: bytes, count: int, own: int | None) -> None:
+        self.element = element
+        self.count = count
+        self.own = own
 
 
 class RankedSet:
