@@ -8,7 +8,6 @@ open, in turns with it in the same run. Sizes and pauses are compared with what 
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import random
 import resource
@@ -18,19 +17,17 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import quantiles
 from time import perf_counter, thread_time
-from typing import Any
 
+from bench.engine_tasks import KEYS, VALUE, key, one_value, spread, tasks_with_transactions
 from bench.harness import Case, Ops, Report, Settings, Spread
-from recordlayer.errors import TooOld, TransactionError
-from recordlayer.kv.engine import Engine, StreamingMode, Transaction
+from recordlayer.errors import TooOld
+from recordlayer.kv.engine import Engine, StreamingMode
 from recordlayer.kv.registry import open_engine
-from recordlayer.waiting.drivers import run_asyncio, run_blocking
+from recordlayer.waiting.drivers import run_blocking
 
-KEYS = 200_000
 READS = WRITES = 10
-VALUE = bytes(120)
 LIFE = 4.5  # seconds a reader stays open
 BUDGET = 64 << 20
 MEGABYTE = 1 << 20
@@ -48,12 +45,8 @@ def run(settings: Settings) -> Report:
 
 def cases(settings: Settings, directory: Path) -> Iterator[Case]:
     yield from _old_readers(settings, directory)
-    yield from _tasks(settings, directory)
+    yield from tasks_with_transactions(settings, directory)
     yield _long_keys(settings, directory)
-
-
-def key(number: int) -> bytes:
-    return b"k%015d" % (number * 7919 % KEYS)
 
 
 # -- old readers
@@ -171,7 +164,7 @@ def _end(reader: _Reader, load: Load) -> None:
 
 
 def _against(name: str, load: Load, alone: Load) -> Case:
-    ours, peer = _spread(load.means()), _spread(alone.means())
+    ours, peer = spread(load.means()), spread(alone.means())
     return Case(
         case=name,
         unit="us",
@@ -189,131 +182,13 @@ def _bounds(name: str, load: Load, size: int, live: int) -> Iterator[Case]:
     slow = Spread(hundredths[98], hundredths[49], milliseconds[-1])
     yield _limited(f"99th percentile of commits (min: the median), {name}", "ms", slow, {})
     longest = max(load.cpus) * 1000
-    yield _limited(f"longest commit, what it computes itself, {name}", "ms", _one(longest), {"50 ms": 50.0})
+    yield _limited(f"longest commit, what it computes itself, {name}", "ms", one_value(longest), {"50 ms": 50.0})
     yield _limited(
-        f"file, {name}", "MB", _one(size / MEGABYTE), {"3 times live data + 128 MB": (3 * live) / MEGABYTE + 128}
+        f"file, {name}", "MB", one_value(size / MEGABYTE), {"3 times live data + 128 MB": (3 * live) / MEGABYTE + 128}
     )
-    yield _limited(f"memory, {name}", "MB", _one(load.memory / MEGABYTE), {"budget + 64 MB": BUDGET / MEGABYTE + 64})
-
-
-# -- many tasks
-
-
-def _tasks(settings: Settings, directory: Path) -> Iterator[Case]:
-    engine = open_engine(f"file:{directory / 'tasks.rl'}", durability="commit")
-    try:
-        for tasks in (1, 100, 5_000):
-            settings.say(f"{tasks} tasks")
-            rounds = 3 if settings.quick else 8
-            _, before = asyncio.run(_hold(_NoEngine(), tasks, rounds))
-            took, lags = asyncio.run(_hold(engine, tasks, rounds))
-            _, after = asyncio.run(_hold(_NoEngine(), tasks, rounds))
-            wait = 500.0
-            name = f"{tasks:,} tasks, each holds a transaction 0.5 s, durable"
-            whole = _spread([1000 * one for one in took])
-            yield Case(
-                case=name,
-                unit="ms",
-                ours=whole,
-                peers={"the half second": _one(wait)},
-                ratio={"the half second": whole.median / wait},
-                target={},
-                ops=Ops(reads=2, writes=2, round_trips=4),
-            )
-            if tasks > 1:
-                late, unavoidable = _late(lags), _late(before + after)
-                yield Case(
-                    case=f"event loop late, 99th percentile (min: the median), {tasks:,} tasks",
-                    unit="ms",
-                    ours=late,
-                    peers={"20 ms": _one(20.0), "the same tasks without a transaction": unavoidable},
-                    ratio={
-                        "20 ms": late.median / 20.0,
-                        "the same tasks without a transaction": late.median / unavoidable.median,
-                    },
-                    target={"20 ms": 1.0},
-                    ops=Ops(),
-                )
-    finally:
-        engine.close()
-
-
-def _late(lags: list[float]) -> Spread:
-    milliseconds = [1000 * lag for lag in lags]
-    parts = quantiles(milliseconds, n=100)
-    return Spread(parts[98], parts[49], max(milliseconds))
-
-
-class _NoEngine:
-    """Does nothing, so that what is measured with it is what the tasks and their loop take by themselves."""
-
-    def begin(self) -> _NoEngine:
-        return self
-
-    async def get(self, one: bytes) -> bytes | None:
-        return None
-
-    def set(self, one: bytes, value: bytes) -> None:
-        return None
-
-    async def commit(self) -> None:
-        return None
-
-    def close(self) -> None:
-        return None
-
-
-async def _hold(engine: Any, tasks: int, rounds: int) -> tuple[list[float], list[float]]:
-    """Seconds that each transaction took, and how late the loop called what it was asked to call."""
-    took: list[float] = []
-    lags: list[float] = []
-    numbers = random.Random(2)
-    ending = asyncio.Event()
-
-    async def task(me: int) -> None:
-        await asyncio.sleep(numbers.random() * 0.5)  # they do not march in step
-        for _ in range(rounds):
-            began = perf_counter()
-            transaction = engine.begin()
-            while True:
-                try:
-                    await run_asyncio(_read_two(transaction, me))
-                    await asyncio.sleep(0.5)
-                    await run_asyncio(_write_two(transaction, me))
-                except TransactionError as error:
-                    await run_asyncio(_retry(transaction, error))
-                else:
-                    break
-            transaction.close()
-            took.append(perf_counter() - began)
-
-    async def watch() -> None:
-        await asyncio.sleep(0.6)  # to start thousands of tasks takes a while, once
-        while not ending.is_set():
-            before = perf_counter()
-            await asyncio.sleep(0.001)
-            lags.append(perf_counter() - before - 0.001)
-
-    watching = asyncio.create_task(watch())
-    await asyncio.gather(*(task(me) for me in range(tasks)))
-    ending.set()
-    await watching
-    return took, lags
-
-
-async def _read_two(transaction: Transaction, me: int) -> None:
-    for one in (key(me), key(me + 100_000)):
-        await transaction.get(one)
-
-
-async def _write_two(transaction: Transaction, me: int) -> None:
-    for one in (key(me), key(me + 100_000)):
-        transaction.set(one, VALUE)
-    await transaction.commit()
-
-
-async def _retry(transaction: Transaction, error: TransactionError) -> None:
-    await transaction.on_error(error)
+    yield _limited(
+        f"memory, {name}", "MB", one_value(load.memory / MEGABYTE), {"budget + 64 MB": BUDGET / MEGABYTE + 64}
+    )
 
 
 # -- long keys
@@ -338,7 +213,7 @@ def _long_keys(settings: Settings, directory: Path) -> Case:
                 times[count].append((perf_counter() - began) * 1e6)
     finally:
         engine.close()
-    ours, peer = _spread(times[many]), _spread(times[1_000])
+    ours, peer = spread(times[many]), spread(times[1_000])
     return Case(
         case=f"a write among {many:,} long keys with one prefix",
         unit="us",
@@ -389,21 +264,13 @@ def _memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _spread(values: list[float]) -> Spread:
-    return Spread(median(values), min(values), max(values))
-
-
-def _one(value: float) -> Spread:
-    return Spread(value, value, value)
-
-
 def _limited(name: str, unit: str, ours: Spread, limits: dict[str, float]) -> Case:
     """A figure against the most it may be."""
     return Case(
         case=name,
         unit=unit,
         ours=ours,
-        peers={limit: _one(value) for limit, value in limits.items()},
+        peers={limit: one_value(value) for limit, value in limits.items()},
         ratio={limit: ours.median / value for limit, value in limits.items()},
         target=dict.fromkeys(limits, 1.0),
         ops=Ops(),
