@@ -60,6 +60,12 @@ async def built_part(space: IndexSpace, old: IndexedRecord | None, new: IndexedR
     return old if was_built else None, new if is_built else None
 
 
+async def goes_by_index(space: IndexSpace) -> bool:
+    """Whether an index is being built by another one.  Cost  1 read."""
+    stamp = await _stamp(space)
+    return stamp is not None and stamp.method == IndexBuildIndexingStamp.BY_INDEX
+
+
 def source_point(source: IndexSpace, record: IndexedRecord) -> bytes | None:
     """Where a build that goes by an index finds a record: the key of its entry there; None if it has none."""
     predicate, root = source.index.predicate, source.index.root_expression

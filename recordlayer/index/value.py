@@ -15,6 +15,7 @@ from recordlayer.cursor.scan import FORWARD, KeyValueScan, ScanOptions
 from recordlayer.cursor.step import Cursor
 from recordlayer.cursor.transform import Map
 from recordlayer.index.bounds import Bounds
+from recordlayer.index.built import goes_by_index
 from recordlayer.index.entry import EntryLayout, IndexEntry
 from recordlayer.index.maintainer import CLEAR, SET, IndexedRecord, IndexSpace, Items, Write
 from recordlayer.index.standard import StandardMaintainer, clear_entries, difference
@@ -87,6 +88,23 @@ class ValueIndex(StandardMaintainer):
         return [(CLEAR, key, b"") for key, _ in removed] + [(SET, key, value) for key, value in added]
 
     def finish(self, old: IndexedRecord | None, new: IndexedRecord | None) -> Coroutine[Any, None, None] | None:
+        unique = self._finish_unique(old, new)
+        if self.space.is_kept or old is None or new is None or self.type != ValueIndex.type:
+            return unique
+        before = self.pairs(old)
+        same = [pair for pair in self.pairs(new) if pair in before]
+        return self._write_what_stays(unique, same) if same else unique
+
+    async def _write_what_stays(self, unique: Coroutine[Any, None, None] | None, same: list[Pair]) -> None:
+        """A build by another index may never come to this record: the save may have moved it there, from what the build
+        has before it to what it has behind. So what stays the same is written as well."""
+        if unique is not None:
+            await unique
+        if await goes_by_index(self.space):
+            for key, value in same:
+                self.space.context.set(key, value)
+
+    def _finish_unique(self, old: IndexedRecord | None, new: IndexedRecord | None) -> Coroutine[Any, None, None] | None:
         if not self.checks or old is None:
             return super().finish(old, new)
         kept = {key.own for key in self._unique_keys(new)} if new is not None else set()

@@ -10,6 +10,7 @@ import pytest
 import recordlayer as rl
 from recordlayer import errors, field
 from recordlayer.index.state import IndexState
+from recordlayer.metadata import max_ever
 from recordlayer.online.options import Action, BuildLimits, BuildPolicy
 from recordlayer.online.stamp import Method
 from recordlayer.waiting.drivers import run_blocking
@@ -266,6 +267,27 @@ def test_an_index_is_built_by_another_one_and_reads_its_records_only(db: Any) ->
     with db.transaction() as tx:
         store = tx.store(made, path=PATH)
         assert len(store.query(rl.query("Order").where(rl.q.customer == "c3")).all()) == len(range(3, RECORDS, 7))
+
+
+def test_a_record_that_moves_behind_a_build_by_another_index_is_not_passed_by(db: Any) -> None:
+    fill(db)
+    made = by_another(("most", max_ever("total"), {}))
+    with db.transaction() as tx:
+        tx.store(made, path=PATH, new_index_state=disabled)
+    indexer(db, made, "by_total").build()
+    assert not indexer(db, made, "by_customer", source="by_total", limits=stop_after(2)).build().finished
+    with db.transaction() as tx:
+        store = tx.store(made, path=PATH)
+        moved = order(RECORDS - 1)
+        moved.total = -1  # its customer stays the same
+        store.save(moved)
+    assert indexer(db, made, "by_customer").build().finished
+    with db.transaction() as tx:
+        store = tx.store(made, path=PATH)
+        assert store.index_state("by_customer") is IndexState.READABLE
+        assert store.check() == []
+    with pytest.raises(errors.SourceUnsuitable, match="passed by"):
+        indexer(db, made, "most", source="by_total").build()
 
 
 def test_a_build_by_another_index_goes_on_so(db: Any) -> None:
