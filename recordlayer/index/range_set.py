@@ -62,12 +62,13 @@ class RangeSet:
     async def missing(self, begin: bytes = FIRST, end: bytes = LAST, *, limit: int = 0) -> list[Missing]:
         """What is not covered between two points, in order; `limit` of them, 0 for all. Conflicts with nobody."""
         context, found, reached = self._context, list[Missing](), begin
-        before = await context.get_range(
-            self._prefix + b"\x00", self._key(begin), limit=1, reverse=True, snapshot=True, mode=StreamingMode.EXACT
-        )
-        if before.rows:
-            reached = max(reached, before.rows[0][1])
         low = self._key(begin)
+        if begin > FIRST:  # else there is nothing before it
+            before = await context.get_range(
+                self._prefix + b"\x00", low, limit=1, reverse=True, snapshot=True, mode=StreamingMode.EXACT
+            )
+            if before.rows:
+                reached = max(reached, before.rows[0][1])
         while reached < end:
             chunk = await context.get_range(
                 low, self._key(end), snapshot=True, mode=StreamingMode.SMALL if limit else StreamingMode.WANT_ALL

@@ -64,10 +64,6 @@ class Node:
         self.parent, self.at = parent, at
         return self
 
-    @property
-    def is_root(self) -> bool:
-        return self.id == ROOT
-
     def as_child(self) -> Child:
         """What the node above is to know of it."""
         first, last = self.slots[0], self.slots[-1]

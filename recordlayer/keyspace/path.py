@@ -37,17 +37,13 @@ class KeySpacePath:
         self.directory = directory
         self.value = value
 
-    @classmethod
-    def make(cls, parent: KeySpacePath | None, directory: KeySpaceDirectory, value: Any = ANY) -> KeySpacePath:
+    @staticmethod
+    def make(parent: KeySpacePath | None, directory: KeySpaceDirectory, value: Any = ANY) -> KeySpacePath:
         """The path to a directory with a value, as an object of the directory's `path_class`.
 
         Raises  WrongDirectoryValue.
         """
-        return (directory.path_class or cls.plain())(parent, directory, directory.checked_value(value))
-
-    @staticmethod
-    def plain() -> type[KeySpacePath]:
-        return KeySpacePath
+        return (directory.path_class or KeySpacePath)(parent, directory, directory.checked_value(value))
 
     def add(self, name: str, value: Any = ANY) -> KeySpacePath:
         """The place one directory further down; a constant's value may be left out.

@@ -33,10 +33,6 @@ class Method(enum.Enum):
     BY_INDEX = "BY_INDEX"
     SCRUB_REPAIR = "SCRUB_REPAIR"
 
-    @property
-    def by_primary_key(self) -> bool:
-        return self in (Method.BY_RECORDS, Method.MULTI_TARGET, Method.MUTUAL)
-
 
 def stamp_for(method: Method, targets: Sequence[Index]) -> Stamp:
     """The stamp of a build over records. One index alone is built by records, however many were asked for."""

@@ -7,6 +7,7 @@ Source  Record Layer, FDBRecordStore: markIndexNotReadable, markIndexReadable, c
 from __future__ import annotations
 
 from recordlayer.errors import IndexNotBuilt, UniquenessViolation, UsageError
+from recordlayer.index.range_set import FIRST, LAST, RangeSet
 from recordlayer.index.state import IndexState
 from recordlayer.metadata import Index
 from recordlayer.store.header import FormatVersion
@@ -15,7 +16,6 @@ from recordlayer.store.states import clear_index_data
 from recordlayer.store.store import RecordStore
 from recordlayer.tuples import pack, unpack
 
-_FIRST, _LAST = b"\x00", b"\xff"
 _HEARTBEATS = pack((7,))
 
 
@@ -48,7 +48,7 @@ async def _mark_not_readable(store: RecordStore, index: Index, state: IndexState
         built = _prefix(store, Keyspace.INDEX_RANGES, index)
         there = await store.context.get_range(built + b"\x00", built + b"\xff", limit=1)
         if not there.rows:  # remember that the data were complete
-            store.context.set(pack((_FIRST,), built), _LAST)
+            store.context.set(pack((FIRST,), built), LAST)
     _set(store, index, state)
     return True
 
@@ -107,15 +107,11 @@ def mark_readable_unchecked(store: RecordStore, index: Index, state: IndexState 
 
 
 async def _first_missing(store: RecordStore, index: Index) -> bytes | None:
-    """Where the first part begins that was not built; None if all was."""
+    """Where the first part begins that was not built; None if all was. Conflicts with who changes what is built."""
     built = _prefix(store, Keyspace.INDEX_RANGES, index)
-    reached = _FIRST
-    for key, end in await store.context.read_all(built + b"\x00", built + b"\xff"):
-        (begin,) = unpack(key, len(built))
-        if begin > reached:
-            break
-        reached = max(reached, end)
-    return None if reached >= _LAST else reached
+    store.context.add_read_conflict_range(built + b"\x00", built + b"\xff")
+    missing = await RangeSet(store.context, built).missing(limit=1)
+    return missing[0].begin if missing else None
 
 
 def _set(store: RecordStore, index: Index, state: IndexState) -> None:

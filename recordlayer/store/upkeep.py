@@ -137,9 +137,3 @@ class Upkeep:
         perform(self._context, writes)
         pending = [maintainer.finish(one, other) for maintainer, one, other in changes]
         return [coroutine for coroutine in pending if coroutine is not None]
-
-    def refuse_unknown(self) -> None:
-        """Raises  IndexNotSupported if some index of the store cannot be maintained here."""
-        for index in self._metadata.indexes.values():
-            if self._states.peek(index) is not IndexState.DISABLED:
-                self.maintainer(index)

@@ -352,7 +352,7 @@ def test_a_state_that_cannot_be_understood_is_told(place: Place, make: Make) -> 
 
 def test_a_reverse_entry_that_names_another_is_told(place: Place) -> None:
     resolver = ExtendedDirectoryLayer(SCOPE)
-    number = place.run(lambda context: resolver.resolve(context, "ana")).number
+    place.run(lambda context: resolver.resolve(context, "ana"))
     reverse = next(
         key for key, value in run_blocking(place.begin().read_all(SCOPE, SCOPE + b"\xfe")) if value == pack(("ana",))
     )
@@ -363,7 +363,6 @@ def test_a_reverse_entry_that_names_another_is_told(place: Place) -> None:
     place.run(break_it)
     with pytest.raises(NamesDiffer):
         place.run(lambda context: resolver.resolve(context, "ana"), cached=False)
-    assert number >= 0
 
 
 def test_a_number_below_which_there_are_keys_is_not_given_out_in_the_whole_database(place: Place) -> None:
