@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 from recordlayer.errors import MalformedTuple
@@ -142,9 +143,16 @@ _NESTED = rb"\x05(?:%b|%b)*+\x00" % (_FLAT, _TUPLE)
 _ORDER = rb"(?:%b|%b)\x05%b%b\x00" % (_BIG, _INT, _TUPLE, _NESTED)
 _ID = rb"\x01(?:[^\x00]|\x00\xff)*+\x00"
 
-_LEAF_SLOT = re.compile(rb"\x05(%b)(%b)\x00" % (_ORDER, _NESTED), re.DOTALL)
-_INNER_SLOT = re.compile(rb"\x05(%b)(%b)(%b)(%b)\x00" % (_ORDER, _ORDER, _ID, _TUPLE), re.DOTALL)
-_TWO_ORDERS = re.compile(rb"(%b)(%b)" % (_ORDER, _ORDER), re.DOTALL)
+_LEAF_SLOT = rb"\x05(%b)(%b)\x00" % (_ORDER, _NESTED)
+_INNER_SLOT = rb"\x05(%b)(%b)(%b)(%b)\x00" % (_ORDER, _ORDER, _ID, _TUPLE)
+_TWO_ORDERS = rb"(%b)(%b)" % (_ORDER, _ORDER)
+
+
+@cache
+def _compiled(pattern: bytes) -> re.Pattern[bytes]:
+    """On first use: it takes milliseconds, and few stores have such an index."""
+    return re.compile(pattern, re.DOTALL)
+
 
 LEAF, INNER = b"\x14", b"\x15\x01"
 """The kinds of nodes, packed."""
@@ -180,11 +188,11 @@ def _decoded(value: bytes) -> Decoded:
     start = 1 if leaf else 2
     slots: list[Slot]
     if leaf:
-        groups = _LEAF_SLOT.findall(value, start + 1)
+        groups = _compiled(_LEAF_SLOT).findall(value, start + 1)
         slots = [Item(order, stored) for order, stored in groups]
         size = sum([len(order) + len(stored) + 2 for order, stored in groups])
     else:
-        parts = _INNER_SLOT.findall(value, start + 1)
+        parts = _compiled(_INNER_SLOT).findall(value, start + 1)
         slots = [Child(first, last, _id_of(node_id), box) for first, last, node_id, box in parts]
         size = sum([len(first) + len(last) + len(node_id) + len(box) + 2 for first, last, node_id, box in parts])
     if size and start + 1 + size + 1 == len(value) and (leaf or value.startswith(INNER)):
@@ -262,7 +270,7 @@ def slot_of(key: bytes, value: bytes) -> Slot:
         raise MalformedTuple(found="a slot of an unknown kind")
     node_id, _ = unpack(value)
     box = value[len(id_element(node_id)) :]
-    both = _TWO_ORDERS.fullmatch(key, 2)
+    both = _compiled(_TWO_ORDERS).fullmatch(key, 2)
     if both is not None:
         return Child(both[1], both[2], node_id, box)
     low_hilbert, least, high_hilbert, greatest = unpack(key, 2)
