@@ -1,0 +1,1 @@
+"""Messages that the server stores, derived from protos/recordlayer/internal/v1."""
