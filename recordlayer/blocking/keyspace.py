@@ -96,6 +96,14 @@ class InternedNames:
         """Intern a name as a number chosen elsewhere, as when a scope is copied.  Raises  NamesDiffer."""
         run_blocking(self._resolver.put(self._context, text, name))
 
+    def replace_about(self, text: str, about: bytes | None) -> None:
+        """Keep other bytes with a name, and have every process forget the old ones, within half a minute.
+
+        Cost    2 reads, 2 writes.
+        Raises  NameNotInterned; UsageError where nothing can be changed that is kept with a name.
+        """
+        run_blocking(self._resolver.replace_about(self._context, text, about))
+
     def state(self) -> ResolverState:
         """Whether names may be interned, and the version that caches compare.  Cost  1 read."""
         return run_blocking(self._resolver.state(self._context))
@@ -103,6 +111,13 @@ class InternedNames:
     def lock(self) -> None:
         """Refuse new names from now on, in every process.  Cost  1 read, 1 write."""
         run_blocking(self._resolver.lock(self._context))
+
+    def lock_exclusively(self) -> None:
+        """The same; fails if they are refused already: of two who lock, one goes on.
+
+        Cost  1 read, 1 write.  Raises  ResolverLocked.
+        """
+        run_blocking(self._resolver.lock_exclusively(self._context))
 
     def unlock(self) -> None:
         """Allow new names again.  Cost  1 read, 1 write."""

@@ -21,9 +21,13 @@ from recordlayer.keyspace.directory import ANY, InternedDirectory, KeySpaceDirec
 from recordlayer.keyspace.path import KeySpacePath, ResolvedPath
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import StreamingMode
-from recordlayer.tuples import pack, strinc, unpack, unpack_element
+from recordlayer.tuples import pack, unpack, unpack_element
 
 Items = tuple[Any, ...]
+
+BEHIND = b"\xff"
+"""Behind a packed element: the end of all tuples that begin with it. What follows is other elements, such as the text
+that goes on with a zero byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class KeySpace:
         resolved: ResolvedPath | None = None
         directory = self.root
         for at in range(depth):
-            found = await self._child_of(context, directory, resolved, items[at])
+            found = await child_of(context, directory, resolved, items[at])
             if found is None:
                 break
             resolved, directory = found, found.path.directory
@@ -84,31 +88,6 @@ class KeySpace:
             about=resolved.about,
             remainder=items[at:],
         )
-
-    @staticmethod
-    async def _child_of(
-        context: Context, directory: KeySpaceDirectory, parent: ResolvedPath | None, element: Any
-    ) -> ResolvedPath | None:
-        above = None if parent is None else parent.path
-        for child in directory.children.values():
-            if not child.key_type.holds(element):
-                continue
-            if isinstance(child, InternedDirectory):
-                try:
-                    text = await child.resolver.name_of(context, element)
-                except NameNotInterned:
-                    continue
-                if child.is_constant and text != child.value:
-                    continue
-                name = await child.resolver.find(context, text)
-                path = KeySpacePath.make(above, child, text)
-                return ResolvedPath(
-                    parent=parent, path=path, stored=element, about=None if name is None else name.about
-                )
-            if child.is_constant and element != child.value:
-                continue
-            return ResolvedPath(parent=parent, path=KeySpacePath.make(above, child, element), stored=element)
-        return None
 
     # -- what there is
 
@@ -144,7 +123,7 @@ class KeySpace:
             if reverse:
                 end = min(end, prefix + after)
             else:
-                begin = max(begin, strinc(prefix + after))
+                begin = max(begin, prefix + after + BEHIND)
         found: list[ResolvedPath] = []
         last = b""
         while begin < end:
@@ -162,7 +141,7 @@ class KeySpace:
             if reverse:
                 end = prefix + last
             else:
-                begin = strinc(prefix + last)
+                begin = prefix + last + BEHIND
         return Listing(found, None)
 
     async def _listed(
@@ -170,7 +149,7 @@ class KeySpace:
     ) -> ResolvedPath | None:
         """The path of an element, if it is one of `directory` and not of another of the same type beside it."""
         siblings = self.root if parent is None else parent.path.directory
-        found = await self._child_of(context, siblings, parent, element)
+        found = await child_of(context, siblings, parent, element)
         return found if found is not None and found.path.directory is directory else None
 
     @staticmethod
@@ -189,13 +168,40 @@ class KeySpace:
                     return b"", b""
                 constant = name.number
             only = pack((constant,), prefix)
-            return only, strinc(only)
+            return only, only + BEHIND
         begin = prefix + kind.low if low is ANY else pack((directory.checked_value(low),), prefix)
-        end = prefix + kind.high if high is ANY else strinc(pack((directory.checked_value(high),), prefix))
+        end = prefix + kind.high if high is ANY else pack((directory.checked_value(high),), prefix) + BEHIND
         return begin, end
 
     def __str__(self) -> str:
         return "\n".join(str(directory) for directory in self.root.children.values())
+
+
+async def child_of(
+    context: Context, directory: KeySpaceDirectory, parent: ResolvedPath | None, element: Any
+) -> ResolvedPath | None:
+    """The path of an element below a directory, whose own path is `parent`; None if it belongs to none there.
+
+    Cost  1 read for an interned name that is not cached.
+    """
+    above = None if parent is None else parent.path
+    for child in directory.children.values():
+        if not child.key_type.holds(element):
+            continue
+        if isinstance(child, InternedDirectory):
+            try:
+                text = await child.resolver.name_of(context, element)
+            except NameNotInterned:
+                continue
+            if child.is_constant and text != child.value:
+                continue
+            name = await child.resolver.find(context, text)
+            path = KeySpacePath.make(above, child, text)
+            return ResolvedPath(parent=parent, path=path, stored=element, about=None if name is None else name.about)
+        if child.is_constant and element != child.value:
+            continue
+        return ResolvedPath(parent=parent, path=KeySpacePath.make(above, child, element), stored=element)
+    return None
 
 
 def _element_at(prefix: bytes, key: bytes) -> bytes:

@@ -10,6 +10,7 @@ import pytest
 from recordlayer import errors
 from recordlayer.keyspace import (
     DirectoryLayer,
+    ExtendedDirectoryLayer,
     InternedDirectory,
     KeySpace,
     KeySpaceDirectory,
@@ -106,15 +107,23 @@ def test_names_are_read_locked_and_copied(db: Any) -> None:
         assert names.name_of(made.number) == "acme"
         assert names.page() == [("acme", made)]
         assert names.page(after="acme") == []
-        names.lock()
+        names.replace_about("acme", b"since 2026")
+        with pytest.raises(errors.UsageError):
+            tx.names(ExtendedDirectoryLayer(SCOPE)).replace_about("acme", b"")
+        names.lock_exclusively()
     with db.transaction() as tx:
         names = tx.names(resolver)
+        made = names.find("acme")
+        assert made.about == b"since 2026"
         assert names.state().lock == "WRITE_LOCKED"
+        with pytest.raises(errors.ResolverLocked):
+            names.lock_exclusively()
+        names.lock()
         with pytest.raises(errors.ResolverLocked):
             tx.store(SHOP, path=tenant("new").orders())
         names.unlock()
         names.raise_version()
-        assert (names.state().lock, names.state().version) == ("UNLOCKED", 1)
+        assert (names.state().lock, names.state().version) == ("UNLOCKED", 2)
         tx.names(ScopedInterningLayer(pack(("shop", "a copy")))).put("acme", made)
         names.retire()
 

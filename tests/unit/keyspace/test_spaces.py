@@ -115,6 +115,18 @@ def test_each_value_is_listed_once_in_order(context: Context) -> None:
     assert values(listed(context, None, "app")) == ["acme", "zoe"]
 
 
+def test_texts_that_go_on_with_a_zero_byte_are_places_of_their_own(context: Context) -> None:
+    fill(context, ("acme", 1), ("acme\x00", 2), ("acme\x00zoe", 3), ("b", 4))
+    texts = ["acme", "acme\x00", "acme\x00zoe", "b"]
+    assert values(listed(context, None, "app")) == texts
+    assert values(listed(context, None, "app", reverse=True)) == texts[::-1]
+    assert values(listed(context, None, "app", high="acme")) == texts[:1]
+    assert values(listed(context, None, "app", low="acme", high="acme\x00")) == texts[:2]
+    page = listed(context, None, "app", limit=1)
+    assert values(listed(context, None, "app", continuation=page.continuation)) == texts[1:]
+    assert [found.path.value for found in listed(context, SPACE.path("app", "acme"), "user").paths] == [1]
+
+
 def test_listing_costs_one_read_a_path(context: Context) -> None:
     fill(context, *(("acme", user, "o", n) for user in range(5) for n in range(20)))
     before = context.counters.reads
