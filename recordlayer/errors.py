@@ -441,6 +441,15 @@ class NoPlan(QueryError):
     title = "no index supports this query"
 
 
+class OverBudget(QueryError):
+    title = "no plan of this query keeps its budget"
+
+
+class BudgetSpent(QueryError):
+    title = "a limit on what may be read was reached"
+    hint = "ask for less, give a larger limit, or have it stop with a continuation: Limits(fail=False)"
+
+
 class BadContinuation(QueryError):
     title = "this continuation does not belong here"
 

@@ -26,6 +26,59 @@ class Priority(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much may be read: by one page of a query or a scan, by a query whatever its pages say, or by a transaction.
+    None is no bound.
+
+    keys    pairs that are read (records and index entries; split records count each part). Records of entries that were
+            within the bound are read all the same
+    bytes   of keys and values that are read; passed by one pair of a scan at most, or by one portion of records
+    time    after which no further chunk is asked for
+    memory  bytes that may be held to sort, to group and to find what is distinct. Where that is too little, what was
+            read is read again for what follows: it costs keys, and never fails
+    fail    raise BudgetSpent where a bound is reached, instead of stopping with a continuation
+    """
+
+    keys: int | None = None
+    bytes: int | None = None
+    time: timedelta | None = None
+    memory: int | None = None
+    fail: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("keys", "bytes", "memory"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+                raise UsageError(limit=name, got=value, hint="give a whole number of at least 1, or None")
+        if self.time is not None and not isinstance(self.time, timedelta):
+            raise UsageError(limit="time", got=self.time, hint="give a datetime.timedelta, or None")
+        if not isinstance(self.fail, bool):
+            raise UsageError(limit="fail", got=self.fail, hint="give True or False")
+
+    @property
+    def bound_anything(self) -> bool:
+        """Whether there is a bound at all."""
+        return (self.keys, self.bytes, self.time, self.memory) != (None, None, None, None)
+
+    def __str__(self) -> str:
+        said = [f"{self.keys:,} keys" if self.keys is not None else ""]
+        said.append(f"{self.bytes:,} bytes" if self.bytes is not None else "")
+        said.append(f"{self.time.total_seconds():g} seconds" if self.time is not None else "")
+        said.append(f"{self.memory:,} bytes of memory" if self.memory is not None else "")
+        return (", ".join([one for one in said if one]) or "no limits") + " or fails" * self.fail
+
+
+NO_LIMITS = Limits()
+
+
+def as_limits(argument: str, value: object) -> Limits:
+    """Limits as a caller gave them.  Raises  UsageError."""
+    if not isinstance(value, Limits):
+        raise UsageError(argument=argument, got=value, hint="give Limits(keys=1_000), or NO_LIMITS")
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TransactionOptions:
     """How a transaction behaves. What is not said is the engine's default.
 
@@ -45,6 +98,8 @@ class TransactionOptions:
     trace_server        have the cluster's servers trace this transaction's requests
     identifier          what the cluster's own logs and traces call it, 1 to 100 bytes
     logged              have the cluster's client log every operation of it, under its identifier
+    limits              of all that one attempt reads: when they are reached, pages stop with a continuation after one
+                        pair, or, with `fail`, every further read raises BudgetSpent
     """
 
     name: str = ""
@@ -62,11 +117,13 @@ class TransactionOptions:
     trace_server: bool = False
     identifier: str = ""
     logged: bool = False
+    limits: Limits = NO_LIMITS
 
     def __post_init__(self) -> None:
         if not isinstance(self.priority, Priority):
             raise UsageError(option="priority", got=self.priority, hint="use Priority.BATCH, DEFAULT or IMMEDIATE")
         self._check_labels()
+        as_limits("limits", self.limits)
         for name in ("timeout", "staleness"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, timedelta) or value <= timedelta(0)):

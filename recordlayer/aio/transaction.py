@@ -18,6 +18,7 @@ from recordlayer.kv.idempotency import Applied, Claim
 from recordlayer.kv.open_transactions import Opening
 from recordlayer.kv.retry import Attempts
 from recordlayer.metadata import RecordMetaData
+from recordlayer.options import NO_LIMITS, Limits
 from recordlayer.store.attached import open_attached
 from recordlayer.store.explain_conflict import explain_conflict
 from recordlayer.store.header import DEFAULT_FORMAT
@@ -88,6 +89,7 @@ class Transaction:
         cacheable: Cacheable = Cacheable.UNCHANGED,
         new_index_state: NewIndexState | None = None,
         index_filter: IndexFilter | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> RecordStore:
         """The record store at a path, created if it is not there.
 
@@ -105,6 +107,7 @@ class Transaction:
         new_index_state  decides the state of each index that is new to the store: see `recordlayer.store.upgrade`
         index_filter     chooses the records and rows that each index is kept for, the same at every opening: see
                          `recordlayer.index.filter`
+        limits           what each query may cost that has no limits of its own, and each scan: see `RecordQuery.within`
 
         Cost    nothing if the store's state is known from before: at the same read version, or from a store that is
                 cacheable. Else 2 range reads in 1 round trip.
@@ -121,6 +124,7 @@ class Transaction:
             cacheable=cacheable,
             new_index_state=new_index_state,
             index_filter=index_filter,
+            limits=limits,
         )
         return RecordStore(await run_asyncio(open_attached(self._context, metadata, prefix, options)))
 

@@ -240,13 +240,14 @@ class RecordStore:
         limit     records, None for all
         skip      records to leave out before the first. They are read all the same: a continuation is the cheaper way
         resume    the continuation of an earlier page of the same query, with the same `skip`
-        limits    keys, bytes and time that may be spent before the page stops with a continuation
+        limits    keys, bytes and time that may be spent before the page stops with a continuation; besides them, those
+                  of the query (`RecordQuery.within`, or what the store was opened with) and those of the transaction
         snapshot  do not conflict with those who change what was read
         prefetch  begin the next read while records are used: for long pages on a cluster
         seal      continuations that nobody else can read, change or use elsewhere: see `recordlayer.cursor.sealing`
 
-        Raises  NoPlan, BadContinuation; UnknownField, WrongType for what does not fit the metadata; UsageError for a
-                parameter without a value.
+        Raises  NoPlan, OverBudget, BadContinuation; UnknownField, WrongType for what does not fit the metadata;
+                UsageError for a parameter without a value. While it is iterated: BudgetSpent, where limits say so.
         """
         sealed = execute.sealed(self._core, seal)
         core = execute.run_query(
@@ -271,7 +272,7 @@ class RecordStore:
         """How many records a query has; or what a COUNT index holds for a group, or for all that begin alike.
 
         Cost    1 read from an index for one group, 1 range read for several; else as running the query.
-        Raises  UnknownIndex, IndexNotReadable; as `query`.
+        Raises  UnknownIndex, IndexNotReadable; as `query`; BudgetSpent where limits end before the count does.
         """
         if isinstance(counted, str):
             return int(run_blocking(self._core.aggregate(counted, group, snapshot=snapshot)))

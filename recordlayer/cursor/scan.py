@@ -147,18 +147,20 @@ class KeyValueScan(Cursor[KeyValue]):
         chunk = await self._pending
         self._pending = None
         rows = chunk.rows
-        counters = self._context.counters
-        counters.rows_read += len(rows)
-        if counters.rows_read - self._turned >= TURN:
-            self._turned = counters.rows_read
-            await Turn()
-        counters.bytes_read += sum([len(key) + len(value) for key, value in rows])
         more = chunk.more or (self._wanted > 0 and len(rows) >= self._wanted)
         stop = None if more else Stop.EXHAUSTED
+        kept = rows
         if budget is not None and rows:
             kept = budget.take(rows)
             if len(kept) < len(rows):
-                rows, stop = kept, None
+                stop = None
+        counters = self._context.counters
+        counters.rows_read += len(rows)
+        counters.bytes_read += sum([len(key) + len(value) for key, value in rows])
+        if counters.rows_read - self._turned >= TURN:
+            self._turned = counters.rows_read
+            await Turn()
+        rows = kept
         if rows:
             self._last = rows[-1][0]
             self._behind(self._last)

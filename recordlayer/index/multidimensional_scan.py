@@ -113,6 +113,7 @@ class BoxScan(Cursor[IndexEntry]):
             return Batch([], never)
         items, leaf = found
         budget = self._options.budget
+        self._index.space.context.counters.rows_read += len(items)
         stop = None if budget is None else spend(budget, leaf)
         last: Item = leaf.slots[-1]
         if self._left and len(items) >= self._left:
@@ -120,7 +121,6 @@ class BoxScan(Cursor[IndexEntry]):
             last = items[-1]
         if self._left:
             self._left -= len(items)
-        self._index.space.context.counters.rows_read += len(items)
         prefix, before = self._prefix, self._before
         assert prefix is not None, "a leaf belongs to a space"
         entries = [self._index.entry(prefix, item) for item in items]
@@ -165,12 +165,12 @@ class NearestScan(Cursor[IndexEntry]):
                 stop = Stop.EXHAUSTED
                 break
             items.append(found)
+            self._index.space.context.counters.rows_read += 1
             if budget is not None:
                 stop = _spend(budget, found[1])
             if self._left and stop is None:
                 self._left -= 1
                 stop = None if self._left else Stop.LIMIT_REACHED
-        self._index.space.context.counters.rows_read += len(items)
 
         def resume(place: int) -> bytes:
             distance, item = items[place]
@@ -181,8 +181,5 @@ class NearestScan(Cursor[IndexEntry]):
 
 
 def _spend(budget: Budget, item: Item) -> Stop | None:
-    if budget.keys is not None:
-        budget.keys -= 1
-    if budget.size is not None:
-        budget.size -= len(item.order) + len(item.value)
+    budget.charge(1, len(item.order) + len(item.value))
     return budget.spent()

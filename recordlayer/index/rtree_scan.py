@@ -191,8 +191,5 @@ class Nearest:
 
 def spend(budget: Budget, leaf: Node) -> Stop | None:
     """Count what a leaf has cost. Why nothing more may be read, or None."""
-    if budget.keys is not None:
-        budget.keys -= len(leaf.slots)
-    if budget.size is not None:
-        budget.size -= sum(len(item.order) + len(item.value) for item in leaf.slots)
+    budget.charge(len(leaf.slots), sum([len(item.order) + len(item.value) for item in leaf.slots]))
     return budget.spent()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import DatabaseOption, Engine, OptionValue, Transaction, TransactionOption
 from recordlayer.kv.observed import ObservedEngine
+from recordlayer.kv.read_limits import ReadLimits
 from recordlayer.kv.read_version_cache import ReadVersionCache
 from recordlayer.kv.shared import Shared
 from recordlayer.kv.span_parent import span_parent
@@ -89,6 +90,8 @@ class Beginning:
 
     def _set(self, context: Context, options: TransactionOptions) -> None:
         transaction = context.transaction
+        if options.limits.bound_anything:
+            context.read_limits = ReadLimits(options.limits, context.counters, self.world.clock)
         for option, value in settings(options):
             transaction.set_option(option, value)
         if self.observed is not None and context.observed is not None:

@@ -19,6 +19,7 @@ from typing import Any
 from recordlayer.errors import Closed, LocalVersionsExhausted, Unreadable
 from recordlayer.kv.engine import METADATA_VERSION_KEY, Chunk, ConflictKind, MutationType, StreamingMode, Transaction
 from recordlayer.kv.observed import ObservedTransaction
+from recordlayer.kv.read_limits import ReadLimits
 from recordlayer.kv.read_version_cache import ReadVersionCache
 from recordlayer.kv.shared import Shared
 from recordlayer.kv.tally import Places
@@ -84,6 +85,7 @@ class Context:
         "counters",
         "observed",
         "places",
+        "read_limits",
         "shared",
         "stores_changed",
         "transaction",
@@ -115,6 +117,8 @@ class Context:
         self._version_known = False
         self._metadata_version: tuple[bytes | None] | None = None  # None: not asked for yet
         self.counters = Counters()
+        self.read_limits: ReadLimits | None = None
+        """What all reads together may cost; None for whatever they do."""
         self.claims: dict[bytes, bytes] = {}
         """Unique values written in this transaction, by whom: two records saved side by side must see each other
         although neither can read the other's entry yet. Owned by `index.uniqueness`."""
@@ -134,6 +138,8 @@ class Context:
 
     def get(self, key: bytes, *, snapshot: bool = False) -> Waitable[bytes | None]:
         """The value of `key`, or None.  Cost  1 read."""
+        if self.read_limits is not None:
+            self.read_limits.check()
         self.counters.reads += 1
         return self.transaction.get(key, snapshot=snapshot)
 
@@ -149,6 +155,8 @@ class Context:
         iteration: int = 1,
     ) -> Waitable[Chunk]:
         """The first chunk of [begin, end).  Cost  1 read."""
+        if self.read_limits is not None:
+            self.read_limits.check()
         self.counters.reads += 1
         return self.transaction.get_range(
             begin, end, limit=limit, reverse=reverse, snapshot=snapshot, mode=mode, iteration=iteration

@@ -10,20 +10,22 @@ from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from recordlayer.cursor.limits import NO_LIMITS, Limits
+from recordlayer.cursor.limits import NO_LIMITS, Limits, budget_of
 from recordlayer.cursor.pipeline import Prefetch
 from recordlayer.cursor.sealing import ContinuationSeal, Sealed, Tenant
 from recordlayer.cursor.step import Batch, Cursor
 from recordlayer.cursor.transform import Limit, Skip
 from recordlayer.errors import BadContinuation, UsageError, WrongType
 from recordlayer.metadata import RecordMetaData
+from recordlayer.options import as_limits
 from recordlayer.query import identity
+from recordlayer.query.budget import keeps, limits_of, over_budget, within
 from recordlayer.query.envelope import Envelope, opened
 from recordlayer.query.observing import QueryWatch
 from recordlayer.query.plan.aggregate import CountFromIndex, CountRows
 from recordlayer.query.plan.base import Plan, Run
 from recordlayer.query.planner import Key, Planned, cache_key, keep, plan, readable_indexes, shape_of
-from recordlayer.query.problem import problem_of
+from recordlayer.query.problem import Problem, problem_of
 from recordlayer.query.query import RecordQuery
 from recordlayer.query.rules.count import count_from_index
 from recordlayer.store.record import StoredRecord
@@ -60,7 +62,8 @@ def run_query(
     resume    a continuation of this query: the plan that gave it is taken again
     prefetch  begin the next read while records are used
 
-    Raises  NoPlan; BadContinuation for one of another query, or when its plan is no longer possible; UsageError.
+    Raises  NoPlan; OverBudget; BadContinuation for one of another query, or when its plan is no longer possible;
+            UsageError.
     """
     for name, number in (("limit", limit), ("skip", skip)):
         if not isinstance(number, int) or isinstance(number, bool) or number < 0:
@@ -69,16 +72,20 @@ def run_query(
     watch = None if observed is None else QueryWatch(observed, store, query)
     found = planned(store, query)
     marks = Marks(store, query)
-    chosen, place = (found.plan, None) if resume is None else marks.resumed(found, resume, skip)
+    budgeted, wanted = limits_of(store, query), limit + skip if limit else 0
+    if resume is None:
+        chosen, place = within(found, query, budgeted, wanted, lambda: _problem(store, query)), None
+    else:
+        chosen, place = marks.resumed(found, resume, skip)
     if watch is not None:
         watch.planned(chosen)
     run = Run(
         store=store,
         continuation=place,
         snapshot=snapshot,
-        expect=limit + skip if limit else 0,
-        limit=limit + skip if limit else 0,
-        budget=limits.budget(store.context.world.clock),
+        expect=wanted,
+        limit=wanted,
+        budget=budget_of(store.context, as_limits("limits", limits), budgeted),
     )
     cursor: Cursor[Any]
     if skip:
@@ -91,6 +98,10 @@ def run_query(
         cursor = Limit(cursor, limit)
     enveloped = Enveloped(cursor, marks, chosen, skip)
     return enveloped if watch is None else watch.around(enveloped)
+
+
+def _problem(store: RecordStore, query: RecordQuery) -> Problem:
+    return problem_of(query, store.metadata, store.states.peek)
 
 
 class Marks:
@@ -185,5 +196,14 @@ _COUNTS: WeakKeyDictionary[RecordMetaData, OrderedDict[Key, CountFromIndex | Cou
 
 
 async def count(store: RecordStore, query: RecordQuery, *, snapshot: bool = False) -> int:
-    """How many records a query has.  Cost  1 read from a COUNT index, else as running the query."""
-    return await count_plan(store, query).count(Run(store=store, snapshot=snapshot))
+    """How many records a query has. A count is whole or not at all: where a budget ends, it fails.
+
+    Cost    1 read from a COUNT index, else as running the query.
+    Raises  OverBudget, BudgetSpent.
+    """
+    chosen = count_plan(store, query)
+    limits = limits_of(store, query)
+    if not keeps(chosen, limits, 0):
+        raise over_budget(str(query), chosen, limits, 0, _problem(store, query))
+    budget = budget_of(store.context, limits)
+    return await chosen.count(Run(store=store, snapshot=snapshot, budget=budget))

@@ -30,10 +30,11 @@ def fingerprint(part: Any) -> bytes:
 
 
 def of_query(query: RecordQuery) -> bytes:
-    """The bytes of a query: what it asks for, and with which values. How it may be sorted in memory does not count."""
+    """The bytes of a query: what it asks for, and with which values. How it may be sorted in memory, or what it may
+    cost, does not count."""
     from dataclasses import replace
 
-    return fingerprint(parts_of(replace(query, in_memory=0)))
+    return fingerprint(parts_of(replace(query, in_memory=0, limits=None)))
 
 
 def of_plan(identity: Part, metadata_parts: Part = ()) -> bytes:

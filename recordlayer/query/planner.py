@@ -10,12 +10,13 @@ differ in their values only, it is kept which rule gave the plan and from which 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
 from recordlayer.errors import NoPlan
+from recordlayer.query.advice import missing_index
 from recordlayer.query.pattern import Pattern
 from recordlayer.query.plan.base import Node, Plan
 from recordlayer.query.predicate import (
@@ -24,8 +25,6 @@ from recordlayer.query.predicate import (
     CompareRank,
     IsType,
     Matches,
-    Path,
-    PathStep,
     Predicate,
     walk,
 )
@@ -135,7 +134,7 @@ def _by_survey(query: RecordQuery, metadata: RecordMetaData, state_of: StateOf) 
         raise NoPlan(
             query=str(query),
             not_used=rejected,
-            hint=f"no index has the records in this order; {_missing_index(problem)} would, or order_by(..., "
+            hint=f"no index has the records in this order; {missing_index(problem)} would, or order_by(..., "
             "in_memory=1000) lets so many records be sorted in memory",
         )
     rule, best = found[0]
@@ -228,25 +227,3 @@ def _told_apart(value: object) -> object:
     if isinstance(value, tuple):
         return tuple([(type(one), _told_apart(one)) for one in value])
     return value
-
-
-def _missing_index(problem: Problem) -> str:
-    """The index that would give the order, as code."""
-    equal = [
-        one.path for one in problem.conditions if isinstance(one, Compare) and one.operator.value in ("=", "is null")
-    ]
-    columns: Sequence[Path] = [*equal, *(path for path in problem.query.sort if path not in equal)]
-    written = [_as_code(path) for path in columns]
-    expression = written[0] if len(written) == 1 else f"concat({', '.join(written)})"
-    name = "_".join(step.name for path in columns for step in path)
-    return f'.index("{problem.names[0]}", "by_{name}", {expression})'
-
-
-def _as_code(path: Path) -> str:
-    def one(step: PathStep) -> str:
-        return f'field("{step.name}")' + (".fan_out()" if step.any else "")
-
-    code = one(path[-1])
-    for step in reversed(path[:-1]):
-        code = f"{one(step)}.nest({code})"
-    return code

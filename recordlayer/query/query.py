@@ -12,9 +12,11 @@ Source  Record Layer, RecordQuery
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from recordlayer.errors import UsageError, WrongType
+from recordlayer.options import Limits
 from recordlayer.query.comparison import Operator
 from recordlayer.query.paths import FieldPath, as_steps, checked_list
 from recordlayer.query.predicate import And, Compare, CompareKey, CompareRank, Parameter, Path, Predicate, shown, walk
@@ -36,6 +38,7 @@ class RecordQuery:
     distinct      each record comes once. Else, where a condition is about elements of a repeated field, it may come for
                   several of them: that costs less, and is for those who do not mind
     in_memory     how many records may be held in memory to be sorted where no index has the order; 0 for none
+    limits        what it may cost, None for what the store was opened with: see `within`
     """
 
     record_types: tuple[str, ...] = ()
@@ -45,6 +48,7 @@ class RecordQuery:
     fields: tuple[Path, ...] | None = None
     distinct: bool = True
     in_memory: int = 0
+    limits: Limits | None = None
 
     def where(self, *conditions: Predicate) -> RecordQuery:
         """Only records for which all these, and all conditions before, are true."""
@@ -79,6 +83,23 @@ class RecordQuery:
     def with_duplicates(self) -> RecordQuery:
         """A record may come several times, once for each element of a repeated field that a condition speaks of."""
         return replace(self, distinct=False)
+
+    def within(
+        self,
+        *,
+        keys: int | None = None,
+        bytes: int | None = None,  # noqa: A002  (the word for it, as in Limits)
+        time: timedelta | None = None,
+        memory: int | None = None,
+        fail: bool = False,
+    ) -> RecordQuery:
+        """The query with a budget, in place of what the store was opened with. A query whose plan is expected to read
+        more keys or bytes is refused before it reads any, and the error names an index that would help. What turns out
+        to cost more stops with a continuation where the budget ends, or raises BudgetSpent with `fail`.
+
+        The budget is for each page. Parameters as those of `Limits`; none at all takes every limit away.
+        """
+        return replace(self, limits=Limits(keys=keys, bytes=bytes, time=time, memory=memory, fail=fail))
 
     # -- parameters ------------------------------------------------------------------------------------
 
@@ -131,6 +152,8 @@ class RecordQuery:
             parts.append("with duplicates")
         if self.in_memory:
             parts.append(f"sorting {self.in_memory} in memory")
+        if self.limits is not None:
+            parts.append(f"within {self.limits}")
         return " ".join(parts)
 
 

@@ -31,6 +31,7 @@ from recordlayer.kv.context import Context
 from recordlayer.kv.engine import KeyValue, StreamingMode
 from recordlayer.metadata import RecordMetaData
 from recordlayer.observe.events import StoreOpened
+from recordlayer.options import NO_LIMITS, Limits, as_limits
 from recordlayer.store.header import DEFAULT_FORMAT, NEWEST_FORMAT, FormatVersion, StoreHeader
 from recordlayer.store.layout import Keyspace, StoreLayout
 from recordlayer.store.places import StorePlaces
@@ -117,6 +118,7 @@ class OpenOptions:
     cacheable        what the header shall say of that, from format 7 on
     new_index_state  decides the state of each index that is new to the store, instead of the rule above
     index_filter     chooses the records that each index is kept for, the same at every opening
+    limits           of each query for which nothing else is said, and of each scan
     """
 
     mode: OpenMode = OpenMode.CREATE_OR_OPEN
@@ -128,10 +130,12 @@ class OpenOptions:
     cacheable: Cacheable = Cacheable.UNCHANGED
     new_index_state: NewIndexState | None = None
     index_filter: IndexFilter | None = None
+    limits: Limits = NO_LIMITS
 
     def __post_init__(self) -> None:
         if not isinstance(self.mode, OpenMode):
             raise WrongType(argument="mode", value=self.mode, hint="use OpenMode")
+        as_limits("limits", self.limits)
         if not isinstance(self.cacheable, Cacheable):
             raise WrongType(argument="cacheable", value=self.cacheable, hint="use Cacheable")
         if type(self.format_version) not in (int, FormatVersion) or self.format_version < 1:
@@ -192,6 +196,7 @@ async def open_store(
         omits_suffix=omits_suffix,
         serializer=options.serializer,
     )
+    store.limits = options.limits
     if outdated:
         before = Before(
             is_new=is_new,

@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from recordlayer.cursor.limits import Budget
 from recordlayer.cursor.scan import KeyRange, KeyValueScan, ScanOptions
 from recordlayer.cursor.step import Batch, Cursor, Stop
 from recordlayer.errors import CorruptRecord
@@ -70,8 +69,9 @@ class RecordScan(Cursor[StoredRecord]):
         if expect and (splitting.splits or codec.metadata.store_record_versions):
             expect = 2 * expect + 1
         if options.budget is not None and options.budget.keys is not None:
-            expect = min(expect or options.budget.keys, options.budget.keys)
-        self._source = KeyValueScan(context, keys, replace(options, limit=0, budget=None, expect=max(0, expect)))
+            allowed = max(1, options.budget.keys)
+            expect = min(expect or allowed, allowed)
+        self._source = KeyValueScan(context, keys, replace(options, limit=0, budget=None, expect=expect))
         self._held: list[KeyValue] = []
 
     def start(self) -> None:
@@ -94,9 +94,9 @@ class RecordScan(Cursor[StoredRecord]):
         if self._left and len(grouped) >= self._left:
             grouped, stop = grouped[: self._left], Stop.LIMIT_REACHED
         if self._budget is not None and grouped:
-            kept = _within(self._budget, grouped)
-            if len(kept) < len(grouped):
-                grouped, stop = kept, None
+            fitting = self._budget.fitting([group.pairs for group in grouped], found.values)
+            if fitting < len(grouped):
+                grouped, stop = grouped[:fitting], None
             if stop is None:
                 stop = self._budget.spent()
         if self._left:
@@ -134,18 +134,6 @@ class _Group(NamedTuple):
 
     base: bytes
     pairs: list[KeyValue]
-
-
-def _within(budget: Budget, groups: list[_Group]) -> list[_Group]:
-    """The leading records that a budget allows, one at least; what they cost is spent."""
-    for count, group in enumerate(groups, 1):
-        if budget.keys is not None:
-            budget.keys -= len(group.pairs)
-        if budget.size is not None:
-            budget.size -= sum(len(key) + len(value) for key, value in group.pairs)
-        if (budget.keys is not None and budget.keys <= 0) or (budget.size is not None and budget.size <= 0):
-            return groups[:count]
-    return groups
 
 
 def _grouped_forward(rows: list[KeyValue], start: int, *, exhausted: bool) -> tuple[list[_Group], list[KeyValue]]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from recordlayer.cursor.limits import Limits
+from recordlayer.cursor.limits import Limits, budget_of
 from recordlayer.cursor.scan import ScanOptions
 from recordlayer.cursor.step import Cursor
 from recordlayer.errors import UsageError, WrongType
 from recordlayer.index.bounds import Bounds
+from recordlayer.options import as_limits
 from recordlayer.store.record import StoredRecord
 from recordlayer.store.store import RecordStore
 
@@ -33,7 +34,10 @@ def _bounds(prefix: tuple[Any, ...], bounds: Bounds | None) -> Bounds:
 def scan_options(
     store: RecordStore, *, reverse: bool, limit: int, resume: bytes | None, limits: Limits, snapshot: bool
 ) -> ScanOptions:
-    """What a caller says about a scan, as cursors take it.  Raises  UsageError."""
+    """What a caller says about a scan, as cursors take it; what the store was opened with bounds it too.
+
+    Raises  UsageError.
+    """
     if not isinstance(limit, int) or isinstance(limit, bool) or limit < 0:
         raise UsageError(limit=limit, hint="give a whole number; None for all")
     return ScanOptions(
@@ -41,7 +45,7 @@ def scan_options(
         snapshot=snapshot,
         limit=limit,
         continuation=resume,
-        budget=limits.budget(store.context.world.clock),
+        budget=budget_of(store.context, as_limits("limits", limits), store.limits),
     )
 
 

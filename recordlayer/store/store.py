@@ -21,6 +21,7 @@ from recordlayer.index.state import IndexState
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import ConflictKind
 from recordlayer.metadata import Index, RecordMetaData
+from recordlayer.options import NO_LIMITS
 from recordlayer.store.counts import RecordCounts, are_kept
 from recordlayer.store.expect import Expect, VersionBehavior
 from recordlayer.store.header import FormatVersion, StoreHeader
@@ -59,6 +60,8 @@ class RecordStore:
         self.metadata = metadata
         self.header = header
         self.states = states
+        self.limits = NO_LIMITS
+        """Of each query for which nothing else is said, and of each scan."""
         self.codec = Codec(metadata, serializer)
         self.upkeep = Upkeep(context, metadata, states)
         self.counts: RecordCounts | None = None

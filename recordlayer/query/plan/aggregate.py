@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from recordlayer.errors import BudgetSpent
 from recordlayer.query.cost import Estimate
 from recordlayer.query.plan.base import Plan, Run
 
@@ -48,5 +49,7 @@ class CountRows:
         while True:
             batch = await cursor.batch()
             number += len(batch.values)
+            if batch.stop is not None and batch.stop.out_of_band:
+                raise BudgetSpent(limit=batch.stop.value, counted=number, hint="a count has no pages: give it more")
             if batch.stop is not None:
                 return number

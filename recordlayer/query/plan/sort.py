@@ -26,6 +26,8 @@ class SortRecords:
     """The records of another plan in the order of some fields, as an index of those fields would have them."""
 
     unit = "records"
+    gathers = True
+    """Nothing comes before the source is read to its end."""
 
     def __init__(
         self, source: Plan, sort: tuple[Path, ...], types: Mapping[str, RecordType], size: int, reverse: bool

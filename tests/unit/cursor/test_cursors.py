@@ -207,7 +207,7 @@ def test_pages_with_budgets_give_every_key_once(keys: int, size: int, reverse: b
     found: list[bytes] = []
     continuation = None
     while True:
-        budget = Limits(keys=keys, bytes=size).budget(World().clock)
+        budget = Budget(World().clock, Limits(keys=keys, bytes=size))
         options = ScanOptions(reverse=reverse, budget=budget, continuation=continuation)
         part, last = scanned(engine, options)
         found += part
@@ -222,14 +222,14 @@ def test_pages_with_budgets_give_every_key_once(keys: int, size: int, reverse: b
 
 
 def test_a_scan_stops_when_its_time_is_up_after_one_chunk(engine: Engine) -> None:
-    budget = Limits(time=timedelta(0)).budget(World().clock)
+    budget = Budget(World().clock, Limits(time=timedelta(0)))
     found, last = scanned(engine, ScanOptions(budget=budget))
     assert found
     assert last.stop in (Stop.TIME_LIMIT, Stop.EXHAUSTED)
 
 
 def test_another_scan_may_have_spent_the_budget(engine: Engine) -> None:
-    budget = Budget(World().clock, keys=10)
+    budget = Budget(World().clock, Limits(keys=10))
     first, _ = scanned(engine, ScanOptions(budget=budget))
     second, last = scanned(engine, ScanOptions(budget=budget))
     assert len(first) == 10

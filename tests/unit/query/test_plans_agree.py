@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import recordlayer as rl
 from recordlayer import field
-from recordlayer.cursor.limits import Limits
+from recordlayer.cursor.limits import Budget, Limits
 from recordlayer.cursor.step import Stop, drain
 from recordlayer.cursor.transform import Limit
 from recordlayer.kv.context import Context
@@ -277,7 +277,7 @@ def test_every_plan_gives_what_a_plain_loop_gives(syntax: str, data: st.DataObje
         ids: list[int] = []
         continuation = None
         for _ in range(2_000):
-            budget = Limits(keys=1).budget(context.world.clock)
+            budget = Budget(context.world.clock, Limits(keys=1))
             cursor = plan.execute(Run(store=store, continuation=continuation, budget=budget))
             while (batch := await cursor.batch()).stop is None:
                 ids += [record.primary_key[0] for record in batch.values]

@@ -83,12 +83,12 @@ def test_scans_give_every_record_whole_and_go_on_behind_any_of_them(
     everything = KeyRange(LAYOUT.records, LAYOUT.records + b"\xff", len(LAYOUT.records))
 
     async def pages() -> list[tuple[bytes, int, bool]]:
-        from recordlayer.cursor.limits import Limits
+        from recordlayer.cursor.limits import Budget, Limits
 
         found: list[tuple[bytes, int, bool]] = []
         continuation: bytes | None = None
         while True:
-            budget = Limits(keys=keys).budget(World().clock)
+            budget = Budget(World().clock, Limits(keys=keys))
             options = ScanOptions(reverse=reverse, limit=limit, continuation=continuation, budget=budget)
             cursor = records_of(context).scan(everything, options)
             batch = None
