@@ -13,7 +13,8 @@ from recordlayer.aio.store import RecordStore
 from recordlayer.errors import Conflict, TransactionError, UsageError
 from recordlayer.index.filter import IndexFilter
 from recordlayer.keyspace import GLOBAL, NameResolver
-from recordlayer.kv.context import Context, Counters
+from recordlayer.kv.context import Context
+from recordlayer.kv.counters import Counters
 from recordlayer.kv.idempotency import Applied, Claim
 from recordlayer.kv.open_transactions import Opening
 from recordlayer.kv.retry import Attempts

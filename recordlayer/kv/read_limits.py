@@ -7,14 +7,10 @@ Source  Record Layer, ExecuteState, shared by all executions of a transaction
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from recordlayer.errors import BudgetSpent
+from recordlayer.kv.counters import Counters
 from recordlayer.options import Limits
 from recordlayer.world import Clock
-
-if TYPE_CHECKING:
-    from recordlayer.kv.context import Counters
 
 
 class ReadLimits:

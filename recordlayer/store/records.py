@@ -14,7 +14,8 @@ from recordlayer.cursor.pipeline import ReadEach
 from recordlayer.cursor.scan import FORWARD, KeyRange, ScanOptions
 from recordlayer.cursor.step import Cursor
 from recordlayer.errors import CorruptRecord
-from recordlayer.kv.context import Context, Counters
+from recordlayer.kv.context import Context
+from recordlayer.kv.counters import Counters
 from recordlayer.kv.engine import Chunk, KeyValue, StreamingMode
 from recordlayer.store.layout import StoreLayout
 from recordlayer.store.record import Codec, StoredRecord
