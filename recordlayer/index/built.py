@@ -4,22 +4,22 @@ A build that has been at a record has written its entries; one that has not will
 is applied by exactly one of the two. Where a build is, it says in points: packed primary keys, or for a build that goes
 by another index the keys of that index.
 
-Layout  6 range set of the index; 9, 2 stamp of the build (IndexBuildIndexingStamp): what its points are
+Layout  6 range set of the index; what its points are says the stamp of the build (`index.build_notes`)
 Cost    2 reads; a change that moves a record in the index that is gone by 1 more
 Source  Record Layer, StandardIndexMaintainer.updateWriteOnlyByRecords and updateWriteOnlyByIndex
 """
 
 from __future__ import annotations
 
-from recordlayer.errors import CorruptBuild, IndexNotSupported
+from recordlayer.errors import IndexNotSupported
+from recordlayer.index import build_notes
 from recordlayer.index.maintainer import IndexedRecord, IndexSpace
 from recordlayer.index.range_set import RangeSet
 from recordlayer.keys import KeyWithValue, trim_primary_key
 from recordlayer.pb.index_build_pb2 import IndexBuildIndexingStamp
-from recordlayer.pb.parsing import PARSE_ERRORS
 from recordlayer.tuples import pack
 
-_BUILD, _STAMP, _RANGES = 9, b"\x15\x02", 6
+_RANGES = 6
 _BY_PRIMARY_KEY = ("BY_RECORDS", "MULTI_TARGET_BY_RECORDS", "MUTUAL_BY_RECORDS")
 
 Part = tuple[IndexedRecord | None, IndexedRecord | None]
@@ -79,11 +79,4 @@ def source_point(source: IndexSpace, record: IndexedRecord) -> bytes | None:
 
 
 async def _stamp(space: IndexSpace) -> IndexBuildIndexingStamp | None:
-    key = space.space(_BUILD) + _STAMP
-    value = await space.context.get(key)
-    if value is None:
-        return None
-    try:
-        return IndexBuildIndexingStamp.FromString(value)
-    except PARSE_ERRORS as error:
-        raise CorruptBuild(index=space.index.name, key=key, hint="rebuild the index from the beginning") from error
+    return await build_notes.stamp_at(space.context, space.space(build_notes.KEYSPACE), index=space.index.name)

@@ -1,6 +1,6 @@
 """One build of an index at a time: whoever builds says so in every transaction, and looks who else does.
 
-Layout  9, index, 7, indexer's UUID -> IndexBuildHeartbeat
+Layout  `index.build_notes`
 Cost    1 range read, 1 write a transaction and index
 Source  Record Layer: IndexingHeartbeat
 """
@@ -11,6 +11,7 @@ import uuid
 from dataclasses import dataclass
 
 from recordlayer.errors import BuildLocked, MalformedTuple
+from recordlayer.index.build_notes import HEARTBEATS
 from recordlayer.metadata import Index
 from recordlayer.online.stamp import build_prefix
 from recordlayer.pb.index_build_pb2 import IndexBuildHeartbeat
@@ -18,7 +19,6 @@ from recordlayer.pb.parsing import PARSE_ERRORS
 from recordlayer.store.store import RecordStore
 from recordlayer.tuples import pack, unpack
 
-_HEARTBEATS = pack((7,))
 _DAY_MS = 86_400_000
 
 
@@ -38,7 +38,7 @@ class Builder:
 
 async def builders(store: RecordStore, index: Index, *, snapshot: bool = True) -> list[Builder]:
     """Who builds an index, or did so without taking leave.  Cost  1 range read."""
-    prefix = build_prefix(store, index) + _HEARTBEATS
+    prefix = build_prefix(store, index) + HEARTBEATS
     found = []
     for key, value in await store.context.read_all(prefix + b"\x00", prefix + b"\xff", snapshot=snapshot):
         try:
@@ -86,4 +86,4 @@ class Heartbeat:
         store.context.clear(self._key(store, index))
 
     def _key(self, store: RecordStore, index: Index) -> bytes:
-        return pack((self.who,), build_prefix(store, index) + _HEARTBEATS)
+        return pack((self.who,), build_prefix(store, index) + HEARTBEATS)

@@ -3,7 +3,7 @@
 A build that is continued by somebody else must go on in the same way, for what its range set says depends on that. Java
 compares whole stamps, so exactly the fields of the method are set.
 
-Layout  9, index, 2 -> IndexBuildIndexingStamp; 9, index, 1: records looked at, 8 bytes little-endian, added to
+Layout  `index.build_notes`
 Source  Record Layer: IndexingBase.setIndexingTypeOrThrow, IndexBuildIndexingStamp
 """
 
@@ -14,14 +14,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from recordlayer.errors import BuildBlocked, CorruptBuild, UsageError
+from recordlayer.index import build_notes
 from recordlayer.metadata import Index
 from recordlayer.pb.index_build_pb2 import IndexBuildIndexingStamp as Stamp
-from recordlayer.pb.parsing import PARSE_ERRORS
 from recordlayer.store.layout import Keyspace
 from recordlayer.store.store import RecordStore
 from recordlayer.tuples import pack
-
-_SCANNED, _STAMP = pack((1,)), pack((2,))
 
 
 class Method(enum.Enum):
@@ -76,18 +74,11 @@ def build_prefix(store: RecordStore, index: Index) -> bytes:
 
 async def read_stamp(store: RecordStore, index: Index, *, snapshot: bool = False) -> Stamp | None:
     """The stamp of an index's build, None if there is none.  Raises  CorruptBuild."""
-    key = build_prefix(store, index) + _STAMP
-    value = await store.context.get(key, snapshot=snapshot)
-    if value is None:
-        return None
-    try:
-        return Stamp.FromString(value)
-    except PARSE_ERRORS as error:
-        raise CorruptBuild(index=index.name, key=key, hint="rebuild the index from the beginning") from error
+    return await build_notes.stamp_at(store.context, build_prefix(store, index), index=index.name, snapshot=snapshot)
 
 
 def write_stamp(store: RecordStore, index: Index, stamp: Stamp) -> None:
-    store.context.set(build_prefix(store, index) + _STAMP, stamp.SerializeToString(deterministic=True))
+    store.context.set(build_prefix(store, index) + build_notes.STAMP, stamp.SerializeToString(deterministic=True))
 
 
 def without_block(stamp: Stamp) -> Stamp:
@@ -163,7 +154,7 @@ async def _there(store: RecordStore, index: Index) -> Stamp:
 
 def scanned_key(store: RecordStore, index: Index) -> bytes:
     """The counter of the records that the build has looked at."""
-    return build_prefix(store, index) + _SCANNED
+    return build_prefix(store, index) + build_notes.SCANNED
 
 
 async def scanned(store: RecordStore, index: Index) -> int:
@@ -174,4 +165,4 @@ async def scanned(store: RecordStore, index: Index) -> int:
 def erase_notes(store: RecordStore, index: Index) -> None:
     """Clear what builds leave, but not the lock of old programs.  Cost  1 clear range."""
     build = build_prefix(store, index)
-    store.context.clear_range(build + _SCANNED, build + b"\xff")
+    store.context.clear_range(build + build_notes.BEHIND_LOCK, build + b"\xff")

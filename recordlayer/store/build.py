@@ -1,6 +1,6 @@
 """Building an index in one transaction: for small stores. Large ones are built online, in many.
 
-Layout  9 build: (1) records read, 8 bytes little-endian; (2) IndexBuildIndexingStamp. They stay afterwards.
+Layout  notes as of any build (`index.build_notes`), which stay afterwards
 Cost    reads all records (1 range read a chunk), writes all entries
 Source  Record Layer, FDBRecordStore.rebuildIndex
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from recordlayer.index import build_notes
 from recordlayer.index.bounds import Bounds
 from recordlayer.index.maintainer import IndexedRecord, Maintainer, as_checked
 from recordlayer.index.registry import maintainer_for
@@ -25,7 +26,6 @@ from recordlayer.store.record import StoredRecord
 from recordlayer.store.store import RecordStore
 from recordlayer.tuples import pack
 
-_SCANNED, _STAMP = pack((1,)), pack((2,))
 _BY_RECORDS = IndexBuildIndexingStamp(method=IndexBuildIndexingStamp.BY_RECORDS).SerializeToString()
 
 
@@ -58,8 +58,8 @@ async def rebuild(store: RecordStore, index: Index) -> None:
 def note_build(store: RecordStore, index: Index, scanned: int) -> None:
     """Leave behind what Java's builds in one transaction do: how they went, and how many records they have read."""
     build = pack((index.subspace_key,), store.layout.of(Keyspace.INDEX_BUILDS))
-    store.context.atomic(MutationType.ADD, build + _SCANNED, scanned.to_bytes(8, "little"))
-    store.context.set(build + _STAMP, _BY_RECORDS)
+    store.context.atomic(MutationType.ADD, build + build_notes.SCANNED, scanned.to_bytes(8, "little"))
+    store.context.set(build + build_notes.STAMP, _BY_RECORDS)
 
 
 async def build_records(store: RecordStore, index: Index, records: Iterable[StoredRecord]) -> int:

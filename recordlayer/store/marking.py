@@ -7,6 +7,7 @@ Source  Record Layer, FDBRecordStore: markIndexNotReadable, markIndexReadable, c
 from __future__ import annotations
 
 from recordlayer.errors import IndexNotBuilt, UniquenessViolation, UsageError
+from recordlayer.index import build_notes
 from recordlayer.index.range_set import FIRST, LAST, RangeSet
 from recordlayer.index.state import IndexState
 from recordlayer.metadata import Index
@@ -15,8 +16,6 @@ from recordlayer.store.layout import Keyspace
 from recordlayer.store.states import clear_index_data
 from recordlayer.store.store import RecordStore
 from recordlayer.tuples import pack, unpack
-
-_HEARTBEATS = pack((7,))
 
 
 def _prefix(store: RecordStore, keyspace: Keyspace, index: Index) -> bytes:
@@ -101,7 +100,7 @@ def mark_readable_unchecked(store: RecordStore, index: Index, state: IndexState 
         return
     if any(known.replaced_by for known in store.metadata.indexes.values()):
         store.context.before_commit(lambda: _disable_replaced_at_last(store))
-    for keyspace, sub_key in ((Keyspace.INDEX_RANGES, b""), (Keyspace.INDEX_BUILDS, _HEARTBEATS)):
+    for keyspace, sub_key in ((Keyspace.INDEX_RANGES, b""), (Keyspace.INDEX_BUILDS, build_notes.HEARTBEATS)):
         prefix = _prefix(store, keyspace, index) + sub_key
         store.context.clear_range(prefix + b"\x00", prefix + b"\xff")
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from recordlayer.errors import CorruptHeader, MalformedTuple
+from recordlayer.index import build_notes
 from recordlayer.index.filter import IndexFilter
 from recordlayer.index.maintainer import IndexSpace
 from recordlayer.index.state import IndexState
@@ -21,8 +22,6 @@ from recordlayer.metadata import Index
 from recordlayer.store.layout import Keyspace, StoreLayout
 from recordlayer.store.schema import Schema
 from recordlayer.tuples import pack, prefix_range, unpack
-
-_BUILD_LOCK_END = b"\x15\x01"  # sub-key 0 of a build space is the lock, the others begin here
 
 
 class IndexStates:
@@ -124,7 +123,7 @@ def clear_index_data(context: Context, layout: StoreLayout, subspace_key: object
         prefix = layout.of(keyspace) + key
         context.clear_range(prefix + b"\x00", prefix + b"\xff")
     build = layout.of(Keyspace.INDEX_BUILDS) + key
-    context.clear_range(build + _BUILD_LOCK_END, build + b"\xff")
+    context.clear_range(build + build_notes.BEHIND_LOCK, build + b"\xff")
 
 
 def clear_former_index(context: Context, layout: StoreLayout, subspace_key: object) -> None:
