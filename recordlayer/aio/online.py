@@ -15,7 +15,7 @@ from recordlayer.online.options import BuildLimits, BuildPolicy
 from recordlayer.online.progress import BuildProgress, progress
 from recordlayer.options import TransactionOptions
 from recordlayer.store.metadata_store import StoredMetaData
-from recordlayer.store.open import OpenOptions, Path, resolved_prefix
+from recordlayer.store.open import OpenOptions, Path
 from recordlayer.store.serializer import PLAIN, Serializer
 from recordlayer.store.store import RecordStore as CoreStore
 from recordlayer.waiting.drivers import run_asyncio
@@ -42,12 +42,10 @@ class OnlineIndexer:
         options: TransactionOptions | None = None,
         told: Callable[[BuildReport], object] | None = None,
     ) -> None:
-        self._beginning = beginning
-        self._path = path
         self._core = Core(
             beginning,
             metadata,
-            b"",
+            path,
             indexes,
             policy=policy,
             limits=limits,
@@ -69,19 +67,15 @@ class OnlineIndexer:
         Raises  UnknownIndex, StoreMissing; BuildRefused, BuildMismatch, BuildLocked, BuildBlocked; UniquenessViolation
                 when all is built and records have equal values.
         """
-        self._core.prefix = await self._prefix()
-        return await run_asyncio(self._core.build())
+        try:
+            return await run_asyncio(self._core.build())
+        finally:
+            # Interrupted, the core waits for nothing more: what others would wait for is taken away from here.
+            await run_asyncio(self._core.leave())
 
     def stop(self) -> None:
         """Have the build end after the transaction under way. May be called from any thread."""
         self._core.stop()
-
-    async def _prefix(self) -> bytes:
-        context = self._beginning.context()
-        try:
-            return await run_asyncio(resolved_prefix(context, self._path))
-        finally:
-            context.close()
 
 
 class IndexBuild:

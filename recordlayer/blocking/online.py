@@ -16,7 +16,7 @@ from recordlayer.online.options import BuildLimits, BuildPolicy
 from recordlayer.online.progress import BuildProgress, progress
 from recordlayer.options import TransactionOptions
 from recordlayer.store.metadata_store import StoredMetaData
-from recordlayer.store.open import OpenOptions, Path, resolved_prefix
+from recordlayer.store.open import OpenOptions, Path
 from recordlayer.store.serializer import PLAIN, Serializer
 from recordlayer.store.store import RecordStore as CoreStore
 from recordlayer.waiting.drivers import run_blocking
@@ -43,12 +43,10 @@ class OnlineIndexer:
         options: TransactionOptions | None = None,
         told: Callable[[BuildReport], object] | None = None,
     ) -> None:
-        self._beginning = beginning
-        self._path = path
         self._core = Core(
             beginning,
             metadata,
-            b"",
+            path,
             indexes,
             policy=policy,
             limits=limits,
@@ -70,19 +68,15 @@ class OnlineIndexer:
         Raises  UnknownIndex, StoreMissing; BuildRefused, BuildMismatch, BuildLocked, BuildBlocked; UniquenessViolation
                 when all is built and records have equal values.
         """
-        self._core.prefix = self._prefix()
-        return run_blocking(self._core.build())
+        try:
+            return run_blocking(self._core.build())
+        finally:
+            # Interrupted, the core waits for nothing more: what others would wait for is taken away from here.
+            run_blocking(self._core.leave())
 
     def stop(self) -> None:
         """Have the build end after the transaction under way. May be called from any thread."""
         self._core.stop()
-
-    def _prefix(self) -> bytes:
-        context = self._beginning.context()
-        try:
-            return run_blocking(resolved_prefix(context, self._path))
-        finally:
-            context.close()
 
 
 class IndexBuild:

@@ -299,13 +299,21 @@ class BuildBegan(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildAdvanced(Event):
-    """One transaction of a build has been committed. `records` were looked at in it, `limit` is for the next."""
+    """One transaction of a build has been committed.
+
+    records    were looked at in it; `limit` is for the next
+    scanned    records that all builds so far have looked at, as they counted, of `total`; None if nobody counts them
+    remaining  how long the rest will take at this build's pace, None if that cannot be told
+    """
 
     store: str
     index: str
     records: int
     took: timedelta
     limit: int = 0
+    scanned: int = 0
+    total: int | None = None
+    remaining: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

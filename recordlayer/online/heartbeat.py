@@ -60,12 +60,12 @@ class Heartbeat:
         self._began = began
         self._lease_ms = lease_ms
 
-    async def beat(self, store: RecordStore, index: Index, *, alone: bool) -> None:
-        """Say that we build this index; with `alone`, if nobody else has within his lease.
+    async def check(self, store: RecordStore, index: Index, *, alone: bool) -> None:
+        """With `alone`, see that nobody else builds this index, or has within his lease.
 
         Raises  BuildLocked.
         """
-        now = int(store.context.world.clock.wall() * 1000)
+        now = _now(store)
         if alone:
             for other in await builders(store, index, snapshot=False):
                 # A time far ahead is a clock gone wrong, not somebody at work.
@@ -78,7 +78,12 @@ class Heartbeat:
                         lease_ms=self._lease_ms,
                         hint="somebody else builds it: wait for him, or until his lease has run out",
                     )
-        beat = IndexBuildHeartbeat(info=self._info, createTimeMilliseconds=self._began, heartbeatTimeMilliseconds=now)
+
+    def beat(self, store: RecordStore, index: Index) -> None:
+        """Say that we build this index.  Cost  1 write."""
+        beat = IndexBuildHeartbeat(
+            info=self._info, createTimeMilliseconds=self._began, heartbeatTimeMilliseconds=_now(store)
+        )
         store.context.set(self._key(store, index), beat.SerializeToString(deterministic=True))
 
     def take_leave(self, store: RecordStore, index: Index) -> None:
@@ -87,3 +92,7 @@ class Heartbeat:
 
     def _key(self, store: RecordStore, index: Index) -> bytes:
         return pack((self.who,), build_prefix(store, index) + HEARTBEATS)
+
+
+def _now(store: RecordStore) -> int:
+    return int(store.context.world.clock.wall() * 1000)

@@ -1,4 +1,4 @@
-"""How to build: what to do with indexes in each state, how much in one transaction, how fast.
+"""How to build and scrub: what to do with indexes in each state, how much in one transaction, how fast.
 
 Source  Record Layer: IndexingPolicy, OnlineIndexOperationConfig
 """
@@ -53,16 +53,15 @@ class BuildPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BuildLimits:
-    """How much of a build goes into one transaction, and how fast it may be. May be changed while it runs.
+class WorkLimits:
+    """How much of a long work goes into one transaction, and how fast it may be. May be changed while it runs.
 
     records             in one transaction, at most; fewer after conflicts, more again after successes
     bytes               written in one transaction, about
     time                of one transaction, about
     records_per_second  None for as fast as it goes
-    retries             tries of one transaction before the build gives up
-    total_time          after which the build stops, to be continued; None for no limit
-    track_progress      count in the database what has been looked at
+    retries             tries of one transaction before the work gives up
+    total_time          after which the work stops, to be continued; None for no limit
     """
 
     records: int = 100
@@ -71,7 +70,6 @@ class BuildLimits:
     records_per_second: int | None = 10_000
     retries: int = 100
     total_time: timedelta | None = None
-    track_progress: bool = True
 
     def __post_init__(self) -> None:
         for name in ("records", "bytes", "retries", "records_per_second"):
@@ -84,3 +82,13 @@ class BuildLimits:
             value = getattr(self, name)
             if not (value is None and name == "total_time") and not isinstance(value, timedelta):
                 raise UsageError(option=name, got=value, hint="give a datetime.timedelta")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildLimits(WorkLimits):
+    """The same for builds.
+
+    track_progress  count in the database what has been looked at
+    """
+
+    track_progress: bool = True

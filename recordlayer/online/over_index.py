@@ -16,22 +16,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from recordlayer.cursor.scan import KeyRange, KeyValueScan, ScanOptions
-from recordlayer.cursor.step import Stop
-from recordlayer.errors import Conflict, CorruptIndexEntry, SourceUnsuitable
+from recordlayer.errors import CorruptIndexEntry, SourceUnsuitable
 from recordlayer.index.entry import EntryLayout, IndexEntry
 from recordlayer.index.range_set import FIRST, LAST, Missing
 from recordlayer.index.registry import maintainer_for
-from recordlayer.kv.engine import MutationType
+from recordlayer.kv.engine import KeyValue
 from recordlayer.metadata import Index
-from recordlayer.online.options import BuildLimits
-from recordlayer.online.over_records import Share, range_set_of
-from recordlayer.online.stamp import scanned_key
+from recordlayer.online.options import WorkLimits
+from recordlayer.online.share import Share, note
+from recordlayer.online.taking import take
 from recordlayer.store.build import build_records
 from recordlayer.store.header import FormatVersion
 from recordlayer.store.store import RecordStore
 from recordlayer.tuples import pack, strinc
 
-_AT_ONCE = 20
 _CHECKED = FormatVersion.CHECK_INDEX_BUILD_TYPE_DURING_UPDATE
 
 
@@ -65,49 +63,27 @@ def _is_idempotent(store: RecordStore, target: Index) -> bool:
 
 
 async def build_share_by_index(
-    store: RecordStore, target: Index, source: Index, gap: Missing, *, records: int, limits: BuildLimits
+    store: RecordStore, target: Index, source: Index, gap: Missing, *, records: int, limits: WorkLimits
 ) -> Share:
     """Index the records of the first entries of a gap, at most `records`, and fill it that far.
 
     Raises  Conflict if somebody else has been there meanwhile; what the index refuses.
     """
-    share = await _index(store, target, source, gap, records, limits)
-    if not await range_set_of(store, target).insert(gap.begin, share.reached, require_empty=True):
-        raise Conflict(hint="another build was here: the transaction is tried again")
-    if limits.track_progress and share.records:
-        count = share.records.to_bytes(8, "little")
-        store.context.atomic(MutationType.ADD, scanned_key(store, target), count)
-    return share
-
-
-async def _index(
-    store: RecordStore, target: Index, source: Index, gap: Missing, records: int, limits: BuildLimits
-) -> Share:
-    context, space = store.context, store.states.space(source)
-    begun, written = context.world.clock.monotonic(), context.counters.bytes_written
-    snapshot = _is_idempotent(store, target)
+    space = store.states.space(source)
+    start, snapshot = len(space.entries), _is_idempotent(store, target)
     layout = EntryLayout(source.name, source.column_size, source.primary_key_positions, space.functions.unpack)
+
+    async def build(pairs: list[KeyValue]) -> None:
+        entries = [IndexEntry(layout, key[start:], value) for key, value in pairs]
+        await _load_and_build(store, target, entries, snapshot=snapshot)
+
     begin = space.entries if gap.begin == FIRST else space.entries + gap.begin
     end = strinc(space.entries) if gap.end == LAST else space.entries + gap.end
-    keys = KeyRange(begin, end, len(space.entries))
-    scan = KeyValueScan(context, keys, ScanOptions(snapshot=snapshot, limit=records + 1))
-    taken = 0
-    while True:
-        batch = await scan.batch()
-        found = [IndexEntry(layout, key[len(space.entries) :], value) for key, value in batch.values]
-        at = 0
-        while at < len(found):
-            enough = context.counters.bytes_written - written >= limits.bytes or (
-                context.world.clock.monotonic() - begun >= limits.time.total_seconds()
-            )
-            if taken and (enough or taken >= records):
-                return Share(taken, found[at].suffix)
-            some = found[at : at + min(_AT_ONCE, records - taken)]
-            await _load_and_build(store, target, some, snapshot=snapshot)
-            at += len(some)
-            taken += len(some)
-        if batch.stop is Stop.EXHAUSTED:
-            return Share(taken, gap.end)
+    scan = KeyValueScan(store.context, KeyRange(begin, end, start), ScanOptions(snapshot=snapshot, limit=records + 1))
+    taken = await take(store.context, scan, build, most=records, limits=limits)
+    share = Share(taken.number, gap.end if taken.left is None else taken.left[0][start:])
+    await note(store, [target], gap, share, limits)
+    return share
 
 
 async def _load_and_build(store: RecordStore, target: Index, entries: Sequence[IndexEntry], *, snapshot: bool) -> None:

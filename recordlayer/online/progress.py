@@ -1,4 +1,4 @@
-"""How far the build of an index is.
+"""How far the build of an index is, by what its transactions have counted in the database.
 
 Source  Record Layer: IndexBuildState
 """
@@ -6,11 +6,12 @@ Source  Record Layer: IndexBuildState
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from recordlayer.errors import CorruptBuild, UsageError
 from recordlayer.index.state import IndexState
 from recordlayer.metadata import Index
-from recordlayer.online.over_records import range_set_of
+from recordlayer.online.share import range_set_of
 from recordlayer.online.stamp import Method, method_of, read_stamp, scanned
 from recordlayer.store.counting import record_count
 from recordlayer.store.store import RecordStore
@@ -25,6 +26,7 @@ class BuildProgress:
     total     records there are, if an index or a counter tells; None otherwise
     gaps      parts of the records that are missing
     blocked   an operator has stopped the build; `block_id` is what he called it
+    seen      seconds since 1970 when this was so, by the clock of who asked
     """
 
     state: IndexState
@@ -34,6 +36,7 @@ class BuildProgress:
     gaps: int = 0
     blocked: bool = False
     block_id: str = ""
+    seen: float = 0.0
 
     @property
     def fraction(self) -> float | None:
@@ -43,6 +46,21 @@ class BuildProgress:
         if self.total is None or self.method is None:
             return None
         return 1.0 if not self.gaps else min(1.0, self.scanned / max(1, self.total))
+
+    def remaining(self, earlier: BuildProgress) -> timedelta | None:
+        """How long the build will still take at its pace since `earlier`, whoever builds; None if that cannot be told,
+        or it stands still."""
+        if self.state.is_readable or (self.method is not None and not self.gaps):
+            return timedelta(0)
+        took = timedelta(seconds=self.seen - earlier.seen)
+        return remaining(self.total, self.scanned, self.scanned - earlier.scanned, took)
+
+
+def remaining(total: int | None, scanned: int, records: int, took: timedelta) -> timedelta | None:
+    """How long the rest will take if `records` have taken `took`; None if that cannot be told."""
+    if total is None or records <= 0:
+        return None
+    return took * (max(0, total - scanned) / records)
 
 
 async def progress(store: RecordStore, index: Index) -> BuildProgress:
@@ -60,14 +78,17 @@ async def progress(store: RecordStore, index: Index) -> BuildProgress:
         state=state,
         method=method,
         scanned=await scanned(store, index) if building else 0,
-        total=await _total(store) if building else None,
+        total=await total_of(store) if building else None,
         gaps=len(await range_set_of(store, index).missing()) if building else 0,
         blocked=bool(stamp is not None and stamp.block),
         block_id=stamp.blockID if stamp is not None and stamp.block else "",
+        seen=store.context.world.clock.wall(),
     )
 
 
-async def _total(store: RecordStore) -> int | None:
+async def total_of(store: RecordStore) -> int | None:
+    """How many records there are, if an index or a counter tells. For transactions that write nothing: it conflicts with
+    whoever saves a record.  Cost  1 read."""
     try:
         return await record_count(store)
     except UsageError:  # nothing counts them

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from recordlayer.errors import BuildMismatch, BuildRefused, IndexNotSupported
+from recordlayer.index.range_set import FIRST, LAST
 from recordlayer.index.state import IndexState
 from recordlayer.metadata import Index
+from recordlayer.metadata.metadata import starts_with_record_type
 from recordlayer.online.options import Action, BuildPolicy
 from recordlayer.online.over_index import check_source
-from recordlayer.online.over_records import range_set_of
+from recordlayer.online.share import range_set_of
 from recordlayer.online.stamp import (
     Method,
     check_not_blocked,
@@ -29,6 +31,7 @@ from recordlayer.online.stamp import (
 from recordlayer.pb.index_build_pb2 import IndexBuildIndexingStamp as Stamp
 from recordlayer.store.marking import clear_and_mark, mark_readable
 from recordlayer.store.store import RecordStore
+from recordlayer.tuples import pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,25 @@ async def _stamp(store: RecordStore, targets: list[Index], fresh: set[str], poli
             clear_and_mark(store, index, IndexState.WRITE_ONLY)
         if index.name not in complete:
             write_stamp(store, index, ours)
+    if ours.method != Stamp.BY_INDEX and not resumed and not complete:
+        await _leave_out_other_types(store, targets)
     return resumed
+
+
+async def _leave_out_other_types(store: RecordStore, targets: list[Index]) -> None:
+    """Where all primary keys concerned begin with their record type, what lies before the first of these types and
+    behind the last needs no look.
+
+    Source  Record Layer, IndexingCommon.computeRecordsRange
+    """
+    types = {known.name: known for index in targets for known in store.metadata.stored_types_of(index)}
+    if not types or not all(starts_with_record_type(known.primary_key) for known in types.values()):
+        return
+    keys = sorted(pack((known.record_type_key,)) for known in types.values())
+    for index in targets:
+        ranges = range_set_of(store, index)
+        await ranges.insert(FIRST, keys[0])
+        await ranges.insert(keys[-1] + b"\xff", LAST)
 
 
 async def _any_built(store: RecordStore, targets: list[Index], fresh: set[str]) -> bool:

@@ -16,7 +16,7 @@ from recordlayer.online import stamp
 from recordlayer.online.indexer import BuildReport, OnlineIndexer
 from recordlayer.online.options import BuildLimits, BuildPolicy
 from recordlayer.store.open import OpenOptions, open_store
-from recordlayer.tuples import pack, unpack
+from recordlayer.tuples import Subspace, pack, unpack
 from recordlayer.world import World
 
 OPERATIONS = frozenset({"online_index_build", "build_stopped", "block_index_builds", "unblock_index_builds"})
@@ -36,7 +36,7 @@ async def replay_build_step(
                     OnlineIndexer(
                         beginning,
                         metadata,
-                        prefix,
+                        Subspace(prefix=prefix),
                         operation["targets"],
                         policy=BuildPolicy(mark_readable=operation.get("mark_readable", True)),
                         limits=BuildLimits(records=operation.get("limit", 100), records_per_second=None),

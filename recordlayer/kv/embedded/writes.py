@@ -306,11 +306,15 @@ class WriteMap:
         """The parts of [begin, end) whose content depends on the database: those that a read conflicts on."""
         if not (self.entries or self.cleared):
             return [(begin, end)]
+        cleared = self.cleared.overlapping(begin, end) if self.cleared else ()
+        written = self.keys_in(begin, end)
+        if not (cleared or written):
+            return [(begin, end)]
         parts = RangeSet()
         parts.add(begin, end)
-        for low, high in self.cleared.overlapping(begin, end):
+        for low, high in cleared:
             parts.remove(low, high)
-        for key in self.keys_in(begin, end):
+        for key in written:
             entry = self.entries[key]
             if isinstance(entry, list) and entry[0][0] not in (None, _STAMPED_VALUE):
                 parts.add(key, key + b"\0")
