@@ -20,14 +20,15 @@ import recordlayer as rl
 from bench.harness import CPU, Case, Contender, Ops, Report, Settings, Spread, compare
 from recordlayer.index.state import IndexState
 from recordlayer.kv.registry import open_engine
-from recordlayer.online.options import Action, BuildLimits, BuildPolicy
+from recordlayer.online.options import BuildLimits
+from recordlayer.store.marking import mark_disabled
 from recordlayer.testing.counting import Counting
+from recordlayer.waiting.drivers import run_blocking
 from recordlayer.world import World
 
 PATH = ("bench", "build")
 AT_ONCE = 100
 NAMES = ("by_city", "per_city", "total")
-ANEW = BuildPolicy(readable=Action.REBUILD)
 LIMITS = BuildLimits(records=AT_ONCE, records_per_second=None)
 
 
@@ -80,8 +81,15 @@ class Store:
             tx.store(self.metadata, path=PATH, new_index_state=lambda _: IndexState.DISABLED)
 
     def build(self, names: Sequence[str], db: rl.Database | None = None) -> None:
-        indexer = (db or self.db).online_indexer(self.metadata, path=PATH, indexes=names, policy=ANEW, limits=LIMITS)
+        indexer = (db or self.db).online_indexer(self.metadata, path=PATH, indexes=names, limits=LIMITS)
         assert indexer.build().finished
+
+    def disable(self, names: Sequence[str]) -> None:
+        """Have indexes wait to be built, with nothing in them."""
+        with self.db.transaction() as tx:
+            store = tx.store(self.metadata, path=PATH)
+            for name in names:
+                run_blocking(mark_disabled(store.core, self.metadata.index(name)))
 
     def scan(self) -> None:
         """What any build has to do at least: read all records, in transactions as short."""
@@ -103,11 +111,16 @@ def cases(settings: Settings, records: int) -> Iterator[Case]:
     with closing(Store(records)) as store:
         for case, names, target in (("one VALUE index", NAMES[:1], 1 / 0.3), ("three at once", NAMES, None)):
             store.build(names)
+            store.disable(names)
             with store.engine.measured() as counts:
                 store.build(names, store.counted)
             yield compare(
                 case,
-                ours=Contender(run=lambda names=names: store.build(names), operations=records),
+                ours=Contender(
+                    run=lambda names=names: store.build(names),
+                    operations=records,
+                    prepare=lambda names=names: store.disable(names),
+                ),
                 peers={"bare scan": Contender(run=store.scan, operations=records)},
                 settings=settings,
                 target={} if target is None else {"bare scan": target},

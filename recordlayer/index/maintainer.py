@@ -7,7 +7,7 @@ Source  Record Layer, IndexMaintainer; what is optional there by throwing is opt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast, runtime_checkable
 
 from recordlayer.cursor.scan import ScanOptions
@@ -151,6 +151,21 @@ class Checked(Protocol):
 def as_checked(maintainer: Maintainer) -> Checked | None:
     """The maintainer, if it may refuse records."""
     return cast("Checked", maintainer) if getattr(maintainer, "checks", False) else None
+
+
+class Bringing(Protocol):
+    """Index types that can tell the entries of many new records at once: a build is faster so. `as_bringing` asks."""
+
+    brings: bool
+    """Whether this index can: its entries need no look at what is there."""
+
+    def bring(self, records: Iterable[IndexedRecord]) -> list[Write]:
+        """What `prepare` gives for each of them, new.  Raises  IndexEntryTooLarge."""
+
+
+def as_bringing(maintainer: Maintainer) -> Bringing | None:
+    """The maintainer, if it can tell the entries of many records at once."""
+    return cast("Bringing", maintainer) if getattr(maintainer, "brings", False) else None
 
 
 @runtime_checkable

@@ -25,6 +25,14 @@ class Missing(NamedTuple):
     end: bytes
 
 
+class Gap(NamedTuple):
+    """The same with the key of the range that ends where it begins; None if there is none."""
+
+    begin: bytes
+    end: bytes
+    behind: bytes | None
+
+
 class RangeSet:
     """One set of ranges, in one transaction."""
 
@@ -86,6 +94,49 @@ class RangeSet:
                 return found
             low = chunk.rows[-1][0] + b"\x00"
         return found
+
+    async def first_gap(self, begin: bytes = FIRST, end: bytes = LAST) -> Gap | None:
+        """The first points between two that are not covered, to be filled; None if all are. Conflicts with nobody.
+
+        Cost  1 range read, and 1 if `begin` is not the first point.
+        """
+        context, reached, behind = self._context, begin, None
+        low = self._key(begin)
+        if begin > FIRST:
+            before = await context.get_range(
+                self._prefix + b"\x00", low, limit=1, reverse=True, snapshot=True, mode=StreamingMode.EXACT
+            )
+            if before.rows and before.rows[0][1] >= reached:
+                behind, reached = before.rows[0]
+        high = self._key(end)
+        while reached < end:
+            chunk = await context.get_range(low, high, snapshot=True, mode=StreamingMode.SMALL)
+            for key, covered in chunk.rows:
+                point = self._point(key)
+                if point > reached:
+                    return Gap(reached, point, behind)
+                if covered >= reached:
+                    behind, reached = key, covered
+            if not chunk.more or not chunk.rows:
+                return Gap(reached, end, behind) if reached < end else None
+            low = chunk.rows[-1][0] + b"\x00"
+        return None
+
+    def fill(self, gap: Gap, end: bytes) -> None:
+        """Cover a gap that this transaction has found, from its beginning up to `end`. Changes what `insert` changes
+        that requires it to be empty, and conflicts as that, without looking again.  Cost  1 write."""
+        if not gap.begin <= end <= gap.end:
+            raise UsageError(begin=gap.begin, end=end, hint="a gap is filled from its beginning, up to its end at most")
+        if gap.begin == end:
+            return
+        context, first, last = self._context, self._key(gap.begin), self._key(end)
+        context.add_read_conflict_range(first, last)
+        if gap.behind is None:
+            context.set(first, end)
+        else:
+            context.add_read_conflict_key(gap.behind)
+            context.set(gap.behind, end)
+        context.add_write_conflict_range(first, last)
 
     async def insert(self, begin: bytes, end: bytes, *, require_empty: bool = False) -> bool:
         """Cover the points from `begin` up to `end`. Whether that changed anything.

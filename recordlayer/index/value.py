@@ -8,7 +8,7 @@ Source  Record Layer, ValueIndexMaintainer; same entries, same order
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any, ClassVar
 
 from recordlayer.cursor.scan import FORWARD, KeyValueScan, ScanOptions
@@ -22,6 +22,7 @@ from recordlayer.index.standard import StandardMaintainer, clear_entries, differ
 from recordlayer.index.uniqueness import UniqueKey, UniqueVerdict, forget, keeps_violations, remove_violations
 from recordlayer.keys.expression import RecordContext
 from recordlayer.keys.grouping import KeyWithValue
+from recordlayer.kv.engine import KEY_LIMIT, VALUE_LIMIT
 from recordlayer.tuples import pack, unpack
 
 Pair = tuple[bytes, bytes]
@@ -86,6 +87,19 @@ class ValueIndex(StandardMaintainer):
         for key, value in added:
             self.check_size(key, value, new)
         return [(CLEAR, key, b"") for key, _ in removed] + [(SET, key, value) for key, value in added]
+
+    @property
+    def brings(self) -> bool:
+        return type(self) is ValueIndex and not self.checks
+
+    def bring(self, records: Iterable[IndexedRecord]) -> list[Write]:
+        writes: list[Write] = []
+        for record in records:
+            for key, value in self.pairs(record):
+                if len(key) > KEY_LIMIT or len(value) > VALUE_LIMIT:
+                    self.check_size(key, value, record)
+                writes.append((SET, key, value))
+        return writes
 
     def finish(self, old: IndexedRecord | None, new: IndexedRecord | None) -> Coroutine[Any, None, None] | None:
         unique = self._finish_unique(old, new)

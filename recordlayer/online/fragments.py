@@ -11,7 +11,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from recordlayer.errors import MalformedTuple
-from recordlayer.index.range_set import FIRST, LAST, Missing, RangeSet
+from recordlayer.index.range_set import FIRST, LAST, Missing
 from recordlayer.store.store import RecordStore
 from recordlayer.tuples import pack, unpack
 
@@ -49,9 +49,3 @@ def _primary_key(store: RecordStore, key: bytes) -> bytes | None:
     if store.records.splitting.has_suffixes:
         items = items[:-1]
     return pack(items) if items else None
-
-
-async def gap_in(ranges: RangeSet, place: Missing) -> Missing | None:
-    """The first part of a place that is missing, None if all of it is there."""
-    found = await ranges.missing(place.begin, place.end, limit=1)
-    return found[0] if found else None

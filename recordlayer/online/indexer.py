@@ -24,7 +24,7 @@ from recordlayer.index.state import IndexState
 from recordlayer.kv.beginning import Beginning
 from recordlayer.metadata import Index, RecordMetaData
 from recordlayer.observe.events import BuildAdvanced, BuildBegan, BuildFinished
-from recordlayer.online.fragments import fragments_of, gap_in
+from recordlayer.online.fragments import fragments_of
 from recordlayer.online.heartbeat import Heartbeat
 from recordlayer.online.options import BuildLimits, BuildPolicy, WorkLimits
 from recordlayer.online.over_index import build_share_by_index, check_source
@@ -249,7 +249,7 @@ class OnlineIndexer:
                 raise BuildRefused(
                     index=index.name, state=state.name, hint="its state was changed during the build: begin again"
                 )
-        gap = await gap_in(range_set_of(store, current[0]), place)
+        gap = await range_set_of(store, current[0]).first_gap(place.begin, place.end)
         if gap is None:
             return None
         for index in current:

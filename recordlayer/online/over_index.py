@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from recordlayer.cursor.scan import KeyRange, KeyValueScan, ScanOptions
 from recordlayer.errors import CorruptIndexEntry, SourceUnsuitable
 from recordlayer.index.entry import EntryLayout, IndexEntry
-from recordlayer.index.range_set import FIRST, LAST, Missing
+from recordlayer.index.range_set import FIRST, LAST, Gap
 from recordlayer.index.registry import maintainer_for
 from recordlayer.kv.engine import KeyValue
 from recordlayer.metadata import Index
@@ -63,7 +63,7 @@ def _is_idempotent(store: RecordStore, target: Index) -> bool:
 
 
 async def build_share_by_index(
-    store: RecordStore, target: Index, source: Index, gap: Missing, *, records: int, limits: WorkLimits
+    store: RecordStore, target: Index, source: Index, gap: Gap, *, records: int, limits: WorkLimits
 ) -> Share:
     """Index the records of the first entries of a gap, at most `records`, and fill it that far.
 

@@ -1,7 +1,6 @@
 """One transaction's share of a build over records: reads some, writes their entries, and notes how far it came.
 
-Cost    1 range read a chunk of records; for each index the writes of its entries, 2 range reads and 1 write for the
-        range set, 1 mutation for the count
+Cost    1 range read a chunk of records; for each index the writes of its entries; see `online.share`
 Source  Record Layer: IndexingByRecords, IndexingMultiTargetByRecords
 """
 
@@ -10,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from recordlayer.cursor.scan import KeyRange, ScanOptions
-from recordlayer.index.range_set import FIRST, Missing
+from recordlayer.index.range_set import FIRST, Gap
 from recordlayer.index.registry import maintainer_for
 from recordlayer.metadata import Index
 from recordlayer.online.options import WorkLimits
@@ -22,7 +21,7 @@ from recordlayer.store.store import RecordStore
 
 
 async def build_share(
-    store: RecordStore, targets: Sequence[Index], gap: Missing, *, records: int, limits: WorkLimits
+    store: RecordStore, targets: Sequence[Index], gap: Gap, *, records: int, limits: WorkLimits
 ) -> Share:
     """Index the first records of a gap in the range sets of `targets`, at most `records`, and fill it that far.
 
@@ -33,9 +32,13 @@ async def build_share(
     # twice need no more than that; the others depend on what was not there as well.
     snapshot = all(maintainer_for(store.states.space(index, building=True)).idempotent for index in targets)
     concerned = {known.name for index in targets for known in store.metadata.stored_types_of(index)}
+    all_types = len(concerned) == len(store.metadata.record_types)
 
     async def build(some: list[StoredRecord]) -> None:
-        if snapshot:
+        if snapshot and all_types:  # one range for all costs less than one each, here and in a cluster's resolvers
+            last = base + some[-1].primary_key_bytes
+            context.add_read_conflict_range(base + some[0].primary_key_bytes, last + b"\xff")
+        elif snapshot:
             for record in some:
                 if record.record_type.name in concerned:
                     key = base + record.primary_key_bytes

@@ -87,8 +87,8 @@ async def progress(store: RecordStore, index: Index) -> BuildProgress:
 
 
 async def total_of(store: RecordStore) -> int | None:
-    """How many records there are, if an index or a counter tells. For transactions that write nothing: it conflicts with
-    whoever saves a record.  Cost  1 read."""
+    """How many records there are, if an index or a counter tells. For transactions XX
+    with whoever saves a record.  Cost  1 read."""
     try:
         return await record_count(store)
     except UsageError:  # nothing counts them

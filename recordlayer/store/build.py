@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from recordlayer.index import build_notes
 from recordlayer.index.bounds import Bounds
-from recordlayer.index.maintainer import IndexedRecord, Maintainer, as_checked
+from recordlayer.index.maintainer import Maintainer, as_bringing, as_checked
 from recordlayer.index.registry import maintainer_for
 from recordlayer.index.standard import perform
 from recordlayer.index.state import IndexState
@@ -78,18 +78,19 @@ async def index_records(store: RecordStore, index: Index, records: Iterable[Stor
 
 async def _index_all(store: RecordStore, maintainer: Maintainer, index: Index, records: Iterable[StoredRecord]) -> int:
     about = covered(store.metadata, index, records)
+    context, checked = store.context, as_checked(maintainer)
+    bringing = as_bringing(maintainer)
+    if bringing is not None:
+        perform(context, bringing.bring(about))
+        return len(about)
+    prepare, finish = maintainer.prepare, maintainer.finish
     for record in about:
-        await _index(store, maintainer, record)
+        verdict = None if checked is None else checked.check(record)
+        if verdict is not None:
+            await verdict.settle(None)
+            verdict.claim()
+        perform(context, prepare(None, record))
+        pending = finish(None, record)
+        if pending is not None:
+            await pending
     return len(about)
-
-
-async def _index(store: RecordStore, maintainer: Maintainer, record: IndexedRecord) -> None:
-    checked = as_checked(maintainer)
-    verdict = None if checked is None else checked.check(record)
-    if verdict is not None:
-        await verdict.settle(None)
-        verdict.claim()
-    perform(store.context, maintainer.prepare(None, record))
-    pending = maintainer.finish(None, record)
-    if pending is not None:
-        await pending

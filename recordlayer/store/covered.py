@@ -27,11 +27,14 @@ def covered(metadata: RecordMetaData, index: Index, records: Iterable[StoredReco
             if record.record_type.name == stored
             for one in unnested.records(record.message, record.primary_key)
         ]
-    if not metadata.stored_types_of(index):
+    types = metadata.stored_types_of(index)
+    if not types:
         raise IndexNotSupported(
             index=index.name,
             record_types=index.record_types,
             hint="its records are made from stored ones in a way that is not known here",
         )
-    names = {known.name for known in metadata.record_types_of(index)}
+    if len(types) == len(metadata.record_types):
+        return list(records)
+    names = {known.name for known in types}
     return [record for record in records if record.record_type.name in names]

@@ -21,7 +21,7 @@ import recordlayer as rl
 from recordlayer import field
 from recordlayer.index.state import IndexState
 from recordlayer.metadata import rank, text_index
-from recordlayer.online.options import BuildLimits, BuildPolicy
+from recordlayer.online.options import BuildLimits
 from recordlayer.world import World
 from tests.support.embedded import LONG
 from tests.support.processes import running
@@ -229,11 +229,12 @@ def test_several_builders_share_a_build(tmp_path: Path) -> None:
 
 BUILDER = """
     import sys
-    from tests.behaviour.test_builds_under_load import METADATA, NAMES, PATH, BuildLimits, NO_LEASE, database
+    from datetime import timedelta
+    from tests.behaviour.test_builds_under_load import METADATA, NAMES, PATH, BuildLimits, database
 
     with database(sys.argv[1]) as db:
         db.online_indexer(
-            METADATA, path=PATH, indexes=NAMES, lease=NO_LEASE,
+            METADATA, path=PATH, indexes=NAMES, lease=timedelta(hours=1),
             limits=BuildLimits(records=5, records_per_second=50),
             told=lambda report: print(report.records, flush=True),
         ).build()
@@ -258,7 +259,7 @@ def test_a_process_killed_in_the_middle_of_a_build_leaves_one_that_goes_on(tmp_p
         check(db)
 
 
-def test_ctrl_c_ends_a_build_that_can_be_continued(tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_build_that_others_can_continue_at_once(tmp_path: Path) -> None:
     url = f"file:{tmp_path / 'data'}"
     with database(url) as db:
         fill(db)
@@ -271,7 +272,10 @@ def test_ctrl_c_ends_a_build_that_can_be_continued(tmp_path: Path) -> None:
     assert "done" not in rest
     assert "KeyboardInterrupt" in errors
     with database(url) as db:
-        assert build(db, policy=BuildPolicy()).finished
+        with db.transaction() as tx:
+            assert tx.store(METADATA, path=PATH).build_of("by_total").builders() == []
+        patient = db.online_indexer(METADATA, path=PATH, indexes=NAMES, limits=FAST, lease=timedelta(hours=1))
+        assert patient.build().finished
         check(db)
 
 

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 import recordlayer as rl
-from recordlayer import errors, field
+from recordlayer import concat, errors, field
 from recordlayer.index.state import IndexState
+from recordlayer.keys import RECORD_TYPE
 from recordlayer.metadata import max_ever
 from recordlayer.online.options import Action, BuildLimits, BuildPolicy
 from recordlayer.online.stamp import Method
 from recordlayer.waiting.drivers import run_blocking
 from recordlayer.world import World
-from tests.support.shop import PATH, Customer, Order, builder
+from tests.support.shop import FILE, PATH, Customer, Order, builder
 
 RECORDS = 60
 
@@ -95,6 +96,24 @@ def stop_after(transactions: int) -> Any:
 
 
 # -- the result
+
+
+def test_a_build_reads_the_records_of_its_types_only_where_their_keys_begin_with_the_type(db: Any) -> None:
+    def typed() -> rl.RecordMetaDataBuilder:
+        keyed = rl.RecordMetaDataBuilder(FILE).primary_key("Order", concat(RECORD_TYPE, field("id")))
+        return keyed.primary_key("Customer", concat(RECORD_TYPE, field("ref")))
+
+    with db.transaction() as tx:
+        store = tx.store(typed().build(), path=PATH)
+        for number in range(20):
+            store.save(order(number))
+            store.save(Customer(ref=str(number), name="x"))
+    made = typed().index("Order", "by_customer", field("customer")).build()
+    with db.transaction() as tx:
+        tx.store(made, path=PATH, new_index_state=disabled)
+    assert indexer(db, made, "by_customer").build().records == 20
+    with db.transaction() as tx:
+        assert tx.store(made, path=PATH).check() == []
 
 
 def test_indexes_are_built_together_in_one_pass(db: Any, metadata: rl.RecordMetaData) -> None:

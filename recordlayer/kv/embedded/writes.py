@@ -51,6 +51,10 @@ class RangeSet:
         if not starts:
             self.starts, self.ends = [begin], [end]
             return
+        if begin > ends[-1]:
+            starts.append(begin)
+            ends.append(end)
+            return
         low = bisect_left(ends, begin)  # first range that ends at or behind begin: touches or overlaps
         high = bisect_right(starts, end)
         if low < high:

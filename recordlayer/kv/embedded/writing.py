@@ -75,6 +75,17 @@ class Writing(Reading):
             self._wrote_watched(key, key + b"\0", None, known=False)
 
     def add_conflict_range(self, kind: ConflictKind, begin: bytes, end: bytes) -> None:
+        if (
+            kind is ConflictKind.READ
+            and self._is_plain()
+            and type(begin) is bytes
+            and type(end) is bytes
+            and begin < end <= END_OF_KEYS
+            and len(begin) <= KEY_LIMIT
+            and len(end) <= KEY_LIMIT
+        ):
+            self._add_read_range(begin, end)
+            return
         self._check()
         if (begin, end) != (METADATA_VERSION_KEY, METADATA_VERSION_KEY + b"\0"):
             system = self._settings.read_system_keys if kind == ConflictKind.READ else self._settings.write_system_keys
