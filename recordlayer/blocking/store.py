@@ -24,7 +24,7 @@ from recordlayer.keys import EMPTY, KeyExpression
 from recordlayer.kv.engine import ConflictKind
 from recordlayer.metadata import RecordMetaData
 from recordlayer.query import execute
-from recordlayer.query.explain import Explanation, explain, explain_plan
+from recordlayer.query.explain import Explanation, explain_plan
 from recordlayer.query.query import RecordQuery
 from recordlayer.store import batch, leaderboards, searching, spaces
 from recordlayer.store.aggregates import evaluate_aggregate
@@ -265,8 +265,19 @@ class RecordStore:
     def explain(self, query: RecordQuery, *, counting: bool = False) -> Explanation:
         """What a query will do and why: print it. `counting`: what `count(query)` will do. Reads nothing."""
         if counting:
-            return explain_plan(execute.count_plan(self._core, query), {})
-        return explain(execute.planned(self._core, query))
+            return explain_plan(execute.count_plan(self._core, query), {}, query=str(query))
+        return execute.explained(self._core, query)
+
+    def analyze(
+        self, query: RecordQuery, *, limit: int | None = None, limits: Limits = NO_LIMITS, snapshot: bool = False
+    ) -> Explanation:
+        """Run a query, and explain it with what each part of its plan did: rows, keys, bytes, reads, time and why it
+        stopped, beside the estimates. The rows themselves are dropped.
+
+        Cost    as running it.
+        Raises  as `query`.
+        """
+        return run_blocking(execute.analyze(self._core, query, limit=limit or 0, limits=limits, snapshot=snapshot))
 
     def count(self, counted: RecordQuery | str, *group: Any, snapshot: bool = False) -> int:
         """How many records a query has; or what a COUNT index holds for a group, or for all that begin alike.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from recordlayer.query.columns import index_columns, primary_key_columns
 from recordlayer.query.comparison import Operator
 from recordlayer.query.predicate import Compare, Path, PathStep
 
@@ -30,11 +31,28 @@ def missing_index(problem: Problem) -> str:
 
 def helpful_index(problem: Problem) -> str | None:
     """The index that would leave the least to be read: what is equal, then the order, else one range. None if the query
-    asks for nothing that an index could answer."""
+    asks for nothing that an index could answer, or there is such an index already."""
     equal = _fields(problem, _EQUAL)
     then = problem.query.sort or tuple(_fields(problem, _RANGES)[:1])
     columns = [*equal, *(path for path in then if path not in equal)]
-    return _defined(problem, columns) if columns else None
+    return _defined(problem, columns) if columns and not _is_there(problem, columns) else None
+
+
+def _is_there(problem: Problem, columns: Sequence[Path]) -> bool:
+    """Whether a readable index or the primary key begins with these columns, in any order."""
+    single = len(problem.types) == 1
+    primary = [column.path for column in primary_key_columns(problem.types[0], single=single) if not column.is_constant]
+    if set(primary[: len(columns)]) == set(columns):
+        return True
+    for index in problem.metadata.indexes.values():
+        if index.type != "value" or not problem.state_of(index).is_readable:
+            continue
+        if any(known not in problem.metadata.record_types_of(index) for known in problem.types):
+            continue
+        own = [column.path for column in index_columns(index, problem.types[0], single=single)]
+        if set(own[: len(columns)]) == set(columns):
+            return True
+    return False
 
 
 def _fields(problem: Problem, operators: Sequence[Operator]) -> list[Path]:

@@ -21,6 +21,8 @@ from recordlayer.options import as_limits
 from recordlayer.query import identity
 from recordlayer.query.budget import keeps, limits_of, over_budget, within
 from recordlayer.query.envelope import Envelope, opened
+from recordlayer.query.explain import Explanation, explain_plan, reasons
+from recordlayer.query.measuring import Measured
 from recordlayer.query.observing import QueryWatch
 from recordlayer.query.plan.aggregate import CountFromIndex, CountRows
 from recordlayer.query.plan.base import Plan, Run
@@ -65,9 +67,8 @@ def run_query(
     Raises  NoPlan; OverBudget; BadContinuation for one of another query, or when its plan is no longer possible;
             UsageError.
     """
-    for name, number in (("limit", limit), ("skip", skip)):
-        if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-            raise UsageError(**{name: number}, hint="give a whole number; 0 or None for none")
+    _check_number("limit", limit)
+    _check_number("skip", skip)
     observed = store.context.observed
     watch = None if observed is None else QueryWatch(observed, store, query)
     found = planned(store, query)
@@ -87,17 +88,52 @@ def run_query(
         limit=wanted,
         budget=budget_of(store.context, as_limits("limits", limits), budgeted),
     )
-    cursor: Cursor[Any]
-    if skip:
-        cursor = Skip(lambda inner: chosen.execute(replace(run, continuation=inner)), skip, place)
-    else:
-        cursor = chosen.execute(run)
+    cursor = _page(chosen, run, limit=limit, skip=skip)
     if prefetch:
         cursor = Prefetch(cursor)
-    if limit:
-        cursor = Limit(cursor, limit)
     enveloped = Enveloped(cursor, marks, chosen, skip)
     return enveloped if watch is None else watch.around(enveloped)
+
+
+def _page(chosen: Plan, run: Run, *, limit: int, skip: int) -> Cursor[Any]:
+    """The rows of a plan that a page has."""
+    cursor: Cursor[Any]
+    if skip:
+        cursor = Skip(lambda inner: chosen.execute(replace(run, continuation=inner)), skip, run.continuation)
+    else:
+        cursor = chosen.execute(run)
+    return Limit(cursor, limit) if limit else cursor
+
+
+async def analyze(
+    store: RecordStore, query: RecordQuery, *, limit: int = 0, limits: Limits = NO_LIMITS, snapshot: bool = False
+) -> Explanation:
+    """The query is run, as far as limits let it, and explained with what each node did. Its rows are dropped.
+
+    Cost    as running it.
+    Raises  as `run_query`; BudgetSpent.
+    """
+    _check_number("limit", limit)
+    found = planned(store, query)
+    budgeted = limits_of(store, query)
+    chosen = Measured(within(found, query, budgeted, limit, lambda: _problem(store, query)))
+    budget = budget_of(store.context, as_limits("limits", limits), budgeted)
+    run = Run(store=store, snapshot=snapshot, expect=limit, limit=limit, budget=budget)
+    page = _page(chosen, run, limit=limit, skip=0)
+    while (await page.batch()).stop is None:
+        pass
+    return explain_plan(chosen, reasons(found), query=str(query), problem=_problem(store, query))
+
+
+def explained(store: RecordStore, query: RecordQuery) -> Explanation:
+    """What a query will do. Reads nothing."""
+    found = planned(store, query)
+    return explain_plan(found.plan, reasons(found), query=str(query), problem=_problem(store, query))
+
+
+def _check_number(name: str, number: int) -> None:
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+        raise UsageError(**{name: number}, hint="give a whole number; 0 or None for none")
 
 
 def _problem(store: RecordStore, query: RecordQuery) -> Problem:

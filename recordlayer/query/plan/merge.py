@@ -59,7 +59,7 @@ class _Merged:
         def maker(plan: Plan) -> CursorFactory[Any]:
             return lambda continuation: plan.execute(replace(run, continuation=continuation))
 
-        return [maker(source.plan) for source in self._sources]
+        return [maker(child) for child in self.children]
 
     def _keys(self) -> list[EntryKey]:
         return [source.key for source in self._sources]
