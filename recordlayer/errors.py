@@ -10,7 +10,7 @@
     ├─ QueryError             queries, plans, continuations
     ├─ TransactionError       FoundationDB's error codes, each with `number`, `retryable`, `maybe_committed`
     ├─ EngineError            opening and keeping an engine: paths, locks, disks, missing libraries
-    └─ ServiceError           what the server refuses to start with
+    └─ ServiceError           what the server refuses to start with, and whom it refuses
 
 The contract of an error is its `code` (a stable word), its constant `title`, its keyed `fields` and its `hint`.
 Texts are for people: `title`, then the fields, then how to mend it.
@@ -486,6 +486,25 @@ class UnsafeSettings(ServiceError):
 
 class CannotListen(ServiceError):
     title = "the server cannot listen on this address"
+
+
+class Unauthenticated(ServiceError):
+    """The same words whatever was wrong: who tries tokens learns nothing."""
+
+    title = "the caller is not known"
+
+
+class Forbidden(ServiceError):
+    """The same words for what may not be seen and for what is not there."""
+
+    title = "this is not there, or not for the caller"
+
+
+class Overloaded(ServiceError):
+    """`retry_after` says when it may be tried again: a timedelta."""
+
+    title = "the server has more to do than it can"
+    retryable = True
 
 
 # -- engines -----------------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""How the server keeps up, and what it shows of itself: admission of calls, metrics, traces."""

@@ -1,0 +1,150 @@
+"""Numbers for Prometheus, served over HTTP on an address of their own.
+
+    recordlayer_server_calls_total{method, code}       calls ended
+    recordlayer_server_call_seconds{method}            how long they took
+    recordlayer_server_running_calls                   that run now; _waiting_calls, _call_limit
+    recordlayer_server_sent_away_total{method}         calls that were not begun
+    recordlayer_server_tenant_calls_total{tenant}      of the tenants with the most calls; all others are "other"
+    recordlayer_server_tenant_keys_total{tenant, kind} keys they read and wrote
+    recordlayer_server_loop_lag_seconds                how late the event loop was
+    recordlayer_server_ready                           1 or 0
+    recordlayer_server_build_info{version, ...}        always 1
+
+with those of the library (`recordlayer.observe.prometheus`). Methods that the server does not have count as "unknown",
+and tenants as no more labels than `tenants`: nobody outside can make the numbers grow without end.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import prometheus_client
+
+from recordlayer.errors import CannotListen
+from recordlayer.observe.prometheus import Prometheus
+
+if TYPE_CHECKING:
+    from recordlayer_server.config import Address
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+OTHER = "other"
+
+
+class Heaviest:
+    """A bounded number of names, those that come most often.
+
+    A newcomer takes the place of the least frequent one together with its count, as in the space-saving algorithm, and
+    gets a label of its own once it has come so often that it is not there by that inheritance alone.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._counts: dict[str, list[int]] = {}  # name: count with inheritance, what was inherited
+
+    def label(self, name: str) -> tuple[str, str | None]:
+        """The label of a name that comes now, and a label that is not used any more, if there is one."""
+        found = self._counts.get(name)
+        gone = None
+        if found is None:
+            inherited = 0
+            if len(self._counts) >= self._most:
+                gone = min(self._counts, key=lambda each: self._counts[each][0])
+                inherited = self._counts.pop(gone)[0]
+            found = self._counts[name] = [inherited, inherited]
+        found[0] += 1
+        return (name if found[0] > 2 * found[1] else OTHER), gone
+
+
+class Metrics:
+    """The numbers of one server, in a registry of its own."""
+
+    def __init__(self, *, methods: frozenset[str] = frozenset(), tenants: int = 50) -> None:
+        self.registry = registry = prometheus_client.CollectorRegistry()
+        self.observer = Prometheus(registry=registry)
+        """For the database: the numbers of the layer beneath."""
+        self._methods = methods
+        self._heaviest = Heaviest(tenants)
+        name = "recordlayer_server"
+        more: dict[str, Any] = {"registry": registry}
+        counter, gauge = prometheus_client.Counter, prometheus_client.Gauge
+        self._calls = counter(f"{name}_calls", "calls ended", ["method", "code"], **more)
+        self._seconds = prometheus_client.Histogram(
+            f"{name}_call_seconds", "duration of calls", ["method"], buckets=_SECONDS, **more
+        )
+        self._away = counter(f"{name}_sent_away", "calls that were not begun", ["method"], **more)
+        self._tenant_calls = counter(f"{name}_tenant_calls", "calls of the heaviest tenants", ["tenant"], **more)
+        self._tenant_keys = counter(f"{name}_tenant_keys", "keys of the heaviest tenants", ["tenant", "kind"], **more)
+        self._lag = prometheus_client.Histogram(
+            f"{name}_loop_lag_seconds", "how late the event loop was", buckets=_SECONDS, **more
+        )
+        self._build = gauge(f"{name}_build_info", "what runs", ["version", "revision", "api", "client"], **more)
+        self._more = more
+
+    def follow(self, name: str, about: str, value: Callable[[], float]) -> None:
+        """Show what a function gives whenever somebody looks."""
+        prometheus_client.Gauge(f"recordlayer_server_{name}", about, **self._more).set_function(value)
+
+    def build(self, *, version: str, revision: str, api: str, client: str) -> None:
+        """What runs: of the package, its source, FoundationDB's API and client library."""
+        self._build.labels(version, revision, api, client).set(1)
+
+    def ended(self, method: str, code: str, seconds: float) -> None:
+        """A call has ended."""
+        known = method if method in self._methods else "unknown"
+        self._calls.labels(known, code).inc()
+        self._seconds.labels(known).observe(seconds)
+
+    def sent_away(self, method: str) -> None:
+        """A call was not begun."""
+        self._away.labels(method if method in self._methods else "unknown").inc()
+
+    def tenant(self, name: str, *, read: int, written: int) -> None:
+        """A tenant's call has ended, and these are the keys that it read and wrote."""
+        label, gone = self._heaviest.label(name)
+        if gone is not None:
+            for counter, labels in ((self._tenant_calls, (gone,)), *self._keys_of(gone)):
+                if labels in counter._metrics:
+                    counter.remove(*labels)
+        self._tenant_calls.labels(label).inc()
+        self._tenant_keys.labels(label, "read").inc(read)
+        self._tenant_keys.labels(label, "written").inc(written)
+
+    def _keys_of(self, tenant: str) -> tuple[tuple[Any, tuple[str, ...]], ...]:
+        return tuple((self._tenant_keys, (tenant, kind)) for kind in ("read", "written"))
+
+    def lagged(self, seconds: float) -> None:
+        self._lag.observe(seconds)
+
+
+class Exposition:
+    """The HTTP server that shows a registry, on a thread of its own."""
+
+    def __init__(self, metrics: Metrics, address: Address) -> None:
+        try:
+            self._server, self._thread = prometheus_client.start_http_server(
+                address.port, address.host, registry=metrics.registry
+            )
+        except OSError as error:
+            raise CannotListen(listen=str(address), reason=str(error), hint="give metrics_listen another") from error
+        self.port: int = self._server.server_port
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        thread: threading.Thread = self._thread
+        thread.join()
+
+
+def libraries() -> Mapping[str, str]:
+    """Versions of what the server runs with, by name."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found: dict[str, str] = {}
+    for name in ("grpcio", "protobuf", "lmdb", "foundationdb"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
