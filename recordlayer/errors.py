@@ -6,6 +6,7 @@
     ├─ SchemaError            metadata, key expressions and evolution
     ├─ KeySpaceError          directories, paths and interned names
     ├─ StoreError             what a record store refuses or finds broken
+    ├─ FeedError              change feeds: tokens that lead nowhere, stores that have none
     ├─ IdempotencyError       keys of work that is applied once
     ├─ QueryError             queries, plans, continuations
     ├─ TransactionError       FoundationDB's error codes, each with `number`, `retryable`, `maybe_committed`
@@ -413,6 +414,31 @@ class LocalVersionsExhausted(StoreError):
 
 
 # -- idempotency keys --------------------------------------------------------------------------------------
+
+
+class FeedError(RecordLayerError):
+    title = "a change feed cannot do this"
+
+
+class FeedMissing(FeedError):
+    title = "the store has no change feed"
+
+
+class FeedRefused(FeedError):
+    title = "the store cannot have this change feed"
+
+
+class FeedTokenExpired(FeedError):
+    title = "changes since this token are not there any more"
+    hint = "drop what was built from the feed, copy the store anew and go on from feed.now() as of before the copy"
+
+
+class BadFeedToken(FeedError):
+    title = "this is no token of this feed"
+
+
+class CorruptFeed(FeedError):
+    title = "an entry of the change feed cannot be read"
 
 
 class IdempotencyError(RecordLayerError):

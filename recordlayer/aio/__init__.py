@@ -5,6 +5,7 @@ from __future__ import annotations
 from recordlayer.aio.attempts import Attempt
 from recordlayer.aio.cursor import EntryCursor, RecordCursor
 from recordlayer.aio.database import Database, open  # noqa: A004  (the word for it)
+from recordlayer.aio.feed import ChangeFeed, FeedWatch
 from recordlayer.aio.header import StoreHeader
 from recordlayer.aio.idempotency import IdempotencyKeys
 from recordlayer.aio.keyspace import DirectoryLayer, InternedNames, KeySpace
@@ -20,9 +21,11 @@ from recordlayer.aio.typed import TypedCursor, TypedStore
 
 __all__ = [
     "Attempt",
+    "ChangeFeed",
     "Database",
     "DirectoryLayer",
     "EntryCursor",
+    "FeedWatch",
     "IdempotencyKeys",
     "IndexBuild",
     "InternedNames",

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 
 from recordlayer.aio.cursor import EntryCursor, RecordCursor
+from recordlayer.aio.feed import ChangeFeed
 from recordlayer.aio.header import StoreHeader
 from recordlayer.aio.leaderboard import Leaderboard
 from recordlayer.aio.online import IndexBuild
@@ -58,6 +59,11 @@ class RecordStore:
     def header(self) -> StoreHeader:
         """The store's header: versions, locks, fields of the application's own."""
         return StoreHeader(self._core)
+
+    @property
+    def feed(self) -> ChangeFeed:
+        """The store's change feed, once it is enabled: what was inserted, updated and deleted."""
+        return ChangeFeed(self._core)
 
     def typed(self, message_class: type[M]) -> TypedStore[M]:
         """A view of the records of one type: what it loads is of this message class.

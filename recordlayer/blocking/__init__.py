@@ -6,6 +6,7 @@ from __future__ import annotations
 from recordlayer.blocking.attempts import Attempt
 from recordlayer.blocking.cursor import EntryCursor, RecordCursor
 from recordlayer.blocking.database import Database, open  # noqa: A004  (the word for it)
+from recordlayer.blocking.feed import ChangeFeed, FeedWatch
 from recordlayer.blocking.header import StoreHeader
 from recordlayer.blocking.idempotency import IdempotencyKeys
 from recordlayer.blocking.keyspace import DirectoryLayer, InternedNames, KeySpace
@@ -21,9 +22,11 @@ from recordlayer.blocking.typed import TypedCursor, TypedStore
 
 __all__ = [
     "Attempt",
+    "ChangeFeed",
     "Database",
     "DirectoryLayer",
     "EntryCursor",
+    "FeedWatch",
     "IdempotencyKeys",
     "IndexBuild",
     "InternedNames",

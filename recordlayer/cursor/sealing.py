@@ -28,6 +28,7 @@ T = TypeVar("T")
 FORM = 1
 _LABEL = b"recordlayer continuation"
 _KEY_BYTES = (32, 48, 64)
+EXPIRED = "it has expired"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +101,7 @@ class ContinuationSeal:
         inner = decode_fields(plain, known=2)
         expires, continuation = inner.get(1), bytes_field(inner, 2)
         if isinstance(expires, int) and tenant.now >= expires:
-            raise BadContinuation(reason="it has expired", hint="begin anew")
+            raise BadContinuation(reason=EXPIRED, hint="begin anew")
         return continuation or b""
 
     def __repr__(self) -> str:
@@ -131,6 +132,10 @@ class Sealed:
         if continuation is None or self._seal is None:
             return continuation
         return self._seal.open(continuation, self._tenant)
+
+    def closed(self, continuation: bytes) -> bytes:
+        """A continuation as it goes out."""
+        return continuation if self._seal is None else self._seal.seal(continuation, self._tenant)
 
     def around(self, cursor: Cursor[T]) -> Cursor[T]:
         """The same cursor with sealed continuations."""

@@ -37,6 +37,8 @@ class Planned:
     verdicts: Sequence[Verdict]
     writes: list[Write]
     changes: list[Change]
+    place: int | None
+    """of its change in the feed"""
 
 
 async def save_many(
@@ -56,9 +58,7 @@ async def save_many(
         _claim(store, plans)
         try:
             for plan in plans:
-                store.records.write(plan.new, plan.data, plan.raw)
-                if plan.old is None and store.counts is not None:
-                    store.counts.added(plan.new)
+                store.write_record(plan.new, plan.data, plan.old, plan.raw, plan.place)
                 await store.complete(plan.writes, plan.changes)
         except BaseException as error:
             store.context.doom(error)
@@ -90,11 +90,10 @@ async def delete_many(store: RecordStore, keys: Iterable[Any]) -> list[bool]:
             _cancel(readings)
         left = dict.fromkeys(found, True)
         there = [left.pop(key, False) for key in packed]
+        places = [None if store.feed is None else store.feed.claim() for _ in found]
         try:
-            for key, (old, raw, writes, changes) in found.items():
-                if store.counts is not None:
-                    store.counts.removed(old)
-                store.records.remove(key, raw)
+            for place, (old, raw, writes, changes) in zip(places, found.values(), strict=True):
+                store.remove_record(old, raw, place)
                 await store.complete(writes, changes)
         except BaseException as error:
             store.context.doom(error)
@@ -124,7 +123,7 @@ async def dry_save(
     try:
         gives_new = version_behavior.gives_new(version, store.metadata)
         given = Versionstamp.incomplete(0) if gives_new else version
-        (plan,) = await _plan(store, [new], expect, VersionBehavior.IF_PRESENT, given)
+        (plan,) = await _plan(store, [new], expect, VersionBehavior.IF_PRESENT, given, dry=True)
         new.shape = store.records.shape(new, plan.data)
         return new
     finally:
@@ -155,6 +154,8 @@ async def _plan(
     expect: Expect,
     version_behavior: VersionBehavior,
     version: Versionstamp | None = None,
+    *,
+    dry: bool = False,
 ) -> list[Planned]:
     """Everything that can be refused, and what to write; nothing is written yet."""
     records = store.records
@@ -180,7 +181,8 @@ async def _plan(
             data = store.codec.encode(new.message)
             records.check_size(new, data)
             writes, changes = store.upkeep.prepare(old, new)
-            plans.append(Planned(new, old, raw, data, verdicts, writes, changes))
+            place = None if dry or store.feed is None else store.feed.claim()
+            plans.append(Planned(new, old, raw, data, verdicts, writes, changes, place))
             latest[key] = new, RawRecord(data, new.version, records.shape(new, data))
     finally:
         _cancel(readings)

@@ -19,6 +19,7 @@ from recordlayer.index.maintainer import Auditing
 from recordlayer.index.state import IndexState
 from recordlayer.kv.engine import KeyValue
 from recordlayer.metadata import Index
+from recordlayer.store import check_changes
 from recordlayer.store.check_records import RecordCheck
 from recordlayer.store.covered import covered
 from recordlayer.store.explain_conflict import describe
@@ -62,6 +63,8 @@ async def check(store: RecordStore) -> list[Finding]:
         for key, what, detail in records.found
     ]
     findings += await _counters(store, readable, parts.pop(Keyspace.RECORD_COUNTS, []))
+    changes = check_changes.audit(store, parts.pop(Keyspace.CHANGE_FEED, []), readable)
+    findings += [Finding(what=what, where="change feed", detail=detail) for what, detail in changes]
     findings += _leftovers(store, parts)
     for index in store.metadata.indexes.values():
         if store.states.peek(index).is_readable:

@@ -49,7 +49,10 @@ async def delete_where(store: RecordStore, record_type: str | None, values: Mapp
     prefix = condition.primary_key_prefix()
     _check_record_counts(store, condition, prefix)
     clearing = _index_prefixes(store, condition, prefix)
+    place = None if store.feed is None else store.feed.claim()
     _clear_records(store, prefix)
+    if store.feed is not None and place is not None:
+        store.feed.cleared(place, prefix)
     for maintainer, items in clearing:
         maintainer.clear_prefix(items)
 

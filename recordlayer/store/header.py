@@ -86,6 +86,10 @@ class StoreHeader:
         return self.message.userVersion if self.present else NO_VERSION
 
     @property
+    def incarnation(self) -> int:
+        return self.message.incarnation
+
+    @property
     def cacheable(self) -> bool:
         return self.message.cacheable
 

@@ -37,7 +37,7 @@ from recordlayer.store.layout import Keyspace, StoreLayout
 from recordlayer.store.places import StorePlaces
 from recordlayer.store.schema import schema_of
 from recordlayer.store.serializer import PLAIN, Serializer
-from recordlayer.store.sharing import is_shared, refuse_what_java_cannot_read
+from recordlayer.store.sharing import is_shared, refuse_feed_beside_java, refuse_what_java_cannot_read
 from recordlayer.store.state_cache import StoreStateCache
 from recordlayer.store.states import IndexStates, states_in
 from recordlayer.store.store import RecordStore
@@ -179,6 +179,7 @@ async def open_store(
     header.check_lock(bypass=options.bypass_lock)
     if is_shared(header):
         refuse_what_java_cannot_read(metadata)
+        refuse_feed_beside_java(header)
     format_before, metadata_before, cacheable_before = header.format_version, header.metadata_version, header.cacheable
     changed = _raise_versions(header, metadata, options, layout)
     changed = _set_cacheable(header, options, is_new=is_new) or changed

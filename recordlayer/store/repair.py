@@ -4,8 +4,10 @@
     indexes are disabled and cleared: nobody knows whether they were complete; former ones are cleared
     counters of records are disabled and cleared
     the application's own fields, locks, the incarnation and cacheability are lost: set them in the same transaction
+    a change feed goes on: what it needs lies beside it as well, and tells the incarnation; before format 8, which
+    cannot have one, it is removed
 
-Cost    3 ranges in 2 round trips; some clear ranges for each index, 1 write for each, 1 for the header
+Cost    3 ranges and 2 reads in 4 round trips; some clear ranges for each index, 1 write for each, 1 for the header
 Source  Record Layer, FDBRecordStore.Builder.repairMissingHeader
 """
 
@@ -19,6 +21,7 @@ from recordlayer.keys.serial import to_proto
 from recordlayer.kv.context import Context
 from recordlayer.metadata import RecordMetaData
 from recordlayer.pb.record_metadata_pb2 import DataStoreInfo
+from recordlayer.store.change_layout import FEED, FeedLayout, FeedState
 from recordlayer.store.counts import RecordCounts
 from recordlayer.store.header import NO_VERSION, FormatVersion, StoreHeader
 from recordlayer.store.layout import StoreLayout
@@ -66,6 +69,7 @@ async def repair_missing_header(
         header.message.record_count_key.CopyFrom(to_proto(metadata.record_count_key))
         header.message.record_count_state = DataStoreInfo.DISABLED
         RecordCounts.clear(context, layout)
+    await _restore_feed(context, layout, header)
     store = RecordStore(
         context,
         layout,
@@ -87,6 +91,19 @@ async def repair_missing_header(
     for index in metadata.indexes.values():
         clear_and_mark(store, index, IndexState.DISABLED)
     return True
+
+
+async def _restore_feed(context: Context, layout: StoreLayout, header: StoreHeader) -> None:
+    feed = FeedLayout(layout)
+    state, last = await context.get(feed.state), await context.get(feed.last)
+    if state is None:
+        return
+    if header.format_version < FormatVersion.HEADER_USER_FIELDS:
+        context.clear_range(feed.prefix, feed.prefix + b"\xff")
+        return
+    header.message.user_field.add(key=FEED, value=FeedState.parse(state).settings.serialized())
+    if last is not None and header.format_version >= FormatVersion.INCARNATION:
+        header.message.incarnation = int.from_bytes(last[:4], "big")
 
 
 def _check_formats(metadata: RecordMetaData, least_format: int, options: OpenOptions, *, locks: bool) -> None:

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
-from recordlayer.errors import UsageError, WrongType
+from recordlayer.errors import FeedRefused, UsageError, WrongType
 from recordlayer.pb.record_metadata_pb2 import DataStoreInfo
+from recordlayer.store.change_layout import FEED
 from recordlayer.store.counts import RecordCounts, RecordCountState
 from recordlayer.store.header import FormatVersion
 from recordlayer.store.open import write_header
@@ -140,6 +141,17 @@ def set_user_field(store: RecordStore, name: str, value: bytes) -> None:
         raise WrongType(argument="name", value=name, hint="a field is named by a string")
     if not isinstance(value, bytes):
         raise WrongType(argument="value", value=value, hint="give bytes")
+    _refuse_feeds_field(name)
+    write_user_field(store, name, value)
+
+
+def _refuse_feeds_field(name: str) -> None:
+    if name == FEED:
+        raise UsageError(field=name, hint="this field tells that the store has a change feed: store.feed switches it")
+
+
+def write_user_field(store: RecordStore, name: str, value: bytes) -> None:
+    """The same, whatever the field is for."""
     _require(store, FormatVersion.HEADER_USER_FIELDS)
     found = [entry for entry in store.header.message.user_field if entry.key == name]
     for entry in found or [store.header.message.user_field.add(key=name)]:
@@ -149,6 +161,12 @@ def set_user_field(store: RecordStore, name: str, value: bytes) -> None:
 
 def clear_user_field(store: RecordStore, name: str) -> bool:
     """Remove a field of the application's own. Whether there was one.  Raises  UsageError as `set_user_field`."""
+    _refuse_feeds_field(name)
+    return remove_user_field(store, name)
+
+
+def remove_user_field(store: RecordStore, name: str) -> bool:
+    """The same, whatever the field is for."""
     _require(store, FormatVersion.HEADER_USER_FIELDS)
     fields = store.header.message.user_field
     kept = [entry for entry in fields if entry.key != name]
@@ -165,8 +183,11 @@ def share_with_java(store: RecordStore) -> None:
     """Mark the store as shared with the Java Record Layer: indexes that only this library can read are refused from now
     on, whoever opens it. The mark is a user field; `clear_user_field` takes it away.
 
-    Raises  IndexNotSupported if the metadata has such an index; UsageError as `set_user_field`.
+    Raises  IndexNotSupported if the metadata has such an index; FeedRefused if the store has a change feed; UsageError
+            as `set_user_field`.
     """
+    if store.feed is not None:
+        raise FeedRefused(reason="Java's changes would not be in the store's feed", hint="store.feed.disable() first")
     refuse_what_java_cannot_read(store.metadata)
     set_user_field(store, SHARED, b"")
 

@@ -3,7 +3,8 @@
 This class says in which order things happen; how is in the other modules of the package.
 
 Cost    save: 1 range read (+ 1 for each entry of a unique index), 1 write for the record (+ 1 with a version), 1 for
-        each changed index entry; delete: 1 range read, 1 clear for the record, 1 for each entry; load: 1 range read
+        each changed index entry; delete: 1 range read, 1 clear for the record, 1 for each entry; load: 1 range read;
+        with a change feed 1 write more a change, and 1 or 2 a transaction
 Source  Record Layer, FDBRecordStore
 """
 
@@ -22,6 +23,8 @@ from recordlayer.kv.context import Context
 from recordlayer.kv.engine import ConflictKind
 from recordlayer.metadata import Index, RecordMetaData
 from recordlayer.options import NO_LIMITS
+from recordlayer.store.change_layout import settings_in
+from recordlayer.store.change_log import ChangeLog
 from recordlayer.store.counts import RecordCounts, are_kept
 from recordlayer.store.expect import Expect, VersionBehavior
 from recordlayer.store.header import FormatVersion, StoreHeader
@@ -68,6 +71,8 @@ class RecordStore:
         if are_kept(header, metadata.record_count_key):
             assert metadata.record_count_key is not None, "counters are kept by a key"
             self.counts = RecordCounts(context, layout, metadata.record_count_key)
+        feed = settings_in(header)
+        self.feed = None if feed is None else ChangeLog(context, layout, header, feed)
         old_versions = omits_suffix or header.format_version < FormatVersion.SAVE_VERSION_WITH_RECORD
         self.records = Records(
             context,
@@ -130,12 +135,21 @@ class RecordStore:
         data = self.codec.encode(new.message)
         self.records.check_size(new, data)
         writes, changes = self.upkeep.prepare(old, new)
+        place = None if self.feed is None else self.feed.claim()
         for verdict in verdicts:
             verdict.claim()
+        self.write_record(new, data, old, raw, place)
+        await self.complete(writes, changes)
+
+    def write_record(
+        self, new: StoredRecord, data: bytes, old: StoredRecord | None, raw: RawRecord | None, place: int | None
+    ) -> None:
+        """Write a record, its change and its count; what its indexes need is to be written behind it."""
         self.records.write(new, data, raw)
+        if self.feed is not None and place is not None:
+            self.feed.saved(place, new, data, old, raw)
         if old is None and self.counts is not None:
             self.counts.added(new)
-        await self.complete(writes, changes)
 
     async def complete(self, writes: list[Write], changes: list[Change]) -> None:
         """Write what the indexes of a record need, which has been written. Where that fails, nothing can be committed:
@@ -183,8 +197,8 @@ class RecordStore:
         """Remove the record with a primary key and its index entries. Whether there was one."""
         return await self.delete_packed(pack(self._keys.columns(key)))
 
-    async def delete_packed(self, packed: bytes) -> bool:
-        """The same for a primary key as it is stored."""
+    async def delete_packed(self, packed: bytes, *, reason: str | None = None) -> bool:
+        """The same for a primary key as it is stored. `reason`: for readers of the change feed."""
         self.header.check_may_write()
         turns, place = self.context.turns, self.layout.records + packed
         if not turns.take(place):
@@ -195,13 +209,20 @@ class RecordStore:
                 return False
             old = self.records.stored(packed, raw)
             writes, changes = self.upkeep.prepare(old, None)
-            if self.counts is not None:
-                self.counts.removed(old)
-            self.records.remove(packed, raw)
+            at = None if self.feed is None else self.feed.claim()
+            self.remove_record(old, raw, at, reason=reason)
             await self.complete(writes, changes)
             return True
         finally:
             turns.leave(place)
+
+    def remove_record(self, old: StoredRecord, raw: RawRecord, place: int | None, *, reason: str | None = None) -> None:
+        """Clear a record, with its change and its count; its index entries are to be cleared behind it."""
+        if self.counts is not None:
+            self.counts.removed(old)
+        self.records.remove(old.primary_key_bytes, raw)
+        if self.feed is not None and place is not None:
+            self.feed.deleted(place, old, raw, reason=reason)
 
     def add_conflict(self, kind: ConflictKind, key: Any) -> None:
         """Behave as if the record with a primary key had been read, or written, whether there is one or not."""
@@ -209,14 +230,18 @@ class RecordStore:
         self.context.transaction.add_conflict_range(kind, base, base + b"\xff")
 
     async def delete_all(self) -> None:
-        """Remove all records and index entries; the header and the index states stay. Changes of records that were
-        begun before are there first.  Cost  2 clear ranges."""
+        """Remove all records and index entries; the header, the index states and the change feed stay. Changes of
+        records that were begun before are there first.  Cost  2 clear ranges."""
         self.header.check_may_write()
         await self.context.turns.quiet(self.layout.records)
+        place = None if self.feed is None else self.feed.claim()
         prefix = self.layout.prefix
         states = self.layout.index_states
+        behind = prefix + b"\xff" if self.feed is None else self.feed.layout.prefix
         self.context.clear_range(self.layout.of(Keyspace.RECORDS), states + b"\x00")
-        self.context.clear_range(states + b"\xff", prefix + b"\xff")
+        self.context.clear_range(states + b"\xff", behind)
+        if self.feed is not None and place is not None:
+            self.feed.cleared(place, ())
         self.context.forget_claims(prefix)
         self.records.forget_preloaded()
 

@@ -24,6 +24,8 @@ _WRAPPED = (
     aio.Leaderboard,
     aio.Space,
     aio.StoreHeader,
+    aio.ChangeFeed,
+    aio.FeedWatch,
     aio.TypedCursor,
     aio.TypedStore,
     aio.RecordCursor,
