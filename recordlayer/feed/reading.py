@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from recordlayer.cursor.limits import NO_LIMITS, Budget, Limits
+from recordlayer.cursor.limits import NO_LIMITS, Budget, Limits, budget_of
 from recordlayer.cursor.sealing import EXPIRED, Sealed
 from recordlayer.cursor.step import Stop
 from recordlayer.errors import BadContinuation, BadFeedToken, CorruptFeed, FeedTokenExpired, UsageError, WrongType
@@ -22,6 +22,7 @@ from recordlayer.feed.settings import check_group, log_of
 from recordlayer.feed.token import Purpose, Token
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import KeyValue, StreamingMode
+from recordlayer.options import as_limits
 from recordlayer.store.change_layout import FIRST, Entry, FeedState, assembled, behind, parts_of
 from recordlayer.store.change_log import ChangeLog
 from recordlayer.store.store import RecordStore
@@ -139,7 +140,7 @@ async def read(store: RecordStore, log: ChangeLog, position: bytes, asked: Asked
         logs.append(layout.log_of(asked.group))
     elif log.settings.group_by:
         logs += [layout.log_of(group) for group in await changed_groups(context, log, position)]
-    budget = asked.limits.budget(context.world.clock)
+    budget = budget_of(context, as_limits("limits", asked.limits), store.limits)
     found = await _read_logs(context, logs, position, asked.limit, budget)
     merged = sorted(pair for one in found for pair in _keyed(one))
     frontier = min((one.entries[-1][0] for one in found if not one.exhausted), default=None)
