@@ -18,10 +18,12 @@ from recordlayer.cursor.transform import Map
 from recordlayer.errors import CorruptIndexEntry, IndexNotSupported, MalformedTuple, UsageError
 from recordlayer.index.bounds import Bounds
 from recordlayer.index.entry import AggregateEntry
+from recordlayer.index.judging import Evidence, Fault, Mend, clearing
 from recordlayer.index.maintainer import CLEAR, SET, IndexedRecord, IndexSpace, Items, Write
 from recordlayer.index.standard import clear_entries, difference, perform
 from recordlayer.index.value import ValueIndex
 from recordlayer.keys.grouping import Grouping
+from recordlayer.kv.engine import KeyValue
 from recordlayer.tuples import pack, unpack
 from recordlayer.waiting.overlap import gather
 
@@ -161,20 +163,56 @@ class PermutedIndex(ValueIndex):
         super().clear_prefix(prefix)
         clear_entries(self.space, prefix, keyspace=EXTREMES)
 
-    async def audit(self, records: Sequence[IndexedRecord]) -> list[tuple[str, Any]]:
-        """Entries one by one, and the extreme of each group as it follows from the records."""
-        start, entries, extremes = len(self.space.entries), self.space.entries, self._extremes
-        expected = {key for record in records for key, _ in self.pairs(record)}
-        there = {key for key, _ in await self.space.context.read_all(entries, entries + b"\xff")}
-        findings: list[tuple[str, Any]] = []
-        findings += [("an entry is missing", unpack(key, start)) for key in sorted(expected - there)]
-        findings += [("an entry has no record", unpack(key, start)) for key in sorted(there - expected)]
-        wanted = {self._extreme_key(group.columns, group.value) for group in self._by_group(sorted(expected))}
-        found = {key for key, _ in await self.space.context.read_all(extremes, extremes + b"\xff")}
-        for key in sorted(wanted ^ found):
-            what = "the extreme of a group is missing" if key in wanted else "what is kept as an extreme is none"
-            findings.append((what, unpack(key, len(extremes))))
-        return findings
+    # -- checking --------------------------------------------------------------------------------------
+
+    @property
+    def judged(self) -> tuple[bytes, ...]:
+        return self.space.entries, self._extremes
+
+    async def judge_pairs(self, pairs: Sequence[KeyValue], evidence: Evidence) -> list[Fault]:
+        """Entries one by one, with the extreme that their groups should have; and extremes by the entries."""
+        if pairs and pairs[0][0].startswith(self._extremes):
+            return await self._judge_extremes(pairs, evidence)
+        faults, groups = await super().judge_pairs(pairs, evidence), dict[bytes, Items]()
+        for key, _ in pairs:
+            try:
+                items = self._items(key, self.space.entries)[: self._grouping]
+            except CorruptIndexEntry:
+                continue  # it is a fault already
+            groups[pack(items)] = items
+        for group in groups.values():
+            key = await self._wanted_extreme(group, evidence)
+            if key is not None and (await evidence.values([key]))[0] is None:
+                what, detail = "the extreme of a group is missing", unpack(key, len(self._extremes))
+                faults.append(Fault(what, detail, self._renewing(group), None, key))
+        return faults
+
+    async def _judge_extremes(self, pairs: Sequence[KeyValue], evidence: Evidence) -> list[Fault]:
+        faults = []
+        first, values = self._first, self._layout.columns - self._grouping
+        for key, _ in pairs:
+            items = unpack(key, len(self._extremes))
+            group = items[:first] + items[first + values :]
+            if key != await self._wanted_extreme(group, evidence):
+                faults.append(Fault("what is kept as an extreme is none", items, clearing(self.space, key), None, key))
+        return faults
+
+    async def _wanted_extreme(self, group: Items, evidence: Evidence) -> bytes | None:
+        """The key of a group's extreme as it follows from the entries; None for a group without any."""
+        keys = Bounds.equal(group).keys(self.space.entries)
+        rows = await evidence.rows(keys.begin, keys.end, limit=1, reverse=self.greatest)
+        if not rows:
+            return None
+        value = self._items(rows[0][0], self.space.entries)[self._grouping : self._layout.columns]
+        return self._extreme_key(group, value)
+
+    def _renewing(self, group: Items) -> Mend:
+        async def mend() -> None:
+            value = await self._extreme(group)
+            if value is not None:
+                self.space.context.set(self._extreme_key(group, value), b"")
+
+        return mend
 
     # -- reading ---------------------------------------------------------------------------------------
 

@@ -23,20 +23,22 @@ from recordlayer.errors import BadContinuation, CorruptIndexEntry, IndexNotSuppo
 from recordlayer.index.bounds import Bounds, End
 from recordlayer.index.built import built_part
 from recordlayer.index.entry import IndexEntry
+from recordlayer.index.judging import Evidence, Fault
 from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Items
+from recordlayer.index.rank_judging import RankJudge
 from recordlayer.index.ranked_set import (
     DEFAULT_LEVELS,
     MAX_LEVELS,
     MIN_LEVELS,
     RankedSet,
     RankedSetOptions,
-    structure,
 )
 from recordlayer.index.ranked_set_hash import NAMES, hash_function
 from recordlayer.index.standard import clear_entries, difference, perform
 from recordlayer.index.state import IndexState
 from recordlayer.index.value import ValueIndex
 from recordlayer.keys.grouping import Grouping
+from recordlayer.kv.engine import KeyValue
 from recordlayer.tuples import pack, unpack
 from recordlayer.waiting.overlap import gather
 
@@ -246,33 +248,22 @@ class RankIndex(ValueIndex):
 
     # -- checking --------------------------------------------------------------------------------------
 
-    async def audit(self, records: Sequence[IndexedRecord]) -> list[tuple[str, Any]]:
-        findings = await super().audit(records)
-        expected: dict[Items, dict[bytes, int]] = {}
-        for record in records:
-            for row in self.rows(record):
-                members = expected.setdefault(row[: self._grouping], {})
-                score = pack(row[self._grouping :])
-                members[score] = members.get(score, 0) + 1 if self._options.count_duplicates else 1
-        # A score that a record has twice before a change and once after it stays counted twice: the entries cancel.
-        exact = not (self._options.count_duplicates and self.space.index.root_expression.creates_duplicates)
-        seen = await self._stored_groups()
-        for group in {**dict.fromkeys(expected), **dict.fromkeys(seen)}:
-            levels = await self.ranked_set(group).levels()
-            findings += [(f"a ranked set is broken: {wrong}", group) for wrong in structure(levels)]
-            there = {member: count for member, count in levels[0].items() if member}
-            wanted = expected.get(group, {})
-            for score in sorted(there.keys() | wanted.keys()) if exact else sorted(there.keys() ^ wanted.keys()):
-                if there.get(score, 0) != wanted.get(score, 0):
-                    detail = (*group, *unpack(score)), there.get(score, 0), wanted.get(score, 0)
-                    findings.append(("a ranked set counts a score wrongly", detail))
-        return findings
+    @property
+    def judged(self) -> tuple[bytes, ...]:
+        return self.space.entries, self._ranks
 
-    async def _stored_groups(self) -> list[Items]:
-        """The groups that have a ranked set."""
-        start = len(self._ranks)
-        rows = await self.space.context.read_all(self._ranks, self._ranks + b"\xff")
-        return list(dict.fromkeys(unpack(key, start)[: self._grouping] for key, _ in rows))
+    @property
+    def _judge(self) -> RankJudge:
+        return RankJudge(self.space, self._ranks, self._grouping, self._options)
+
+    async def judge_records(self, records: Sequence[IndexedRecord], evidence: Evidence) -> list[Fault]:
+        rows = [(row, record.primary_key_bytes) for record in records for row in self.rows(record)]
+        return await super().judge_records(records, evidence) + await self._judge.scores(rows, evidence)
+
+    async def judge_pairs(self, pairs: Sequence[KeyValue], evidence: Evidence) -> list[Fault]:
+        if pairs and pairs[0][0].startswith(self._ranks):
+            return await self._judge.pairs(pairs, evidence)
+        return await super().judge_pairs(pairs, evidence)
 
 
 class GroupScores:

@@ -49,7 +49,7 @@ def encode(count: int) -> bytes:
     return (count & _MASK).to_bytes(8, "little")
 
 
-_PLUS_ONE, _MINUS_ONE, _ZERO, _ONE = encode(1), encode(-1), encode(0), encode(1)
+_PLUS_ONE, _ZERO, _ONE = encode(1), encode(0), encode(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,28 +125,35 @@ class RankedSet:
 
     async def remove(self, member: bytes) -> bool:
         """Take a member out, or one of its duplicates. False if it is not there."""
-        element = self._element(member)
         count = await self.count(member)
         if not count:
             return False
+        await self.recount(member, count, count - 1)
+        return True
+
+    async def recount(self, member: bytes, count: int, wanted: int) -> None:
+        """Have a member that is there counted `wanted` times instead of `count` times; not at all: take it out.
+
+        Cost  as `remove`.
+        """
+        element = self._element(member)
         context, levels = self._context, self._levels
         # Which levels it is on is looked up, not worked out from its hash: the function may have changed since.
-        neighbours = await self._neighbours(element, or_equal=count > 1, own=count == 1)
+        neighbours = await self._neighbours(element, or_equal=wanted > 0, own=wanted == 0)
         if neighbours is None:
             raise self._broken(element, "a level without its first key")
-        if count > 1:
-            context.set(levels[0] + element, encode(count - 1))
+        if wanted:
+            context.set(levels[0] + element, encode(wanted))
             for key, neighbour in zip(levels[1:], neighbours, strict=True):
-                context.atomic(_ADD, key + neighbour.element, _MINUS_ONE)
-            return True
+                context.atomic(_ADD, key + neighbour.element, encode(wanted - count))
+            return
         context.clear(levels[0] + element)
         for key, neighbour in zip(levels[1:], neighbours, strict=True):
-            left = -1
+            left = -count
             if neighbour.own is not None:  # what it counted goes to its neighbour
                 left += neighbour.own
                 context.clear(key + element)
             context.atomic(_ADD, key + neighbour.element, encode(left))
-        return True
 
     async def _has_begun(self) -> bool:
         """Whether there are keys on the highest level or the lowest. If so, have the levels between begin too."""

@@ -14,15 +14,17 @@ from typing import Any, ClassVar
 from recordlayer.cursor.scan import FORWARD, KeyValueScan, ScanOptions
 from recordlayer.cursor.step import Cursor
 from recordlayer.cursor.transform import Map
+from recordlayer.errors import CorruptIndexEntry, MalformedTuple
 from recordlayer.index.bounds import Bounds
 from recordlayer.index.built import goes_by_index
 from recordlayer.index.entry import EntryLayout, IndexEntry
+from recordlayer.index.judging import Evidence, Fault, Mend, audit, clearing, columns_of
 from recordlayer.index.maintainer import CLEAR, SET, IndexedRecord, IndexSpace, Items, Write
 from recordlayer.index.standard import StandardMaintainer, clear_entries, difference
 from recordlayer.index.uniqueness import UniqueKey, UniqueVerdict, forget, keeps_violations, remove_violations
 from recordlayer.keys.expression import RecordContext
 from recordlayer.keys.grouping import KeyWithValue
-from recordlayer.kv.engine import KEY_LIMIT, VALUE_LIMIT
+from recordlayer.kv.engine import KEY_LIMIT, VALUE_LIMIT, KeyValue
 from recordlayer.tuples import pack, unpack
 
 Pair = tuple[bytes, bytes]
@@ -177,24 +179,59 @@ class ValueIndex(StandardMaintainer):
         """The entries that a record should have."""
         return self.pairs(record)
 
-    async def there(self) -> dict[bytes, bytes]:
-        """All entries.  Cost  1 range read a chunk."""
-        prefix = self.space.entries
-        return dict(await self.space.context.read_all(prefix, prefix + b"\xff"))
+    @property
+    def judged(self) -> tuple[bytes, ...]:
+        return (self.space.entries,)
+
+    async def judge_records(self, records: Sequence[IndexedRecord], evidence: Evidence) -> list[Fault]:
+        wanted = [(key, value, record) for record in records for key, value in self.expected(record)]
+        there = await evidence.values([key for key, _, _ in wanted])
+        start, faults = len(self.space.entries), list[Fault]()
+        for (key, value, record), found in zip(wanted, there, strict=True):
+            if found == value:
+                continue
+            if found is None:
+                what, detail = "an entry is missing", (unpack(key, start), record.primary_key)
+            else:
+                what, detail = "an entry covers other values", unpack(key, start)
+            mend = self._putting(record, key, value)
+            faults.append(Fault(what, detail, mend, record.primary_key_bytes, key))
+        return faults
+
+    def _putting(self, record: IndexedRecord, key: bytes, value: bytes) -> Mend:
+        async def mend() -> None:
+            verdict = self.check(record)
+            if verdict is not None:
+                await verdict.settle(None)
+                verdict.claim()
+            self.space.context.set(key, value)
+
+        return mend
+
+    async def judge_pairs(self, pairs: Sequence[KeyValue], evidence: Evidence) -> list[Fault]:
+        start, layout, faults = len(self.space.entries), self._layout, list[Fault]()
+        owners: list[tuple[bytes, bytes]] = []
+        for key, value in pairs:
+            try:
+                owners.append((key, IndexEntry(layout, key[start:], value).primary_key_bytes))
+            except (CorruptIndexEntry, MalformedTuple) as error:
+                faults.append(
+                    Fault("an entry cannot be read", (key[start:], str(error)), self._clearing(key), None, key)
+                )
+        names = list(dict.fromkeys(owner for _, owner in owners))
+        records = dict(zip(names, await evidence.records(names), strict=True))
+        own = {
+            name: frozenset() if record is None else frozenset(key for key, _ in self.expected(record))
+            for name, record in records.items()
+        }
+        for key, owner in owners:
+            if key not in own[owner]:
+                detail = columns_of(key, start, layout.unpack)
+                faults.append(Fault("an entry has no record", detail, self._clearing(key), owner, key))
+        return faults
+
+    def _clearing(self, key: bytes) -> Mend:
+        return clearing(self.space, key)
 
     async def audit(self, records: Sequence[IndexedRecord]) -> list[tuple[str, Any]]:
-        start = len(self.space.entries)
-        expected = {key: (value, record.primary_key) for record in records for key, value in self.expected(record)}
-        there = await self.there()
-        findings: list[tuple[str, Any]] = [
-            ("an entry is missing", (unpack(key, start), primary_key))
-            for key, (_, primary_key) in expected.items()
-            if key not in there
-        ]
-        findings += [("an entry has no record", unpack(key, start)) for key in there if key not in expected]
-        findings += [
-            ("an entry covers other values", unpack(key, start))
-            for key, (value, _) in expected.items()
-            if key in there and there[key] != value
-        ]
-        return findings
+        return await audit(self.space, self, records)

@@ -110,10 +110,6 @@ class VersionIndex(ValueIndex):
         entries, pending = self._entries(record)
         return [(key[:-_OFFSET_BYTES], value) for key, value in entries] if pending else entries
 
-    async def there(self) -> dict[bytes, bytes]:
-        prefix = self.space.entries
-        return await super().there() | dict(self.space.context.stamped_rows(prefix, prefix + b"\xff"))
-
 
 def columns_before_version(root: KeyExpression) -> int | None:
     """How many columns stand before the version, where every record has one row and the version is a column of its
