@@ -5,6 +5,7 @@ Cost  1 range read a chunk
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from recordlayer.cursor.scan import TURN
@@ -17,33 +18,35 @@ from recordlayer.waiting.waitable import Turn
 
 Pair = tuple[bytes, bytes]
 
+OUT_OF_ORDER = "a bunch is out of order"
+
 _HELD = 256
 """Pairs of one map that are looked at together."""
 
 
-async def check_maps(
-    context: Context, layout: TextLayout, bunch_size: int
-) -> tuple[list[tuple[str, Any]], dict[bytes, bytes]]:
-    """What is wrong with how the maps are built, and all their entries by prefix + map key."""
-    findings: list[tuple[str, Any]] = []
+def look_at(
+    layout: TextLayout, rows: Iterable[Pair], bunch_size: int
+) -> tuple[list[tuple[bytes, str, Any]], dict[bytes, bytes]]:
+    """What is wrong with how some neighbouring bunches are built, by their keys; and for each entry, as prefix of its
+    map + map key, the key of the bunch that has it."""
+    wrong: list[tuple[bytes, str, Any]] = []
     entries: dict[bytes, bytes] = {}
     last = b""
-    for key, value in await context.read_all(layout.prefix, layout.prefix + b"\xff"):
+    for key, value in rows:
         try:
             length = layout.map_length(key)
-            keys, values = bunch_of(key[length:], value)
-            unpack(key, len(layout.prefix))
+            keys, _ = bunch_of(key[length:], value)
+            items = unpack(key, len(layout.prefix))
         except (MalformedTuple, CorruptIndexEntry) as error:
-            findings.append(("a bunch cannot be read", (key, str(error))))
+            wrong.append((key, "a bunch cannot be read", (key, str(error))))
             continue
-        items = unpack(key, len(layout.prefix))
         if keys != sorted(set(keys)) or key <= last:
-            findings.append(("a bunch is out of order", items))
+            wrong.append((key, OUT_OF_ORDER, items))
         if len(keys) > bunch_size:
-            findings.append(("a bunch has too many entries", (items, len(keys))))
+            wrong.append((key, "a bunch has too many entries", (items, len(keys))))
         last = key[:length] + keys[-1]
-        entries.update(zip([key[:length] + one for one in keys], values, strict=True))
-    return findings, entries
+        entries.update(dict.fromkeys([key[:length] + one for one in keys], key))
+    return wrong, entries
 
 
 async def rebunch(

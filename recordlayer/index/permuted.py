@@ -181,10 +181,10 @@ class PermutedIndex(ValueIndex):
                 continue  # it is a fault already
             groups[pack(items)] = items
         for group in groups.values():
-            key = await self._wanted_extreme(group, evidence)
-            if key is not None and (await evidence.values([key]))[0] is None:
-                what, detail = "the extreme of a group is missing", unpack(key, len(self._extremes))
-                faults.append(Fault(what, detail, self._renewing(group), None, key))
+            wanted = await self._wanted_extreme(group, evidence)
+            if wanted is not None and (await evidence.values([wanted]))[0] is None:
+                what, detail = "the extreme of a group is missing", unpack(wanted, len(self._extremes))
+                faults.append(Fault(what, detail, self._renewing(group), None, wanted))
         return faults
 
     async def _judge_extremes(self, pairs: Sequence[KeyValue], evidence: Evidence) -> list[Fault]:

@@ -17,18 +17,20 @@ from typing import Any, ClassVar, NamedTuple
 
 from recordlayer.cursor.scan import FORWARD, ScanOptions
 from recordlayer.cursor.step import Cursor
-from recordlayer.errors import CorruptIndexEntry, MalformedTuple
 from recordlayer.index.bounds import Bounds
 from recordlayer.index.bunched import BUNCH_SIZE, Change, packed_positions
-from recordlayer.index.bunched_check import check_maps, rebunch
+from recordlayer.index.bunched_check import rebunch
 from recordlayer.index.entry import EntryLayout
+from recordlayer.index.judging import Evidence, Fault, audit
 from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Items, Write
 from recordlayer.index.standard import StandardMaintainer, clear_entries, difference
 from recordlayer.index.text_entry import TextEntry, TextLayout
+from recordlayer.index.text_judging import TextJudge, version_in
 from recordlayer.index.text_scan import TextCursor
 from recordlayer.index.tokenizer import IndexTokenizer
 from recordlayer.keys.grouping import Grouping
-from recordlayer.tuples import pack, unpack
+from recordlayer.kv.engine import KeyValue
+from recordlayer.tuples import pack
 from recordlayer.waiting.waitable import Turn
 
 SECONDARY = 3
@@ -71,7 +73,7 @@ class TextIndex(StandardMaintainer):
 
     type: ClassVar[str] = "text"
 
-    __slots__ = ("_aggressive", "_cut", "_omits", "_plan", "_versions", "layout", "tokenizer")
+    __slots__ = ("_aggressive", "_cut", "_omits", "_plan", "layout", "tokenizer", "versions")
 
     def __init__(self, space: IndexSpace) -> None:
         super().__init__(space)
@@ -83,7 +85,7 @@ class TextIndex(StandardMaintainer):
         self.tokenizer = IndexTokenizer(index)
         self._omits = index.flag("textOmitPositions")
         self._aggressive = index.flag("textAddAggressiveConflictRanges")
-        self._versions = space.space(SECONDARY) + pack((0,))
+        self.versions = space.space(SECONDARY) + pack((0,))
         self._plan: _Plan | None = None
         self._cut: tuple[str, int, dict[str, list[int]]] = ("", 0, {})
 
@@ -93,7 +95,8 @@ class TextIndex(StandardMaintainer):
 
     # -- what a record has -----------------------------------------------------------------------------
 
-    def _rows(self, record: IndexedRecord | None) -> list[_Row]:
+    def text_rows(self, record: IndexedRecord | None) -> list[_Row]:
+        """The texts that a record has in this index."""
         at, layout = self.layout.grouping, self.layout.entries
         rows: list[_Row] = []
         tail: bytes | None = None
@@ -121,22 +124,23 @@ class TextIndex(StandardMaintainer):
 
         Raises  IndexEntryTooLarge.
         """
-        removed, added = difference(self._rows(old), self._rows(new))
+        removed, added = difference(self.text_rows(old), self.text_rows(new))
         for row in added:
             for token, places in self._tokens(row.text, self.tokenizer.version).items():
                 # What a character and a number can take at most; exactly only where that may be too much.
                 if len(row.group) + 4 * len(token) + len(row.tail) > 9_000 or len(places) > 9_000:
-                    self.check_size(pack((token,), row.group) + row.tail, self._value(places) + row.tail, new)
+                    self.check_size(pack((token,), row.group) + row.tail, self.value_of(places) + row.tail, new)
         self._plan = _Plan(old, new, removed, added)
         return []
 
-    def _value(self, places: list[int]) -> bytes:
+    def value_of(self, places: list[int]) -> bytes:
+        """What the index keeps of a token's places."""
         return b"" if self._omits else packed_positions(places)
 
     def finish(self, old: IndexedRecord | None, new: IndexedRecord | None) -> Coroutine[Any, None, None] | None:
         plan, self._plan = self._plan, None
         if plan is None or plan.old is not old or plan.new is not new:
-            plan = _Plan(old, new, *difference(self._rows(old), self._rows(new)))
+            plan = _Plan(old, new, *difference(self.text_rows(old), self.text_rows(new)))
         return self._change(plan)
 
     async def _change(self, plan: _Plan) -> None:
@@ -144,12 +148,12 @@ class TextIndex(StandardMaintainer):
         context, current = self.space.context, self.tokenizer.version
         if old is None:
             if new is not None:
-                context.set(self._versions + new.primary_key_bytes, pack((current,)))
+                context.set(self.versions + new.primary_key_bytes, pack((current,)))
                 await self._add(added)
             return
-        key = self._versions + old.primary_key_bytes
+        key = self.versions + old.primary_key_bytes
         if new is not None:
-            version = _version_in(await context.get(key))
+            version = version_in(await context.get(key))
             if version == current and _same_place(removed, added):
                 await self._replace(removed[0], added[0])
                 return
@@ -157,13 +161,13 @@ class TextIndex(StandardMaintainer):
                 await self._take_away(removed, current)
             else:
                 # Rows that stay were cut by another version: the tokens of all rows are written anew.
-                await self._take_away(self._rows(old), version)
-                context.set(self._versions + new.primary_key_bytes, pack((current,)))
-                added = self._rows(new)
+                await self._take_away(self.text_rows(old), version)
+                context.set(self.versions + new.primary_key_bytes, pack((current,)))
+                added = self.text_rows(new)
             await self._add(added)
             return
         if removed:
-            await self._take_away(removed, _version_in(await context.get(key)))
+            await self._take_away(removed, version_in(await context.get(key)))
         context.clear(key)
 
     async def _take_away(self, rows: list[_Row], version: int) -> None:
@@ -174,7 +178,7 @@ class TextIndex(StandardMaintainer):
     async def _add(self, rows: list[_Row]) -> None:
         for row in rows:
             tokens = self._tokens(row.text, self.tokenizer.version)
-            values = [(pack((token,), row.group), self._value(places), False) for token, places in tokens.items()]
+            values = [(pack((token,), row.group), self.value_of(places), False) for token, places in tokens.items()]
             await self._change_maps(row, values)
 
     async def _replace(self, old: _Row, new: _Row) -> None:
@@ -184,7 +188,7 @@ class TextIndex(StandardMaintainer):
         before = self._tokens(old.text, version)
         changes: list[_Value] = [(pack((token,), old.group), None, False) for token in before if token not in after]
         changes += [
-            (pack((token,), new.group), self._value(places), token in before) for token, places in after.items()
+            (pack((token,), new.group), self.value_of(places), token in before) for token, places in after.items()
         ]
         await self._change_maps(new, changes)
 
@@ -245,32 +249,24 @@ class TextIndex(StandardMaintainer):
         """
         return await rebunch(self.space.context, self.layout, BUNCH_SIZE, limit=limit, resume=resume)
 
+    # -- checking --------------------------------------------------------------------------------------
+
+    @property
+    def judged(self) -> tuple[bytes, ...]:
+        return self.space.entries, self.versions
+
+    async def judge_records(self, records: Sequence[IndexedRecord], evidence: Evidence) -> list[Fault]:
+        return await TextJudge(self).records(records, evidence)
+
+    async def judge_pairs(self, pairs: Sequence[KeyValue], evidence: Evidence) -> list[Fault]:
+        if not pairs:
+            return []
+        judge = TextJudge(self)
+        judged = judge.versions if pairs[0][0].startswith(self.versions) else judge.bunches
+        return await judged(pairs, evidence)
+
     async def audit(self, records: Sequence[IndexedRecord]) -> list[tuple[str, Any]]:
-        """The maps as they are built, and their entries one by one. A list of places may be left out, whatever the
-        index's option says now: it may have been another."""
-        context, start = self.space.context, len(self._versions)
-        rows = await context.read_all(self._versions, self._versions + b"\xff")
-        versions = {key[start:]: _version_in(value) for key, value in rows}
-        expected: dict[bytes, bytes] = {}
-        keys = {one.primary_key_bytes for one in records}
-        for record in records:
-            version = versions.get(record.primary_key_bytes, 0)
-            for row in self._rows(record):
-                for token, places in self.tokenizer.positions(row.text, version).items():
-                    expected[pack((token,), row.group) + row.tail] = packed_positions(places)
-        findings, there = await check_maps(context, self.layout, BUNCH_SIZE)
-        unnoted, left = sorted(keys - versions.keys()), sorted(versions.keys() - keys)
-        findings += [("the version of a record's tokenizer is missing", unpack(key)) for key in unnoted]
-        findings += [("the version of a tokenizer has no record", unpack(key)) for key in left]
-        for key in sorted(expected.keys() | there.keys()):
-            items = unpack(key, len(self.space.entries))
-            if key not in there:
-                findings.append(("an entry is missing", items))
-            elif key not in expected:
-                findings.append(("an entry has no record", items))
-            elif there[key] not in (b"", expected[key]):
-                findings.append(("an entry has other places than its token", items))
-        return findings
+        return await audit(self.space, self, records)
 
     # -- reading ---------------------------------------------------------------------------------------
 
@@ -280,13 +276,3 @@ class TextIndex(StandardMaintainer):
         Cost  1 range read a chunk; + 1 to find the bunch to begin in, where bounds or a continuation lie within a map
         """
         return TextCursor(self.space.context, self.layout, bounds, options)
-
-
-def _version_in(value: bytes | None) -> int:
-    if value is None:
-        return 0
-    try:
-        (version,) = unpack(value)
-    except (MalformedTuple, ValueError) as error:
-        raise CorruptIndexEntry(value=value, found="no version of a tokenizer") from error
-    return int(version)

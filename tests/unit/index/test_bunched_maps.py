@@ -19,7 +19,7 @@ from recordlayer.index.bunched import (
     packed_positions,
     unpacked_positions,
 )
-from recordlayer.index.bunched_check import check_maps, rebunch
+from recordlayer.index.bunched_check import look_at, rebunch
 from recordlayer.index.entry import EntryLayout
 from recordlayer.index.text_entry import TextLayout
 from recordlayer.kv.context import Context
@@ -42,6 +42,19 @@ def engine() -> Iterator[Engine]:
     opened.close()
 
 
+def check_maps(context: Context, size: int) -> tuple[list[tuple[str, Any]], dict[bytes, bytes]]:
+    """What is wrong with all maps, and their entries by prefix + map key."""
+    rows = run_blocking(context.read_all(PREFIX, PREFIX + b"\xff"))
+    wrong, entries = look_at(LAYOUT, rows, size)
+    values: dict[bytes, bytes] = {}
+    for signpost, stored in rows:
+        if signpost in entries.values():
+            length = LAYOUT.map_length(signpost)
+            keys, found = bunch_of(signpost[length:], stored)
+            values.update(zip([signpost[:length] + key for key in keys], found, strict=True))
+    return [(what, detail) for _, what, detail in wrong], values
+
+
 class Map:
     """One map in one transaction."""
 
@@ -59,7 +72,7 @@ class Map:
         return [[unpack(one)[0] for one in bunch_of(key[len(self.prefix) :], value)[0]] for key, value in rows]
 
     def entries(self) -> dict[int, bytes]:
-        findings, there = run_blocking(check_maps(self.context, LAYOUT, self.size))
+        findings, there = check_maps(self.context, self.size)
         assert findings == []
         return {unpack(key, len(self.prefix))[0]: value for key, value in there.items()}
 
@@ -226,14 +239,14 @@ def test_bunches_that_were_put_together_are_full_and_hold_the_same(empty: Engine
     for token, number in puts:
         start.prefix = pack((token,), PREFIX)
         start.put(number, b"%d" % number)
-    before = run_blocking(check_maps(start.context, LAYOUT, 4))
+    before = check_maps(start.context, 4)
     resume = None
     for _ in range(500):
         resume = run_blocking(rebunch(start.context, LAYOUT, 4, limit=limit, resume=resume))
         if resume is None:
             break
     assert resume is None
-    after = run_blocking(check_maps(start.context, LAYOUT, 4))
+    after = check_maps(start.context, 4)
     assert after == before
     assert after[0] == []
     for token in "abc":
@@ -270,10 +283,10 @@ def test_bunches_out_of_order_are_refused_and_found(empty: Engine) -> None:
     broken.context.set(MAP + pack((5,)), bunch_bytes([pack((5,))], [b""]))
     with pytest.raises(CorruptIndexEntry):
         run_blocking(rebunch(broken.context, LAYOUT, 20))
-    findings, _ = run_blocking(check_maps(broken.context, LAYOUT, 1))
+    findings, _ = check_maps(broken.context, 1)
     assert [what for what, _ in findings] == ["a bunch has too many entries", "a bunch is out of order"]
     broken.context.set(MAP + pack((7,)), b"nonsense")
-    findings, _ = run_blocking(check_maps(broken.context, LAYOUT, 20))
+    findings, _ = check_maps(broken.context, 20)
     assert "a bunch cannot be read" in [what for what, _ in findings]
 
 
