@@ -1,5 +1,8 @@
 """Which index types there are: ours first, then those that installed packages offer.
 
+A type is imported when the first index of it is used: all of them together take longer to import than the rest of what
+opening a database needs.
+
 A package offers one with an entry point in the group `recordlayer.indexes`, named as the type, that gives a class with
 the shape of `index.maintainer.Maintainer` taking an `IndexSpace`.
 """
@@ -8,46 +11,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
+from typing import cast
 
 from recordlayer.errors import IndexNotSupported
-from recordlayer.index import atomic
-from recordlayer.index.bitmap import BitmapIndex
-from recordlayer.index.ever_version import MaxEverVersionIndex
-from recordlayer.index.leaderboard import LeaderboardIndex
 from recordlayer.index.maintainer import IndexSpace, Maintainer
-from recordlayer.index.multidimensional import MultidimensionalIndex
-from recordlayer.index.permuted import PermutedMaxIndex, PermutedMinIndex
-from recordlayer.index.rank import RankIndex
-from recordlayer.index.text import TextIndex
-from recordlayer.index.value import ValueIndex
-from recordlayer.index.version import VersionIndex
 
 GROUP = "recordlayer.indexes"
 
-BUILT_IN: tuple[type[Maintainer], ...] = (
-    ValueIndex,
-    VersionIndex,
-    atomic.CountIndex,
-    atomic.CountUpdatesIndex,
-    atomic.CountNotNullIndex,
-    atomic.SumIndex,
-    atomic.MinEverLongIndex,
-    atomic.MaxEverLongIndex,
-    atomic.MinEverIndex,
-    atomic.MaxEverIndex,
-    atomic.MinEverTupleIndex,
-    atomic.MaxEverTupleIndex,
-    MaxEverVersionIndex,
-    BitmapIndex,
-    PermutedMinIndex,
-    PermutedMaxIndex,
-    TextIndex,
-    RankIndex,
-    LeaderboardIndex,
-    MultidimensionalIndex,
-)
+BUILT_IN = {
+    "value": "value:ValueIndex",
+    "version": "version:VersionIndex",
+    "count": "atomic:CountIndex",
+    "count_updates": "atomic:CountUpdatesIndex",
+    "count_not_null": "atomic:CountNotNullIndex",
+    "sum": "atomic:SumIndex",
+    "min_ever_long": "atomic:MinEverLongIndex",
+    "max_ever_long": "atomic:MaxEverLongIndex",
+    "min_ever": "atomic:MinEverIndex",
+    "max_ever": "atomic:MaxEverIndex",
+    "min_ever_tuple": "atomic:MinEverTupleIndex",
+    "max_ever_tuple": "atomic:MaxEverTupleIndex",
+    "max_ever_version": "ever_version:MaxEverVersionIndex",
+    "bitmap_value": "bitmap:BitmapIndex",
+    "permuted_min": "permuted:PermutedMinIndex",
+    "permuted_max": "permuted:PermutedMaxIndex",
+    "text": "text:TextIndex",
+    "rank": "rank:RankIndex",
+    "time_window_leaderboard": "leaderboard:LeaderboardIndex",
+    "multidimensional": "multidimensional:MultidimensionalIndex",
+}
+"""The module of this package and the class there, by the name of the type."""
 
-_BY_TYPE: dict[str, Callable[[IndexSpace], Maintainer]] = {built_in.type: built_in for built_in in BUILT_IN}
+Make = Callable[[IndexSpace], Maintainer]
 
 
 def maintainer_for(space: IndexSpace) -> Maintainer:
@@ -56,12 +52,12 @@ def maintainer_for(space: IndexSpace) -> Maintainer:
     Raises  IndexNotSupported for a type that nothing here knows, or an index over a sliding window of records.
     """
     index = space.index
-    make = _BY_TYPE.get(index.type) or _offered().get(index.type)
+    make = _built_in(index.type) or _offered().get(index.type)
     if make is None:
         raise IndexNotSupported(
             index=index.name,
             type=index.type,
-            known=sorted({*_BY_TYPE, *_offered()}),
+            known=sorted({*BUILT_IN, *_offered()}),
             hint="records of its types can be read; they cannot be saved or deleted while the index is not disabled",
         )
     if index.predicate is not None and index.predicate.has_window:
@@ -71,11 +67,19 @@ def maintainer_for(space: IndexSpace) -> Maintainer:
 
 def is_known(index_type: str) -> bool:
     """Whether indexes of this type can be maintained here."""
-    return index_type in _BY_TYPE or index_type in _offered()
+    return index_type in BUILT_IN or index_type in _offered()
 
 
 @cache
-def _offered() -> dict[str, Callable[[IndexSpace], Maintainer]]:
+def _built_in(index_type: str) -> Make | None:
+    if index_type not in BUILT_IN:
+        return None
+    module, _, name = BUILT_IN[index_type].partition(":")
+    return cast(Make, getattr(import_module(f"recordlayer.index.{module}"), name))
+
+
+@cache
+def _offered() -> dict[str, Make]:
     from importlib import metadata  # takes tens of milliseconds, and only an unknown type asks for it
 
     return {point.name: point.load() for point in metadata.entry_points(group=GROUP)}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import recordlayer as rl
-from recordlayer import errors, field
+from recordlayer import errors, field, index
 from recordlayer.index.bounds import Bounds, End
 from recordlayer.index.built import built_part
 from recordlayer.index.columns import converter, field_column, value_converter
@@ -192,9 +195,21 @@ def space_of(context: Context, metadata: rl.RecordMetaData, name: str, state: In
 
 
 def test_every_built_in_type_is_known_by_its_name_and_others_are_not() -> None:
-    assert len({kind.type for kind in BUILT_IN}) == len(BUILT_IN)
-    assert all(is_known(kind.type) for kind in BUILT_IN)
+    for name, home in BUILT_IN.items():
+        module, _, kind = home.partition(":")
+        assert getattr(import_module(f"recordlayer.index.{module}"), kind).type == name
+        assert is_known(name)
     assert not is_known("lucene")
+
+
+def test_every_index_type_of_the_library_is_in_the_table() -> None:
+    package = Path(index.__file__).parent
+    named = {
+        name
+        for file in package.glob("*.py")
+        for name in re.findall(r' type: ClassVar\[str\] = "(.+)"', file.read_text())
+    }
+    assert named == BUILT_IN.keys()
 
 
 class IndexedNumber:
