@@ -22,8 +22,9 @@ These are the public names of the blocking calls. `recordlayer.aio` has the same
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from recordlayer.on_demand import on_demand
 
 # Not lazily: the package `recordlayer.query` would take the name of the function as soon as it is imported.
 from recordlayer.query.query import query
@@ -98,15 +99,7 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> object:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = import_module(f"recordlayer.{name}") if not home else None
-    if home:
-        value = getattr(import_module(f"recordlayer.{home}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = on_demand(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

@@ -1,23 +1,61 @@
-"""Databases, transactions, stores and cursors: the asyncio facade."""
+"""Databases, transactions, stores and cursors: the asyncio facade. What is not needed yet is not imported yet."""
 
 from __future__ import annotations
 
-from recordlayer.aio.attempts import Attempt
-from recordlayer.aio.cursor import EntryCursor, RecordCursor
-from recordlayer.aio.database import Database, open  # noqa: A004  (the word for it)
-from recordlayer.aio.feed import ChangeFeed, FeedWatch
-from recordlayer.aio.header import StoreHeader
-from recordlayer.aio.idempotency import IdempotencyKeys
-from recordlayer.aio.keyspace import DirectoryLayer, InternedNames, KeySpace
-from recordlayer.aio.leaderboard import Leaderboard
-from recordlayer.aio.metadata_store import MetaDataStore
-from recordlayer.aio.online import IndexBuild, OnlineIndexer
-from recordlayer.aio.ranks import Ranks
-from recordlayer.aio.space import Space
-from recordlayer.aio.store import RecordStore
-from recordlayer.aio.texts import Texts
-from recordlayer.aio.transaction import Transaction
-from recordlayer.aio.typed import TypedCursor, TypedStore
+from typing import TYPE_CHECKING
+
+from recordlayer.on_demand import on_demand
+
+if TYPE_CHECKING:
+    from recordlayer.aio.attempts import Attempt
+    from recordlayer.aio.cursor import EntryCursor, RecordCursor
+    from recordlayer.aio.database import Database, open  # noqa: A004  (the word for it)
+    from recordlayer.aio.feed import ChangeFeed, FeedWatch
+    from recordlayer.aio.header import StoreHeader
+    from recordlayer.aio.idempotency import IdempotencyKeys
+    from recordlayer.aio.keyspace import DirectoryLayer, InternedNames, KeySpace
+    from recordlayer.aio.leaderboard import Leaderboard
+    from recordlayer.aio.metadata_store import MetaDataStore
+    from recordlayer.aio.online import IndexBuild, OnlineIndexer
+    from recordlayer.aio.ranks import Ranks
+    from recordlayer.aio.space import Space
+    from recordlayer.aio.store import RecordStore
+    from recordlayer.aio.texts import Texts
+    from recordlayer.aio.transaction import Transaction
+    from recordlayer.aio.typed import TypedCursor, TypedStore
+
+_HOME = {
+    "Attempt": "attempts",
+    "ChangeFeed": "feed",
+    "Database": "database",
+    "DirectoryLayer": "keyspace",
+    "EntryCursor": "cursor",
+    "FeedWatch": "feed",
+    "IdempotencyKeys": "idempotency",
+    "IndexBuild": "online",
+    "InternedNames": "keyspace",
+    "KeySpace": "keyspace",
+    "Leaderboard": "leaderboard",
+    "MetaDataStore": "metadata_store",
+    "OnlineIndexer": "online",
+    "Ranks": "ranks",
+    "RecordCursor": "cursor",
+    "RecordStore": "store",
+    "Space": "space",
+    "StoreHeader": "header",
+    "Texts": "texts",
+    "Transaction": "transaction",
+    "TypedCursor": "typed",
+    "TypedStore": "typed",
+    "open": "database",
+}
+
+__getattr__ = on_demand(__name__, _HOME)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 __all__ = [
     "Attempt",

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from recordlayer.aio.attempts import Attempt, Unsettled, run_until_done
 from recordlayer.aio.cursor import EntryCursor, RecordCursor, whole_page
 from recordlayer.aio.idempotency import IdempotencyKeys
-from recordlayer.aio.online import OnlineIndexer
 from recordlayer.aio.transaction import Transaction
 from recordlayer.kv.beginning import Beginning
 from recordlayer.kv.engine import Engine
@@ -21,14 +20,17 @@ from recordlayer.kv.registry import open_engine
 from recordlayer.kv.retry import NEVER, Attempts, Retry
 from recordlayer.metadata import RecordMetaData
 from recordlayer.observe.observer import Observer
-from recordlayer.online.indexer import BuildReport
-from recordlayer.online.options import BuildLimits, BuildPolicy
 from recordlayer.options import DEFAULT_OPTIONS, TransactionOptions
 from recordlayer.store.metadata_store import StoredMetaData
 from recordlayer.store.open import Path
 from recordlayer.store.serializer import PLAIN, Serializer
 from recordlayer.store.state_cache import StoreStateCache
 from recordlayer.world import World
+
+if TYPE_CHECKING:
+    from recordlayer.aio.online import OnlineIndexer
+    from recordlayer.online.indexer import BuildReport
+    from recordlayer.online.options import BuildLimits, BuildPolicy
 
 T = TypeVar("T")
 
@@ -226,6 +228,8 @@ class Database:
 
         Raises  UsageError for no indexes.
         """
+        from recordlayer.aio.online import OnlineIndexer
+
         return OnlineIndexer(
             self._beginning,
             metadata,

@@ -13,8 +13,8 @@ from recordlayer.feed.consumers import Consumer, FeedStart
 from recordlayer.feed.groups import GroupsPage
 from recordlayer.feed.reading import Asked, ChangesPage
 from recordlayer.feed.trimming import Trimmed
-from recordlayer.query.execute import sealed
 from recordlayer.store.change_layout import FeedSettings
+from recordlayer.store.scanning import sealed
 from recordlayer.store.store import RecordStore as Core
 from recordlayer.tuples import pack
 from recordlayer.waiting.drivers import run_asyncio

@@ -1,21 +1,18 @@
-"""Record stores, in the asyncio facade."""
+"""Record stores, in the asyncio facade.
+
+Opening a database imports this, and not what only some programs ask of a store: planning, searching, scores, builds,
+checks. A verb for it imports it when it is called.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.protobuf.message import Message
 
 from recordlayer.aio.cursor import EntryCursor, RecordCursor
-from recordlayer.aio.feed import ChangeFeed
 from recordlayer.aio.header import StoreHeader
-from recordlayer.aio.leaderboard import Leaderboard
-from recordlayer.aio.online import IndexBuild
-from recordlayer.aio.ranks import Ranks
-from recordlayer.aio.space import Space
-from recordlayer.aio.texts import Texts
-from recordlayer.aio.typed import TypedStore
 from recordlayer.cursor.limits import NO_LIMITS, Limits
 from recordlayer.cursor.sealing import ContinuationSeal
 from recordlayer.index.bounds import Bounds
@@ -23,24 +20,26 @@ from recordlayer.index.state import IndexState
 from recordlayer.keys import EMPTY, KeyExpression
 from recordlayer.kv.engine import ConflictKind
 from recordlayer.metadata import RecordMetaData
-from recordlayer.query import execute
-from recordlayer.query.explain import Explanation, explain_plan
 from recordlayer.query.query import RecordQuery
-from recordlayer.store import batch, leaderboards, searching, spaces
-from recordlayer.store.aggregates import evaluate_aggregate
-from recordlayer.store.build import rebuild
-from recordlayer.store.check import Finding, check
-from recordlayer.store.counting import record_count
-from recordlayer.store.delete_where import delete_where
+from recordlayer.store import batch
 from recordlayer.store.expect import Expect, VersionBehavior
-from recordlayer.store.ranking import ranking
 from recordlayer.store.record import StoredRecord
-from recordlayer.store.scanning import index_scan, record_scan
+from recordlayer.store.scanning import index_scan, record_scan, sealed
 from recordlayer.store.store import RecordStore as Core
-from recordlayer.store.typed import TypedRecords
-from recordlayer.store.violations import Violation, resolve_violation, violations
 from recordlayer.tuples import Versionstamp
 from recordlayer.waiting.drivers import run_asyncio
+
+if TYPE_CHECKING:
+    from recordlayer.aio.feed import ChangeFeed
+    from recordlayer.aio.leaderboard import Leaderboard
+    from recordlayer.aio.online import IndexBuild
+    from recordlayer.aio.ranks import Ranks
+    from recordlayer.aio.space import Space
+    from recordlayer.aio.texts import Texts
+    from recordlayer.aio.typed import TypedStore
+    from recordlayer.query.explain import Explanation
+    from recordlayer.store.check import Finding
+    from recordlayer.store.violations import Violation
 
 M = TypeVar("M", bound=Message)
 
@@ -63,6 +62,8 @@ class RecordStore:
     @property
     def feed(self) -> ChangeFeed:
         """The store's change feed, once it is enabled: what was inserted, updated and deleted."""
+        from recordlayer.aio.feed import ChangeFeed
+
         return ChangeFeed(self._core)
 
     def typed(self, message_class: type[M]) -> TypedStore[M]:
@@ -70,6 +71,9 @@ class RecordStore:
 
         Raises  UnknownRecordType, WrongType.
         """
+        from recordlayer.aio.typed import TypedStore
+        from recordlayer.store.typed import TypedRecords
+
         return TypedStore(TypedRecords(self._core, message_class))
 
     def build_of(self, index: str) -> IndexBuild:
@@ -77,6 +81,8 @@ class RecordStore:
 
         Raises  UnknownIndex.
         """
+        from recordlayer.aio.online import IndexBuild
+
         return IndexBuild(self._core, self._core.metadata.index(index))
 
     @property
@@ -180,6 +186,8 @@ class RecordStore:
         Raises  IndexCannotClear, naming the index; UsageError if the primary keys do not begin so; WrongType,
                 UnknownRecordType, StoreLocked. Nothing has been cleared then.
         """
+        from recordlayer.store.delete_where import delete_where
+
         await run_asyncio(delete_where(self._core, record_type, {**(values or {}), **fields}))
 
     async def delete_all(self) -> None:
@@ -256,24 +264,29 @@ class RecordStore:
         Raises  NoPlan, OverBudget, BadContinuation; UnknownField, WrongType for what does not fit the metadata;
                 UsageError for a parameter without a value. While it is iterated: BudgetSpent, where limits say so.
         """
-        sealed = execute.sealed(self._core, seal)
-        core = execute.run_query(
+        from recordlayer.query.execute import run_query
+
+        sealing = sealed(self._core, seal)
+        core = run_query(
             self._core,
             query,
             limit=limit or 0,
             skip=skip,
-            resume=sealed.opened(resume),
+            resume=sealing.opened(resume),
             limits=limits,
             snapshot=snapshot,
             prefetch=prefetch,
         )
-        return RecordCursor(sealed.around(core))
+        return RecordCursor(sealing.around(core))
 
     def explain(self, query: RecordQuery, *, counting: bool = False) -> Explanation:
         """What a query will do and why: print it. `counting`: what `count(query)` will do. Reads nothing."""
+        from recordlayer.query.execute import count_plan, explained
+        from recordlayer.query.explain import explain_plan
+
         if counting:
-            return explain_plan(execute.count_plan(self._core, query), {}, query=str(query))
-        return execute.explained(self._core, query)
+            return explain_plan(count_plan(self._core, query), {}, query=str(query))
+        return explained(self._core, query)
 
     async def analyze(
         self, query: RecordQuery, *, limit: int | None = None, limits: Limits = NO_LIMITS, snapshot: bool = False
@@ -284,7 +297,9 @@ class RecordStore:
         Cost    as running it.
         Raises  as `query`.
         """
-        return await run_asyncio(execute.analyze(self._core, query, limit=limit or 0, limits=limits, snapshot=snapshot))
+        from recordlayer.query.execute import analyze
+
+        return await run_asyncio(analyze(self._core, query, limit=limit or 0, limits=limits, snapshot=snapshot))
 
     async def count(self, counted: RecordQuery | str, *group: Any, snapshot: bool = False) -> int:
         """How many records a query has; or what a COUNT index holds for a group, or for all that begin alike.
@@ -294,7 +309,9 @@ class RecordStore:
         """
         if isinstance(counted, str):
             return int(await run_asyncio(self._core.aggregate(counted, group, snapshot=snapshot)))
-        return await run_asyncio(execute.count(self._core, counted, snapshot=snapshot))
+        from recordlayer.query.execute import count
+
+        return await run_asyncio(count(self._core, counted, snapshot=snapshot))
 
     async def record_count(
         self, record_type: str | None = None, *, by: KeyExpression = EMPTY, value: tuple[Any, ...] = ()
@@ -305,6 +322,8 @@ class RecordStore:
         Cost    1 read from an index for one group, 1 range read for several.
         Raises  UsageError if nothing counts them so; UnknownRecordType.
         """
+        from recordlayer.store.counting import record_count
+
         return await run_asyncio(record_count(self._core, record_type, by=by, value=value))
 
     async def aggregate(self, index: str, *group: Any, snapshot: bool = False) -> Any:
@@ -336,6 +355,8 @@ class RecordStore:
         Cost    1 read, or 1 range read where an index groups by more.
         Raises  UsageError if no readable index can answer; UnknownRecordType.
         """
+        from recordlayer.store.aggregates import evaluate_aggregate
+
         return await run_asyncio(
             evaluate_aggregate(self._core, function, record_type, columns, by=by, group=group, snapshot=snapshot)
         )
@@ -358,18 +379,18 @@ class RecordStore:
 
         Continuations are Java's, unless sealed. Parameters as in `query`.  Cost  1 range read a chunk.
         """
-        sealed = execute.sealed(self._core, seal)
+        sealing = sealed(self._core, seal)
         core = record_scan(
             self._core,
             prefix,
             bounds=bounds,
             reverse=reverse,
             limit=limit or 0,
-            resume=sealed.opened(resume),
+            resume=sealing.opened(resume),
             limits=limits,
             snapshot=snapshot,
         )
-        return RecordCursor(sealed.around(core))
+        return RecordCursor(sealing.around(core))
 
     def scan_index(
         self,
@@ -390,7 +411,7 @@ class RecordStore:
         Continuations are Java's, unless sealed. Parameters as in `query`.  Cost  1 range read a chunk.
         Raises  UnknownIndex, IndexNotReadable.
         """
-        sealed = execute.sealed(self._core, seal)
+        sealing = sealed(self._core, seal)
         core = index_scan(
             self._core,
             index,
@@ -398,11 +419,11 @@ class RecordStore:
             bounds=bounds,
             reverse=reverse,
             limit=limit or 0,
-            resume=sealed.opened(resume),
+            resume=sealing.opened(resume),
             limits=limits,
             snapshot=snapshot,
         )
-        return EntryCursor(sealed.around(core))
+        return EntryCursor(sealing.around(core))
 
     # -- indexes ---------------------------------------------------------------------------------------
 
@@ -411,6 +432,9 @@ class RecordStore:
 
         Raises  UnknownIndex, IndexNotReadable; UsageError for another type of index or another number of columns.
         """
+        from recordlayer.aio.ranks import Ranks
+        from recordlayer.store.ranking import ranking
+
         return Ranks(ranking(self._core, index, group))
 
     def leaderboard(self, index: str) -> Leaderboard:
@@ -418,6 +442,9 @@ class RecordStore:
 
         Raises  UnknownIndex, IndexNotReadable; UsageError for another type of index.
         """
+        from recordlayer.aio.leaderboard import Leaderboard
+        from recordlayer.store import leaderboards
+
         leaderboards.leaderboard(self._core, index)
         return Leaderboard(self._core, index)
 
@@ -426,6 +453,9 @@ class RecordStore:
 
         Raises  UnknownIndex, IndexNotReadable; UsageError for another type of index, or too many columns.
         """
+        from recordlayer.aio.space import Space
+        from recordlayer.store import spaces
+
         return Space(spaces.space(self._core, index, prefix))
 
     def texts(self, index: str, *group: Any) -> Texts:
@@ -433,6 +463,9 @@ class RecordStore:
 
         Raises  UnknownIndex, IndexNotReadable; UsageError for another type of index or another number of columns.
         """
+        from recordlayer.aio.texts import Texts
+        from recordlayer.store import searching
+
         return Texts(searching.texts(self._core, index, group))
 
     def bitmaps(
@@ -459,7 +492,9 @@ class RecordStore:
         Cost    1 range read a chunk for each group, side by side.
         Raises  UnknownIndex, IndexNotReadable, UsageError, WrongType, BadContinuation.
         """
-        core = searching.bitmaps(
+        from recordlayer.store.searching import bitmaps
+
+        core = bitmaps(
             self._core,
             groups,
             combine,
@@ -492,7 +527,9 @@ class RecordStore:
         Cost    1 range read a chunk.
         Raises  UnknownIndex, IndexNotReadable, UsageError, BadContinuation.
         """
-        core = searching.extremes(
+        from recordlayer.store.searching import extremes
+
+        core = extremes(
             self._core,
             index,
             prefix,
@@ -516,6 +553,8 @@ class RecordStore:
         Cost    1 range read a chunk.
         Raises  UnknownIndex; UsageError for an index that is not unique.
         """
+        from recordlayer.store.violations import violations
+
         return await run_asyncio(violations(self._core, index, value, limit=limit))
 
     async def resolve_violation(self, index: str, survivor: Any) -> list[tuple[Any, ...]]:
@@ -525,6 +564,8 @@ class RecordStore:
         Cost    1 load, 1 range read for each value of the record, and a deletion for each other record.
         Raises  UnknownIndex, RecordMissing; UsageError for an index that is not unique.
         """
+        from recordlayer.store.violations import resolve_violation
+
         return await run_asyncio(resolve_violation(self._core, index, survivor))
 
     async def rebuild_index(self, name: str) -> None:
@@ -533,10 +574,14 @@ class RecordStore:
         Cost    reads all records, writes all entries: for stores that one transaction can take.
         Raises  UnknownIndex; UniquenessViolation.
         """
+        from recordlayer.store.build import rebuild
+
         await run_asyncio(rebuild(self._core, self._core.metadata.index(name)))
 
     async def check(self) -> list[Finding]:
         """What does not agree between records and indexes: nothing, if all is well.  Cost  reads the whole store."""
+        from recordlayer.store.check import check
+
         return await run_asyncio(check(self._core))
 
     def __repr__(self) -> str:

@@ -6,12 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from recordlayer.blocking.attempts import Attempt, Unsettled, run_until_done
 from recordlayer.blocking.cursor import EntryCursor, RecordCursor, whole_page
 from recordlayer.blocking.idempotency import IdempotencyKeys
-from recordlayer.blocking.online import OnlineIndexer
 from recordlayer.blocking.transaction import Transaction
 from recordlayer.kv.beginning import Beginning
 from recordlayer.kv.engine import Engine
@@ -22,14 +21,17 @@ from recordlayer.kv.registry import open_engine
 from recordlayer.kv.retry import NEVER, Attempts, Retry
 from recordlayer.metadata import RecordMetaData
 from recordlayer.observe.observer import Observer
-from recordlayer.online.indexer import BuildReport
-from recordlayer.online.options import BuildLimits, BuildPolicy
 from recordlayer.options import DEFAULT_OPTIONS, TransactionOptions
 from recordlayer.store.metadata_store import StoredMetaData
 from recordlayer.store.open import Path
 from recordlayer.store.serializer import PLAIN, Serializer
 from recordlayer.store.state_cache import StoreStateCache
 from recordlayer.world import World
+
+if TYPE_CHECKING:
+    from recordlayer.blocking.online import OnlineIndexer
+    from recordlayer.online.indexer import BuildReport
+    from recordlayer.online.options import BuildLimits, BuildPolicy
 
 T = TypeVar("T")
 
@@ -227,6 +229,8 @@ class Database:
 
         Raises  UsageError for no indexes.
         """
+        from recordlayer.blocking.online import OnlineIndexer
+
         return OnlineIndexer(
             self._beginning,
             metadata,

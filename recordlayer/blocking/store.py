@@ -1,22 +1,19 @@
 # Generated from recordlayer/aio/store.py by tests/house/generate_blocking.py: do not edit.
-"""Record stores, in the blocking facade."""
+"""Record stores, in the blocking facade.
+
+Opening a database imports this, and not what only some programs ask of a store: planning, searching, scores, builds,
+checks. A verb for it imports it when it is called.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.protobuf.message import Message
 
 from recordlayer.blocking.cursor import EntryCursor, RecordCursor
-from recordlayer.blocking.feed import ChangeFeed
 from recordlayer.blocking.header import StoreHeader
-from recordlayer.blocking.leaderboard import Leaderboard
-from recordlayer.blocking.online import IndexBuild
-from recordlayer.blocking.ranks import Ranks
-from recordlayer.blocking.space import Space
-from recordlayer.blocking.texts import Texts
-from recordlayer.blocking.typed import TypedStore
 from recordlayer.cursor.limits import NO_LIMITS, Limits
 from recordlayer.cursor.sealing import ContinuationSeal
 from recordlayer.index.bounds import Bounds
@@ -24,24 +21,26 @@ from recordlayer.index.state import IndexState
 from recordlayer.keys import EMPTY, KeyExpression
 from recordlayer.kv.engine import ConflictKind
 from recordlayer.metadata import RecordMetaData
-from recordlayer.query import execute
-from recordlayer.query.explain import Explanation, explain_plan
 from recordlayer.query.query import RecordQuery
-from recordlayer.store import batch, leaderboards, searching, spaces
-from recordlayer.store.aggregates import evaluate_aggregate
-from recordlayer.store.build import rebuild
-from recordlayer.store.check import Finding, check
-from recordlayer.store.counting import record_count
-from recordlayer.store.delete_where import delete_where
+from recordlayer.store import batch
 from recordlayer.store.expect import Expect, VersionBehavior
-from recordlayer.store.ranking import ranking
 from recordlayer.store.record import StoredRecord
-from recordlayer.store.scanning import index_scan, record_scan
+from recordlayer.store.scanning import index_scan, record_scan, sealed
 from recordlayer.store.store import RecordStore as Core
-from recordlayer.store.typed import TypedRecords
-from recordlayer.store.violations import Violation, resolve_violation, violations
 from recordlayer.tuples import Versionstamp
 from recordlayer.waiting.drivers import run_blocking
+
+if TYPE_CHECKING:
+    from recordlayer.blocking.feed import ChangeFeed
+    from recordlayer.blocking.leaderboard import Leaderboard
+    from recordlayer.blocking.online import IndexBuild
+    from recordlayer.blocking.ranks import Ranks
+    from recordlayer.blocking.space import Space
+    from recordlayer.blocking.texts import Texts
+    from recordlayer.blocking.typed import TypedStore
+    from recordlayer.query.explain import Explanation
+    from recordlayer.store.check import Finding
+    from recordlayer.store.violations import Violation
 
 M = TypeVar("M", bound=Message)
 
@@ -64,6 +63,8 @@ class RecordStore:
     @property
     def feed(self) -> ChangeFeed:
         """The store's change feed, once it is enabled: what was inserted, updated and deleted."""
+        from recordlayer.blocking.feed import ChangeFeed
+
         return ChangeFeed(self._core)
 
     def typed(self, message_class: type[M]) -> TypedStore[M]:
@@ -71,6 +72,9 @@ class RecordStore:
 
         Raises  UnknownRecordType, WrongType.
         """
+        from recordlayer.blocking.typed import TypedStore
+        from recordlayer.store.typed import TypedRecords
+
         return TypedStore(TypedRecords(self._core, message_class))
 
     def build_of(self, index: str) -> IndexBuild:
@@ -78,6 +82,8 @@ class RecordStore:
 
         Raises  UnknownIndex.
         """
+        from recordlayer.blocking.online import IndexBuild
+
         return IndexBuild(self._core, self._core.metadata.index(index))
 
     @property
@@ -179,6 +185,8 @@ class RecordStore:
         Raises  IndexCannotClear, naming the index; UsageError if the primary keys do not begin so; WrongType,
                 UnknownRecordType, StoreLocked. Nothing has been cleared then.
         """
+        from recordlayer.store.delete_where import delete_where
+
         run_blocking(delete_where(self._core, record_type, {**(values or {}), **fields}))
 
     def delete_all(self) -> None:
@@ -255,24 +263,29 @@ class RecordStore:
         Raises  NoPlan, OverBudget, BadContinuation; UnknownField, WrongType for what does not fit the metadata;
                 UsageError for a parameter without a value. While it is iterated: BudgetSpent, where limits say so.
         """
-        sealed = execute.sealed(self._core, seal)
-        core = execute.run_query(
+        from recordlayer.query.execute import run_query
+
+        sealing = sealed(self._core, seal)
+        core = run_query(
             self._core,
             query,
             limit=limit or 0,
             skip=skip,
-            resume=sealed.opened(resume),
+            resume=sealing.opened(resume),
             limits=limits,
             snapshot=snapshot,
             prefetch=prefetch,
         )
-        return RecordCursor(sealed.around(core))
+        return RecordCursor(sealing.around(core))
 
     def explain(self, query: RecordQuery, *, counting: bool = False) -> Explanation:
         """What a query will do and why: print it. `counting`: what `count(query)` will do. Reads nothing."""
+        from recordlayer.query.execute import count_plan, explained
+        from recordlayer.query.explain import explain_plan
+
         if counting:
-            return explain_plan(execute.count_plan(self._core, query), {}, query=str(query))
-        return execute.explained(self._core, query)
+            return explain_plan(count_plan(self._core, query), {}, query=str(query))
+        return explained(self._core, query)
 
     def analyze(
         self, query: RecordQuery, *, limit: int | None = None, limits: Limits = NO_LIMITS, snapshot: bool = False
@@ -283,7 +296,9 @@ class RecordStore:
         Cost    as running it.
         Raises  as `query`.
         """
-        return run_blocking(execute.analyze(self._core, query, limit=limit or 0, limits=limits, snapshot=snapshot))
+        from recordlayer.query.execute import analyze
+
+        return run_blocking(analyze(self._core, query, limit=limit or 0, limits=limits, snapshot=snapshot))
 
     def count(self, counted: RecordQuery | str, *group: Any, snapshot: bool = False) -> int:
         """How many records a query has; or what a COUNT index holds for a group, or for all that begin alike.
@@ -293,7 +308,9 @@ class RecordStore:
         """
         if isinstance(counted, str):
             return int(run_blocking(self._core.aggregate(counted, group, snapshot=snapshot)))
-        return run_blocking(execute.count(self._core, counted, snapshot=snapshot))
+        from recordlayer.query.execute import count
+
+        return run_blocking(count(self._core, counted, snapshot=snapshot))
 
     def record_count(
         self, record_type: str | None = None, *, by: KeyExpression = EMPTY, value: tuple[Any, ...] = ()
@@ -304,6 +321,8 @@ class RecordStore:
         Cost    1 read from an index for one group, 1 range read for several.
         Raises  UsageError if nothing counts them so; UnknownRecordType.
         """
+        from recordlayer.store.counting import record_count
+
         return run_blocking(record_count(self._core, record_type, by=by, value=value))
 
     def aggregate(self, index: str, *group: Any, snapshot: bool = False) -> Any:
@@ -335,6 +354,8 @@ class RecordStore:
         Cost    1 read, or 1 range read where an index groups by more.
         Raises  UsageError if no readable index can answer; UnknownRecordType.
         """
+        from recordlayer.store.aggregates import evaluate_aggregate
+
         return run_blocking(
             evaluate_aggregate(self._core, function, record_type, columns, by=by, group=group, snapshot=snapshot)
         )
@@ -357,18 +378,18 @@ class RecordStore:
 
         Continuations are Java's, unless sealed. Parameters as in `query`.  Cost  1 range read a chunk.
         """
-        sealed = execute.sealed(self._core, seal)
+        sealing = sealed(self._core, seal)
         core = record_scan(
             self._core,
             prefix,
             bounds=bounds,
             reverse=reverse,
             limit=limit or 0,
-            resume=sealed.opened(resume),
+            resume=sealing.opened(resume),
             limits=limits,
             snapshot=snapshot,
         )
-        return RecordCursor(sealed.around(core))
+        return RecordCursor(sealing.around(core))
 
     def scan_index(
         self,
@@ -389,7 +410,7 @@ class RecordStore:
         Continuations are Java's, unless sealed. Parameters as in `query`.  Cost  1 range read a chunk.
         Raises  UnknownIndex, IndexNotReadable.
         """
-        sealed = execute.sealed(self._core, seal)
+        sealing = sealed(self._core, seal)
         core = index_scan(
             self._core,
             index,
@@ -397,11 +418,11 @@ class RecordStore:
             bounds=bounds,
             reverse=reverse,
             limit=limit or 0,
-            resume=sealed.opened(resume),
+            resume=sealing.opened(resume),
             limits=limits,
             snapshot=snapshot,
         )
-        return EntryCursor(sealed.around(core))
+        return EntryCursor(sealing.around(core))
 
     # -- indexes ---------------------------------------------------------------------------------------
 
@@ -410,6 +431,9 @@ class RecordStore:
 
         Raises  UnknownIndex, IndexNotReadable; UsageError for another type of index or another number of columns.
         """
+        from recordlayer.blocking.ranks import Ranks
+        from recordlayer.store.ranking import ranking
+
         return Ranks(ranking(self._core, index, group))
 
     def leaderboard(self, index: str) -> Leaderboard:
@@ -417,6 +441,9 @@ class RecordStore:
 
         Raises  UnknownIndex, IndexNotReadable; UsageError for another type of index.
         """
+        from recordlayer.blocking.leaderboard import Leaderboard
+        from recordlayer.store import leaderboards
+
         leaderboards.leaderboard(self._core, index)
         return Leaderboard(self._core, index)
 
@@ -425,6 +452,9 @@ class RecordStore:
 
         Raises  UnknownIndex, IndexNotReadable; UsageError for another type of index, or too many columns.
         """
+        from recordlayer.blocking.space import Space
+        from recordlayer.store import spaces
+
         return Space(spaces.space(self._core, index, prefix))
 
     def texts(self, index: str, *group: Any) -> Texts:
@@ -432,6 +462,9 @@ class RecordStore:
 
         Raises  UnknownIndex, IndexNotReadable; UsageError for another type of index or another number of columns.
         """
+        from recordlayer.blocking.texts import Texts
+        from recordlayer.store import searching
+
         return Texts(searching.texts(self._core, index, group))
 
     def bitmaps(
@@ -458,7 +491,9 @@ class RecordStore:
         Cost    1 range read a chunk for each group, side by side.
         Raises  UnknownIndex, IndexNotReadable, UsageError, WrongType, BadContinuation.
         """
-        core = searching.bitmaps(
+        from recordlayer.store.searching import bitmaps
+
+        core = bitmaps(
             self._core,
             groups,
             combine,
@@ -491,7 +526,9 @@ class RecordStore:
         Cost    1 range read a chunk.
         Raises  UnknownIndex, IndexNotReadable, UsageError, BadContinuation.
         """
-        core = searching.extremes(
+        from recordlayer.store.searching import extremes
+
+        core = extremes(
             self._core,
             index,
             prefix,
@@ -515,6 +552,8 @@ class RecordStore:
         Cost    1 range read a chunk.
         Raises  UnknownIndex; UsageError for an index that is not unique.
         """
+        from recordlayer.store.violations import violations
+
         return run_blocking(violations(self._core, index, value, limit=limit))
 
     def resolve_violation(self, index: str, survivor: Any) -> list[tuple[Any, ...]]:
@@ -524,6 +563,8 @@ class RecordStore:
         Cost    1 load, 1 range read for each value of the record, and a deletion for each other record.
         Raises  UnknownIndex, RecordMissing; UsageError for an index that is not unique.
         """
+        from recordlayer.store.violations import resolve_violation
+
         return run_blocking(resolve_violation(self._core, index, survivor))
 
     def rebuild_index(self, name: str) -> None:
@@ -532,10 +573,14 @@ class RecordStore:
         Cost    reads all records, writes all entries: for stores that one transaction can take.
         Raises  UnknownIndex; UniquenessViolation.
         """
+        from recordlayer.store.build import rebuild
+
         run_blocking(rebuild(self._core, self._core.metadata.index(name)))
 
     def check(self) -> list[Finding]:
         """What does not agree between records and indexes: nothing, if all is well.  Cost  reads the whole store."""
+        from recordlayer.store.check import check
+
         return run_blocking(check(self._core))
 
     def __repr__(self) -> str:

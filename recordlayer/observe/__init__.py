@@ -16,9 +16,32 @@ The adapters import what they adapt to when they are made.
 
 from __future__ import annotations
 
-from recordlayer.observe.logs import LogEvents, LogSlow
-from recordlayer.observe.observer import NOTHING, Callbacks, Observer, Observers
-from recordlayer.observe.otel import OpenTelemetry
-from recordlayer.observe.prometheus import Prometheus
+from typing import TYPE_CHECKING
+
+from recordlayer.on_demand import on_demand
+
+if TYPE_CHECKING:
+    from recordlayer.observe.logs import LogEvents, LogSlow
+    from recordlayer.observe.observer import NOTHING, Callbacks, Observer, Observers
+    from recordlayer.observe.otel import OpenTelemetry
+    from recordlayer.observe.prometheus import Prometheus
+
+_HOME = {
+    "NOTHING": "observer",
+    "Callbacks": "observer",
+    "LogEvents": "logs",
+    "LogSlow": "logs",
+    "Observer": "observer",
+    "Observers": "observer",
+    "OpenTelemetry": "otel",
+    "Prometheus": "prometheus",
+}
+
+__getattr__ = on_demand(__name__, _HOME)
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 __all__ = ["NOTHING", "Callbacks", "LogEvents", "LogSlow", "Observer", "Observers", "OpenTelemetry", "Prometheus"]

@@ -12,7 +12,6 @@ from weakref import WeakKeyDictionary
 
 from recordlayer.cursor.limits import NO_LIMITS, Limits, budget_of
 from recordlayer.cursor.pipeline import Prefetch
-from recordlayer.cursor.sealing import ContinuationSeal, Sealed, Tenant
 from recordlayer.cursor.step import Batch, Cursor
 from recordlayer.cursor.transform import Limit, Skip
 from recordlayer.errors import BadContinuation, UsageError, WrongType
@@ -39,11 +38,6 @@ def planned(store: RecordStore, query: RecordQuery) -> Planned:
     if not isinstance(query, RecordQuery):
         raise WrongType(query=query, hint='make one with query("Order").where(...)')
     return plan(query, store.metadata, store.states.peek)
-
-
-def sealed(store: RecordStore, seal: ContinuationSeal | None) -> Sealed:
-    """A seal at work for a store, now."""
-    return Sealed(seal, Tenant(name=store.layout.prefix, now=store.context.world.clock.wall()))
 
 
 def run_query(

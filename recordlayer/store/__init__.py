@@ -6,8 +6,9 @@ first used.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from recordlayer.on_demand import on_demand
 
 if TYPE_CHECKING:
     from recordlayer.store.compression import ZLIB, Compression, Zlib, register_compression
@@ -37,13 +38,7 @@ _HOME = {
 }
 
 
-def __getattr__(name: str) -> object:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"recordlayer.store.{home}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = on_demand(__name__, _HOME)
 
 
 __all__ = [

@@ -9,6 +9,7 @@ from typing import Any
 
 from recordlayer.cursor.limits import Limits, budget_of
 from recordlayer.cursor.scan import ScanOptions
+from recordlayer.cursor.sealing import ContinuationSeal, Sealed, Tenant
 from recordlayer.cursor.step import Cursor
 from recordlayer.errors import UsageError, WrongType
 from recordlayer.index.bounds import Bounds
@@ -60,3 +61,8 @@ def record_scan(store: RecordStore, prefix: Any, *, bounds: Bounds | None, **how
 def index_scan(store: RecordStore, index: str, prefix: Any, *, bounds: Bounds | None, **how: Any) -> Cursor[Any]:
     """The entries of an index that begin with `prefix`, or lie within bounds."""
     return store.scan_index(index, _bounds(_as_items(prefix), bounds), scan_options(store, **how))
+
+
+def sealed(store: RecordStore, seal: ContinuationSeal | None) -> Sealed:
+    """A seal at work for a store, now."""
+    return Sealed(seal, Tenant(name=store.layout.prefix, now=store.context.world.clock.wall()))

@@ -7,14 +7,16 @@ that every `finally` in the core runs, and then comes out at the caller.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import weakref
 from collections import deque
 from collections.abc import Coroutine
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from recordlayer.waiting.waitable import Waitable, checked
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 Core = Coroutine[Any, None, T]
@@ -70,6 +72,8 @@ async def run_asyncio(core: Core[T]) -> T:
 
 def _future(waitable: Waitable[Any]) -> asyncio.Future[None]:
     """A future of the running loop that is done when `waitable` is ready."""
+    import asyncio  # those who only block need none of it, and it takes long
+
     loop = asyncio.get_running_loop()
     future = loop.create_future()
     waitable.on_ready(_Bell(_Waker.of(loop), future))
