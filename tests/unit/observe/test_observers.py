@@ -98,7 +98,11 @@ def test_what_is_no_error_of_the_observers_own_goes_through() -> None:
         Observers(Interrupted()).observe(ALL[0])
 
 
-@pytest.mark.parametrize("idle", [None, NOTHING, Observers(), Observers(NOTHING), Callbacks({})], ids=repr)
+@pytest.mark.parametrize(
+    "idle",
+    [None, NOTHING, Observers(), Observers(NOTHING), Callbacks({})],
+    ids=["none", "NOTHING", "no observers", "NOTHING alone", "no callbacks"],
+)
 def test_nothing_to_tell_is_nothing_at_all(idle: Observers | None) -> None:
     assert effective(idle) is None
 
