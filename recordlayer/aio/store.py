@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from recordlayer.aio.space import Space
     from recordlayer.aio.texts import Texts
     from recordlayer.aio.typed import TypedStore
+    from recordlayer.metadata.synthetic import SyntheticRecord
     from recordlayer.query.explain import Explanation
     from recordlayer.store.check import Finding
     from recordlayer.store.violations import Violation
@@ -215,6 +216,20 @@ class RecordStore:
         """The records with these primary keys, None where there is none.  Cost  a range read each, 1 round trip."""
         found = await run_asyncio(self._core.load_many(keys, snapshot=snapshot))
         return [None if record is None else record.message for record in found]
+
+    async def load_synthetic(self, key: Any, *, snapshot: bool = False) -> SyntheticRecord | None:
+        """The record of an unnested or joined type with a primary key, as entries of indexes over it have: its
+        `message` has a field for each constituent. None if a record that it is made from is gone.
+
+            for entry in store.scan_index("sales_by_city", "Oslo"):
+                sale = store.load_synthetic(entry.primary_key)    # sale.message.order, sale.message.customer
+
+        Cost    1 range read for each record that it is made from, 1 round trip.
+        Raises  UsageError for what is no key of such a type; CorruptRecord.
+        """
+        from recordlayer.store.synthesis import load_synthetic
+
+        return await run_asyncio(load_synthetic(self._core, key, snapshot=snapshot))
 
     async def preload(self, keys: Iterable[Any]) -> None:
         """Load records to be answered from memory when they are loaded, saved or deleted later in this transaction.

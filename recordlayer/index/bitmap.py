@@ -270,21 +270,24 @@ def _cut(bitmap: Bitmap, size: int, first: int | None, behind: int | None) -> Bi
 class BitmapVerdict:
     """The look at the bits that a record is about to set."""
 
-    __slots__ = ("_index", "_places", "_reads", "_record")
+    __slots__ = ("_freed", "_index", "_places", "_reads", "_record")
 
     def __init__(self, index: BitmapIndex, record: IndexedRecord, places: list[_Place]) -> None:
         self._index = index
         self._record = record
         self._places = places
+        self._freed: set[bytes] = set()
         # A snapshot: others may change other bits. The position itself is what we conflict on.
         context = index.space.context
         self._reads: list[Waitable[bytes | None]] = [context.get(place.key, snapshot=True) for place in places]
         for place in places:
             context.add_read_conflict_key(place.conflict)
 
-    async def settle(self, old: IndexedRecord | None) -> None:
-        """Raises  UniquenessViolation if a position is taken by another record."""
-        own = {place.conflict for place in self._index.places(self._index.rows(old))}
+    async def settle(self, old: IndexedRecord | None, gone: Sequence[IndexedRecord] = ()) -> None:
+        """Raises  UniquenessViolation if a position is taken by another record, which keeps it."""
+        index = self._index
+        own = {place.conflict for one in (old, *gone) for place in index.places(index.rows(one))}
+        self._freed = {one.primary_key_bytes for one in gone}
         for place, read in zip(self._places, self._reads, strict=True):
             if place.is_set(await read) and place.conflict not in own:
                 raise self._violation(place)
@@ -293,7 +296,8 @@ class BitmapVerdict:
         """Raises  UniquenessViolation if another record of this transaction was there first, unseen by the reads."""
         context, own = self._index.space.context, self._record.primary_key_bytes
         for place in self._places:
-            if context.claims.get(place.conflict, own) != own:
+            claimed = context.claims.get(place.conflict, own)
+            if claimed != own and claimed not in self._freed:
                 raise self._violation(place)
         for place in self._places:
             context.claims[place.conflict] = own

@@ -39,7 +39,7 @@ async def built_part(space: IndexSpace, old: IndexedRecord | None, new: IndexedR
     stamp = await _stamp(space)
     name = "BY_RECORDS" if stamp is None else IndexBuildIndexingStamp.Method.Name(stamp.method)
     if name in _BY_PRIMARY_KEY:
-        return (old, new) if await ranges.contains(record.primary_key_bytes) else (None, None)
+        return (old, new) if await ranges.contains(record.stored_key_bytes) else (None, None)
     if stamp is None or name != "BY_INDEX":
         raise IndexNotSupported(
             index=space.index.name, method=name, hint="its build is of an unknown kind: save again when it has ended"

@@ -50,6 +50,10 @@ class IndexedRecord(Protocol):
     def primary_key_bytes(self) -> bytes: ...
 
     @property
+    def stored_key_bytes(self) -> bytes:
+        """The packed primary key of the stored record that a build comes to this one by: its own, as a rule."""
+
+    @property
     def key_context(self) -> RecordContext: ...
 
 
@@ -131,8 +135,9 @@ class Maintainer(Protocol):
 class Verdict(Protocol):
     """A check under way, begun before anything is written."""
 
-    async def settle(self, old: IndexedRecord | None) -> None:
-        """Wait for what was begun.  Raises  UniquenessViolation."""
+    async def settle(self, old: IndexedRecord | None, gone: Sequence[IndexedRecord] = ()) -> None:
+        """Wait for what was begun. `gone`: other records that lose their entries, or have other ones, with the same
+        change; only those of synthetic types are told.  Raises  UniquenessViolation."""
 
     def claim(self) -> None:
         """Without waiting, just before writing: take note of what will be written.  Raises  UniquenessViolation."""

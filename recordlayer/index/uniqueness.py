@@ -10,6 +10,7 @@ Source  Record Layer, StandardIndexMaintainer.checkUniqueness, removeUniquenessV
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from recordlayer.errors import UniquenessViolation
@@ -35,10 +36,19 @@ class UniqueKey:
 class UniqueVerdict:
     """The look at what already stands where a record's entries shall go."""
 
-    __slots__ = ("_keys", "_layout", "_others", "_reads", "_record", "_space")
+    __slots__ = ("_freed", "_keys", "_keys_of", "_layout", "_others", "_reads", "_record", "_space")
 
-    def __init__(self, space: IndexSpace, layout: EntryLayout, record: IndexedRecord, keys: list[UniqueKey]) -> None:
+    def __init__(
+        self,
+        space: IndexSpace,
+        layout: EntryLayout,
+        record: IndexedRecord,
+        keys: list[UniqueKey],
+        keys_of: Callable[[IndexedRecord], list[UniqueKey]],
+    ) -> None:
         self._space = space
+        self._keys_of = keys_of
+        self._freed: set[bytes] = set()
         self._layout = layout
         self._record = record
         self._keys = keys
@@ -52,9 +62,10 @@ class UniqueVerdict:
             for key in keys
         ]
 
-    async def settle(self, old: IndexedRecord | None) -> None:
-        """Raises  UniquenessViolation if a readable index has another record's entry."""
+    async def settle(self, old: IndexedRecord | None, gone: Sequence[IndexedRecord] = ()) -> None:
+        """Raises  UniquenessViolation if a readable index has another record's entry, which stays."""
         start = len(self._space.entries)
+        freed = self._freed = {key.own for record in gone for key in self._keys_of(record)}
         for key, read in zip(self._keys, self._reads, strict=True):
             chunk = await read
             rows = chunk.rows
@@ -62,7 +73,7 @@ class UniqueVerdict:
                 rows = rows + await self._space.context.read_all(rows[-1][0] + b"\x00", key.prefix + b"\xff")
             if any(found == key.own for found, _ in rows):
                 continue  # the entry is there already: nothing is added
-            others = [self._layout.primary_key(unpack(found, start)) for found, _ in rows]
+            others = [self._layout.primary_key(unpack(found, start)) for found, _ in rows if found not in freed]
             if others and self._space.state.is_readable:
                 raise self._violation(key, others[0])
             if others:
@@ -75,7 +86,7 @@ class UniqueVerdict:
         readable = self._space.state.is_readable
         for key in self._keys:
             claimed = claims.get(key.prefix)
-            if claimed is None or claimed == key.own:
+            if claimed is None or claimed == key.own or claimed in self._freed:
                 continue
             held_by = self._layout.primary_key(unpack(claimed, len(self._space.entries)))
             if readable:

@@ -137,7 +137,7 @@ class ValueIndex(StandardMaintainer):
         if not self.checks:
             return None
         keys = self._unique_keys(new)
-        return UniqueVerdict(self.space, self._layout, new, keys) if keys else None
+        return UniqueVerdict(self.space, self._layout, new, keys, self._unique_keys) if keys else None
 
     def unique_values(self, record: IndexedRecord) -> list[Items]:
         """The columns of a record that no other record may have; nothing where a null exempts it."""

@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any
 
 from recordlayer.errors import InvalidIndex, InvalidRecordType, SchemaError, UsageError
 from recordlayer.keys import KeyExpression, Literal, as_expression, primary_key_positions, value
-from recordlayer.metadata import files, load, proto_options, serial, unnested_proto, validate
+from recordlayer.metadata import files, load, proto_options, serial, validate
 from recordlayer.metadata.definitions import IndexDefinition
 from recordlayer.metadata.given import definition_of, flag_of, name_of, number_of
 from recordlayer.metadata.index import FormerIndex, Index
-from recordlayer.metadata.metadata import RecordMetaData, unknown_index, unknown_record_type
+from recordlayer.metadata.metadata import RecordMetaData, unknown_index
 from recordlayer.metadata.predicate import Predicate
 from recordlayer.metadata.record_type import RecordType
+from recordlayer.metadata.synthetic_definitions import SyntheticDefinitions, TypeDraft
 from recordlayer.metadata.union import Union, UnionField, find_union, written_number
 
 if TYPE_CHECKING:
@@ -37,19 +38,7 @@ if TYPE_CHECKING:
     from recordlayer.pb.types import Descriptor, FileDescriptor
 
 
-@dataclasses.dataclass(slots=True)
-class TypeDraft:
-    """A record type while it is being described."""
-
-    name: str
-    descriptor: Descriptor
-    primary_key: KeyExpression | None = None
-    explicit_key: Literal | None = None
-    since_version: int | None = None
-    unknown: bytes = b""
-
-
-class RecordMetaDataBuilder:
+class RecordMetaDataBuilder(SyntheticDefinitions):
     """Describes record types and indexes over the messages of one .proto file, and builds metadata from that.
 
     `file` is the DESCRIPTOR of a generated module, or the module. The file's own annotations, if it has any, are taken
@@ -118,7 +107,8 @@ class RecordMetaDataBuilder:
         self._counter = 0
         self._counting = False
         self._carried = b""
-        self._unnested: set[str] = set()
+        self._synthetic: set[str] = set()
+        self._defined: set[str] = set()
         self._sources: dict[str, bytes] = {}
         self._stored = False
         self._local: dict[str, Descriptor] | None = None
@@ -139,33 +129,6 @@ class RecordMetaDataBuilder:
         """The metadata version that brings a type: its indexes need no building over older records."""
         self._draft(record_type).since_version = number_of("version", version)
         return self
-
-    def unnested(
-        self,
-        name: str,
-        stored: str,
-        *,
-        parent: str,
-        nested: unnested_proto.Nested,
-    ) -> RecordMetaDataBuilder:
-        """A type of records that are made from those of `stored`, one for each choice of elements: indexes may be over
-        them. `unnested("OrderLine", "Order", parent="order", nested={"line": field("lines").fan_out()})` has the fields
-        `order` and `line`.
-
-        parent  the name of the stored record in them
-        nested  name -> where its messages are in the parent; or (name of another constituent, where they are in that)
-        """
-        if name in self._types or name in self._unnested:
-            hint = "names of record types are unique in a metadata"
-            self._findings.append(InvalidRecordType(record_type=name, hint=hint))
-            return self
-        self._carried = unnested_proto.added(self._carried, name, self._draft(stored).descriptor, parent, nested)
-        self._unnested.add(name)
-        return self
-
-    def _draft(self, record_type: str) -> TypeDraft:
-        found = self._types.get(record_type)
-        return found if found is not None else unknown_record_type(record_type, self._types)
 
     # -- indexes -----------------------------------------------------------------------------------------------------
 
@@ -190,7 +153,7 @@ class RecordMetaDataBuilder:
         definition = definition_of(expression, index_type=type, unique=unique, options=options, where=where)
         names = () if record_type is None else (record_type,) if isinstance(record_type, str) else tuple(record_type)
         for each in names:
-            if each not in self._unnested:
+            if each not in self._synthetic:
                 self._draft(each)
         index = Index(
             name=name_of(name),
@@ -209,7 +172,7 @@ class RecordMetaDataBuilder:
     def _typed(self, where: Predicate | None, record_types: tuple[str, ...]) -> Predicate | None:
         """A condition with operands of the types of their fields, as the first of the record types has them."""
         first = record_types[0] if record_types else next(iter(self._types), None)
-        if where is None or first is None or first in self._unnested:
+        if where is None or first is None or first in self._synthetic:
             return where
         return where.typed(self._types[first].descriptor)
 
@@ -332,7 +295,7 @@ class RecordMetaDataBuilder:
         for index in self._indexes.values():
             indexes[index.name] = self._placed(index, record_types)
             for name in index.record_types:
-                if name not in record_types and name not in self._unnested and self._union.descriptor is None:
+                if name not in record_types and name not in self._synthetic and self._union.descriptor is None:
                     hint = f'write .primary_key("{name}", field(...))'
                     missing.append(InvalidRecordType(record_type=name, reason="it has no primary key", hint=hint))
         metadata = RecordMetaData(
@@ -350,9 +313,8 @@ class RecordMetaDataBuilder:
             carried=self._carried,
             sources=self._sources,
         )
-        for name in sorted(self._unnested - metadata.unnested.keys()):
-            hint = "the parent is a record type; the others are messages in fields of a constituent before them"
-            missing.append(InvalidRecordType(record_type=name, reason="its constituents cannot be found", hint=hint))
+        unmade = sorted(self._defined - metadata.synthetic.keys())
+        missing += [validate.not_made(name, self._carried) for name in unmade]
         validate.raise_findings(
             [*self._findings, *missing, *validate.findings(metadata, self._protos, stored=self._stored)]
         )

@@ -5,10 +5,13 @@ Source  Record Layer: MetaDataEvolutionValidator.validateSchemaOptions, validate
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from recordlayer.keys.renames import rename_fields
 from recordlayer.metadata.evolution import Change, Finding, Rule
+from recordlayer.metadata.index import Index
+from recordlayer.metadata.metadata import Synthetic
+from recordlayer.metadata.unnested import UnnestedType
 
 
 def version(change: Change) -> Iterator[Finding]:
@@ -69,9 +72,46 @@ def added(change: Change) -> Iterator[Finding]:
             yield Finding("new record type with an old since-version", reason, about)
 
 
+def synthetic(change: Change) -> Iterator[Finding]:
+    """Records that are made from stored ones are made as before, where there are indexes over them."""
+    for name, old in change.old.synthetic.items():
+        new = change.new.synthetic.get(name)
+        kept = [
+            index.name
+            for index in change.new.indexes.values()
+            if name in index.record_types and _entries_stay(index, change)
+        ]
+        if not kept:
+            continue
+        about = {"record_type": name, "indexes": kept}
+        if new is None or type(new) is not type(old):
+            yield Finding("synthetic record type removed", "indexes over its records would keep their entries", about)
+        elif not _same(old.record_type_key, new.record_type_key):
+            keys = {**about, "old": old.record_type_key, "new": new.record_type_key}
+            yield Finding("record type key changed", "it is part of stored keys", keys)
+        elif _definition(old, change.new_name) != _definition(new, str):
+            reason = "entries of the records that it gave before would stay"
+            yield Finding("synthetic record type changed", reason, about, "allow_index_rebuilds")
+
+
+def _entries_stay(index: Index, change: Change) -> bool:
+    """Whether stores keep the entries that they have of an index."""
+    old = change.old.indexes.get(index.name)
+    rebuilt = change.allow.allow_index_rebuilds and index.last_modified_version > change.old.version
+    return old is not None and not rebuilt
+
+
+def _definition(kind: Synthetic, named: Callable[[str], str]) -> tuple[object, ...]:
+    """What decides which records there are, and their keys."""
+    if isinstance(kind, UnnestedType):
+        return named(kind.stored.name), kind.parent, kind.names, kind.nested
+    constituents = tuple((one.name, named(one.stored.name), one.outer) for one in kind.constituents)
+    return constituents, frozenset(kind.joins)
+
+
 def _same(one: object, other: object) -> bool:
     return type(one) is type(other) and one == other
 
 
 SETTINGS: tuple[Rule, ...] = (version, splitting)
-RULES: tuple[Rule, ...] = (kept, added)
+RULES: tuple[Rule, ...] = (kept, added, synthetic)

@@ -99,7 +99,7 @@ def _stores_versions(index: Index, metadata: RecordMetaData) -> Iterator[Invalid
 
 
 def _last_column(index: Index, metadata: RecordMetaData, types: frozenset[int], wanted: str) -> Iterator[InvalidIndex]:
-    for record_type in metadata.record_types_of(index):
+    for record_type in metadata.kinds_of(index):
         leaves = _fields(index, record_type.descriptor)
         if not leaves or leaves[-1].type not in types:
             name = leaves[-1].name if leaves else None
@@ -213,7 +213,7 @@ def _text(index: Index, metadata: RecordMetaData) -> Iterator[InvalidIndex]:
         yield _problem(index, "this type of index has no value part")
         return
     at = expression.grouping_count if isinstance(expression, Grouping) else 0
-    for record_type in metadata.record_types_of(index):
+    for record_type in metadata.kinds_of(index):
         column = _fields(index, record_type.descriptor)[at : at + 1]
         if not column or column[0].type != Types.TYPE_STRING or is_repeated(column[0]):
             hint = "the first column behind the groups must be a string field that is not repeated"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from recordlayer.errors import InvalidRecordType, MalformedMetaData
 from recordlayer.keys import serial as keys_serial
-from recordlayer.metadata import files, serial
+from recordlayer.metadata import files, serial, synthetic_proto
 from recordlayer.metadata.union import find_union
 from recordlayer.pb import record_metadata_pb2 as pb
 
@@ -28,9 +28,8 @@ def load(builder: RecordMetaDataBuilder, message: pb.MetaData) -> None:
         raise MalformedMetaData(reason=reason)
     builder._counting = message.uses_subspace_key_counter
     builder._counter = message.subspace_key_counter
-    synthetic = {joined.name for joined in message.joined_record_types}
-    synthetic |= {unnested.name for unnested in message.unnested_record_types}
-    _load_indexes(builder, message, synthetic)
+    builder._synthetic = synthetic_proto.names_in(message)
+    _load_indexes(builder, message)
     _load_record_types(builder, message)
     builder._split = message.split_long_records
     builder._versions_stored = message.store_record_versions
@@ -42,7 +41,7 @@ def load(builder: RecordMetaDataBuilder, message: pb.MetaData) -> None:
     builder._carried = serial.carried_of(message)
 
 
-def _load_indexes(builder: RecordMetaDataBuilder, message: pb.MetaData, synthetic: set[str]) -> None:
+def _load_indexes(builder: RecordMetaDataBuilder, message: pb.MetaData) -> None:
     for stored in message.indexes:
         index = serial.index_from_proto(stored)
         if not index.name:
@@ -50,7 +49,7 @@ def _load_indexes(builder: RecordMetaDataBuilder, message: pb.MetaData, syntheti
         if index.name in builder._indexes:
             raise MalformedMetaData(reason="an index is there twice", index=index.name)
         for name in index.record_types:
-            if name not in builder._types and name not in synthetic:
+            if name not in builder._types and name not in builder._synthetic:
                 reason = "an index is over a record type that is not there"
                 raise MalformedMetaData(reason=reason, index=index.name, record_type=name)
         builder.add_index(index)

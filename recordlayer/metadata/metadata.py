@@ -14,15 +14,20 @@ from recordlayer.keys import KeyExpression
 from recordlayer.keys.suggest import did_you_mean, listed
 from recordlayer.metadata.envelope import Envelopes
 from recordlayer.metadata.index import FormerIndex, Index
+from recordlayer.metadata.joined import JoinedType, joined_type
 from recordlayer.metadata.record_type import RecordType
 from recordlayer.metadata.refusals import Refusal, refusals
 from recordlayer.metadata.union import Union
-from recordlayer.metadata.unnested import UnnestedType, unnested_types
+from recordlayer.metadata.unnested import UnnestedType, unnested_type
+from recordlayer.pb import record_metadata_pb2 as pb
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from recordlayer.pb.types import FileDescriptor
+
+Synthetic = UnnestedType | JoinedType
+"""A type of records that are made from stored ones."""
 
 
 class RecordMetaData:
@@ -60,9 +65,9 @@ class RecordMetaData:
         """what its stored form holds that we keep without looking into it, serialised"""
         self.sources = sources or {}
         """the files it came from, serialised as they were: protobuf forgets some of what it has read"""
-        self.unnested: Mapping[str, UnnestedType] = MappingProxyType(unnested_types(self))
-        """types whose records are made from those of a stored type"""
-        self._unnested_indexes = _over_unnested(self.unnested, self.indexes)
+        self.synthetic: Mapping[str, Synthetic] = MappingProxyType(_synthetic_types(self))
+        """types whose records are made from stored ones: those that can be made here"""
+        self._synthetic_indexes = _over_synthetic(self)
         self.refusals: Mapping[str, tuple[Refusal, ...]] = MappingProxyType(refusals(self))
         """for each record type that we only read, the reasons; a store refuses to write such records"""
         self._envelopes = Envelopes(self.record_types.values())
@@ -134,18 +139,27 @@ class RecordMetaData:
             return tuple(self.record_types.values())
         return tuple(self.record_types[name] for name in known.record_types if name in self.record_types)
 
-    def unnested_of(self, index: Index) -> UnnestedType | None:
-        """The unnested type that an index is over; None for indexes over stored records."""
-        return self.unnested.get(index.record_types[0]) if len(index.record_types) == 1 else None
+    def kinds_of(self, index: Index) -> tuple[RecordType | Synthetic, ...]:
+        """The types of the records that an index is about, stored or synthetic."""
+        return self.synthetic_of(index) or self.record_types_of(index)
 
-    def unnested_indexes_of(self, record_type: RecordType) -> tuple[tuple[Index, UnnestedType], ...]:
-        """The indexes over records that are made from those of a stored type."""
-        return self._unnested_indexes.get(record_type.name, ())
+    def synthetic_of(self, index: Index) -> tuple[Synthetic, ...]:
+        """The synthetic types that an index is over; none for indexes over stored records."""
+        if not self.synthetic or not index.record_types:
+            return ()
+        found = tuple(self.synthetic[name] for name in index.record_types if name in self.synthetic)
+        return found if len(found) == len(index.record_types) else ()
+
+    def synthetic_indexes_of(self, record_type: RecordType) -> tuple[tuple[Index, Synthetic], ...]:
+        """The indexes over records that are made from those of a stored type, with the type of those."""
+        return self._synthetic_indexes.get(record_type.name, ())
 
     def stored_types_of(self, index: Index) -> tuple[RecordType, ...]:
         """The types of stored records that an index is built from."""
-        unnested = self.unnested_of(index)
-        return self.record_types_of(index) if unnested is None else (unnested.stored,)
+        synthetic = self.synthetic_of(index)
+        if not synthetic:
+            return self.record_types_of(index)
+        return tuple({known.name: known for kind in synthetic for known in kind.built_from}.values())
 
     @property
     def universal_indexes(self) -> tuple[Index, ...]:
@@ -168,16 +182,27 @@ def _by_type(record_types: Iterable[str], indexes: Mapping[str, Index]) -> dict[
     return {name: tuple(listed) for name, listed in found.items()}
 
 
-def _over_unnested(
-    unnested: Mapping[str, UnnestedType], indexes: Mapping[str, Index]
-) -> dict[str, tuple[tuple[Index, UnnestedType], ...]]:
-    """By the name of the stored type the indexes over what is made from it."""
-    found: dict[str, list[tuple[Index, UnnestedType]]] = {}
-    if unnested:
-        for index in indexes.values():
-            made = unnested.get(index.record_types[0]) if len(index.record_types) == 1 else None
-            if made is not None:
-                found.setdefault(made.stored.name, []).append((index, made))
+def _synthetic_types(metadata: RecordMetaData) -> dict[str, Synthetic]:
+    """Those that can be made here, by name. The others stay what we only read."""
+    found: dict[str, Synthetic] = {}
+    if metadata.carried:
+        carried = pb.MetaData.FromString(metadata.carried)
+        for joined in carried.joined_record_types:
+            if (kind := joined_type(joined, metadata.record_types)) is not None:
+                found[kind.name] = kind
+        for unnested in carried.unnested_record_types:
+            if (made := unnested_type(unnested, metadata.record_types)) is not None:
+                found[made.name] = made
+    return found
+
+
+def _over_synthetic(metadata: RecordMetaData) -> dict[str, tuple[tuple[Index, Synthetic], ...]]:
+    """By the name of a stored type the indexes over what is made from its records."""
+    found: dict[str, list[tuple[Index, Synthetic]]] = {}
+    for index in metadata.indexes.values():
+        for kind in metadata.synthetic_of(index):
+            for stored in kind.stored_types:
+                found.setdefault(stored.name, []).append((index, kind))
     return {name: tuple(pairs) for name, pairs in found.items()}
 
 

@@ -24,7 +24,8 @@ from recordlayer.pb import record_metadata_options_pb2 as options_pb
 from recordlayer.pb import record_metadata_pb2 as metadata_pb
 
 if TYPE_CHECKING:
-    from recordlayer.metadata.build import RecordMetaDataBuilder, TypeDraft
+    from recordlayer.metadata.build import RecordMetaDataBuilder
+    from recordlayer.metadata.synthetic_definitions import TypeDraft
     from recordlayer.pb.types import FieldDescriptor
 
 _OLD_TYPES = {

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recordlayer.keys import FunctionCall, KeyExpression, walk
+from recordlayer.metadata.joined import JoinedType
 from recordlayer.pb import record_metadata_pb2 as pb
 
 if TYPE_CHECKING:
@@ -56,20 +57,27 @@ def _refusals(metadata: RecordMetaData) -> Iterator[tuple[Iterable[str], Refusal
     parts = _parts_of_synthetic_types(metadata)
     for index in metadata.indexes.values():
         names = index.record_types or everything
+        names = tuple(part for name in names for part in parts.get(name, (name,)))
         for name in _unknown_functions(index.root_expression):
             yield names, Refusal(index.name, f"it needs the function {name!r}, which is not registered")
         if index.type in READ_ONLY:
             yield names, Refusal(index.name, READ_ONLY[index.type])
         if index.predicate is not None and index.predicate.has_window:
             yield names, Refusal(index.name, "it is a sliding window, which is not maintained here")
-        if metadata.unnested_of(index) is not None:
-            if index.unique:
-                stored = parts[index.record_types[0]]
-                yield stored, Refusal(index.name, "it is a unique index on an unnested type: not maintained here")
-            continue
+        synthetic = metadata.synthetic_of(index)
+        for kind in synthetic:
+            for name in _unknown_functions_of_joins(kind):
+                reason = f"it joins by the function {name!r}, which is not registered"
+                yield [stored.name for stored in kind.stored_types], Refusal(index.name, reason)
         for name in index.record_types:
-            if name in parts:
+            if name in parts and not synthetic:
                 yield parts[name], Refusal(index.name, f"it is on the synthetic type {name!r}: not maintained here")
+
+
+def _unknown_functions_of_joins(kind: object) -> set[str]:
+    joins = kind.joins if isinstance(kind, JoinedType) else ()
+    sides = [side for join in joins for side in (join.left_expression, join.right_expression)]
+    return {name for side in sides for name in _unknown_functions(side)}
 
 
 def _unknown_functions(expression: KeyExpression) -> set[str]:

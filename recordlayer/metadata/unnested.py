@@ -12,45 +12,22 @@ Source  Record Layer, UnnestedRecordType, UnnestedRecordTypeBuilder, UnnestStore
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf import descriptor_pb2
-
-from recordlayer.errors import MalformedMetaData
-from recordlayer.keys import FanType, Field, KeyExpression, Nesting, RecordContext
+from recordlayer.keys import FanType, Field, KeyExpression, Nesting
 from recordlayer.keys import serial as keys_serial
 from recordlayer.metadata import files
 from recordlayer.metadata.record_type import RecordType
+from recordlayer.metadata.synthetic import POSITIONS, Items, SyntheticRecord, described
 from recordlayer.pb import record_metadata_pb2 as pb
 from recordlayer.tuples import pack
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
-    from recordlayer.metadata.metadata import RecordMetaData
     from recordlayer.pb.types import Descriptor
-
-POSITIONS = "__positions"
-
-Items = tuple[Any, ...]
-
-
-class UnnestedRecord:
-    """One record of an unnested type, as index types see records."""
-
-    __slots__ = ("key_context", "message", "primary_key", "primary_key_bytes")
-
-    def __init__(self, message: Message, primary_key: Items, context: RecordContext) -> None:
-        self.message = message
-        self.primary_key = primary_key
-        self.primary_key_bytes = pack(primary_key)
-        self.key_context = context
-
-    def __repr__(self) -> str:
-        return f"<UnnestedRecord {self.primary_key!r}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +62,14 @@ class UnnestedType:
         return self.message_class.DESCRIPTOR
 
     @property
-    def context(self) -> RecordContext:
-        """What key expressions need to know: these records have no version."""
-        return RecordContext(record_type_key=self.record_type_key)
+    def stored_types(self) -> tuple[RecordType, ...]:
+        """The one type that they are made from."""
+        return (self.stored,)
 
-    def records(self, message: Message, primary_key: Items) -> list[UnnestedRecord]:
+    built_from = stored_types
+
+    def records(self, message: Message, primary_key: Items) -> list[SyntheticRecord]:
         """Those that a stored record gives. Where a constituent finds no message there are none."""
-        context = self.context
         found: list[dict[str, tuple[Any, int]]] = [{self.parent: (message, 0)}]
         for constituent in self.nested:
             found = [
@@ -99,15 +77,10 @@ class UnnestedType:
                 for chosen in found
                 for place, child in enumerate(_messages(constituent.expression, chosen[constituent.parent][0]))
             ]
-        return [self._record(chosen, primary_key, context) for chosen in found]
+        stored_key = pack(primary_key)
+        return [self._record(chosen, primary_key, stored_key) for chosen in found]
 
-    def by_key(self, message: Message, primary_key: Items) -> dict[bytes, UnnestedRecord]:
-        """The same by packed primary key."""
-        return {record.primary_key_bytes: record for record in self.records(message, primary_key)}
-
-    def _record(
-        self, chosen: Mapping[str, tuple[Any, int]], primary_key: Items, context: RecordContext
-    ) -> UnnestedRecord:
+    def _record(self, chosen: Mapping[str, tuple[Any, int]], primary_key: Items, stored_key: bytes) -> SyntheticRecord:
         message: Any = self.message_class()
         positions = getattr(message, POSITIONS)
         positions.SetInParent()
@@ -120,7 +93,7 @@ class UnnestedType:
             else:
                 setattr(positions, name, place)
                 key.append((place,))
-        return UnnestedRecord(message, tuple(key), context)
+        return SyntheticRecord(self, message, tuple(key), stored_key)
 
 
 def _messages(expression: KeyExpression, message: Any) -> Iterator[Any]:
@@ -136,20 +109,9 @@ def _messages(expression: KeyExpression, message: Any) -> Iterator[Any]:
         yield getattr(message, expression.name)
 
 
-def unnested_types(metadata: RecordMetaData) -> dict[str, UnnestedType]:
-    """The unnested types of a metadata that can be made here, by name. The others stay what we only read."""
-    if not metadata.carried:
-        return {}
-    made: dict[str, UnnestedType] = {}
-    for stored in pb.MetaData.FromString(metadata.carried).unnested_record_types:
-        found = _made(stored, metadata.record_types)
-        if found is not None:
-            made[found.name] = found
-    return made
-
-
-def _made(stored: pb.UnnestedRecordType, record_types: Mapping[str, RecordType]) -> UnnestedType | None:
-    """None for what Java would refuse, or what needs more than fields to find its messages."""
+def unnested_type(stored: pb.UnnestedRecordType, record_types: Mapping[str, RecordType]) -> UnnestedType | None:
+    """The type of a stored definition; None for what Java would refuse, or what needs more than fields to find its
+    messages."""
     parent, parent_type = "", None
     nested: list[Nested] = []
     kinds: dict[str, Descriptor] = {}
@@ -176,7 +138,7 @@ def _made(stored: pb.UnnestedRecordType, record_types: Mapping[str, RecordType])
         return None
     key = keys_serial.value_from_proto(stored.record_type_key).element
     names = tuple(kinds)
-    kind = _described(stored.name, kinds, parent)
+    kind = described(stored.name, kinds, positions=[name for name in names if name != parent])
     return UnnestedType(stored.name, key, parent, parent_type, tuple(nested), names, files.message_class(kind))
 
 
@@ -189,37 +151,3 @@ def message_type(expression: KeyExpression, descriptor: Descriptor) -> Descripto
         return None
     found = descriptor.fields_by_name.get(expression.name)
     return None if found is None else found.message_type
-
-
-def _described(name: str, kinds: Mapping[str, Descriptor], parent: str) -> Descriptor:
-    """The message type with a field for each constituent, in the pool of those types. The same definition twice is one
-    type: its file is named after what it says."""
-    file = descriptor_pb2.FileDescriptorProto(syntax="proto2")
-    message = file.message_type.add(name=name)
-    inner = message.nested_type.add(name="Positions")
-    optional, types = descriptor_pb2.FieldDescriptorProto.LABEL_OPTIONAL, descriptor_pb2.FieldDescriptorProto
-    for number, (constituent, kind) in enumerate(kinds.items(), 1):
-        message.field.add(
-            name=constituent, number=number, label=optional, type=types.TYPE_MESSAGE, type_name=f".{kind.full_name}"
-        )
-        if constituent != parent:
-            place = len(inner.field) + 1
-            inner.field.add(name=constituent, number=place, label=optional, type=types.TYPE_INT64)
-    message.field.add(name=POSITIONS, number=len(kinds) + 1, label=optional, type=types.TYPE_MESSAGE)
-    file.dependency.extend(sorted({kind.file.name for kind in kinds.values()}))
-    digest = hashlib.sha256(file.SerializeToString(deterministic=True)).hexdigest()[:24]
-    file.name, file.package = f"recordlayer/unnested/{digest}.proto", f"recordlayer.unnested.x{digest}"
-    message.field[-1].type_name = f".{file.package}.{name}.Positions"
-    pool, whole = kinds[parent].file.pool, f"{file.package}.{name}"
-    try:
-        return pool.FindMessageTypeByName(whole)
-    except KeyError:
-        pass
-    try:
-        try:
-            pool.AddSerializedFile(file.SerializeToString())
-        except TypeError:
-            pass  # another thread may have been faster
-        return pool.FindMessageTypeByName(whole)
-    except KeyError as error:
-        raise MalformedMetaData(reason="an unnested type cannot be described", record_type=name) from error

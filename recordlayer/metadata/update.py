@@ -10,8 +10,9 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from recordlayer.errors import InvalidRecordType, UsageError
-from recordlayer.metadata import files, proto_options
-from recordlayer.metadata.build import RecordMetaDataBuilder, TypeDraft
+from recordlayer.metadata import files, proto_options, synthetic_proto
+from recordlayer.metadata.build import RecordMetaDataBuilder
+from recordlayer.metadata.synthetic_definitions import TypeDraft
 from recordlayer.metadata.union import Union, UnionField, find_union
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def update_records(builder: RecordMetaDataBuilder, source: object) -> None:
     for index in builder._indexes.values():
         names = tuple(renamed.get(name, name) for name in index.record_types)
         builder._indexes[index.name] = dataclasses.replace(index, record_types=names)
+    builder._carried = synthetic_proto.renamed(builder._carried, renamed)
     builder._file, builder._protos, builder._union, builder._types = file, protos, union, types
     builder._sources = {}
     for draft in fresh:

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from recordlayer.errors import InvalidIndex, InvalidMetaData, InvalidRecordType, SchemaError, UnknownFunction
-from recordlayer.metadata import files, index_rules, predicate, union
+from recordlayer.metadata import files, index_rules, joined_rules, predicate, union
+from recordlayer.pb import record_metadata_pb2 as pb
 
 if TYPE_CHECKING:
     from recordlayer.metadata.index import Index
@@ -58,6 +59,8 @@ def _findings(metadata: RecordMetaData, protos: files.Protos, *, stored: bool) -
         if found and all(found):
             yield from found[0]
     yield from _indexes_problems(metadata, stored=stored)
+    if not stored:
+        yield from joined_rules.problems(metadata)
 
 
 def _record_type_problems(record_type: RecordType, metadata: RecordMetaData) -> Iterator[SchemaError]:
@@ -99,10 +102,9 @@ def _indexes_problems(metadata: RecordMetaData, *, stored: bool) -> Iterator[Sch
 
 def _index_problems(index: Index, metadata: RecordMetaData, *, stored: bool) -> Iterator[SchemaError]:
     found: list[SchemaError] = []
-    unnested = metadata.unnested_of(index)
-    if unnested is not None:
-        found += index.root_expression.problems(unnested.descriptor)
-    for record_type in metadata.record_types_of(index):
+    if metadata.synthetic_of(index) and index.root_expression.version_columns:
+        found.append(InvalidIndex(index=index.name, hint="records of a synthetic type have no version"))
+    for record_type in metadata.kinds_of(index):
         for problem in index.root_expression.problems(record_type.descriptor):
             problem.fields.setdefault("index", index.name)
             found.append(type(problem)(hint=problem.hint, **problem.fields))
@@ -130,6 +132,15 @@ def _index_problems(index: Index, metadata: RecordMetaData, *, stored: bool) -> 
         elif replacement.replaced_by:
             hint = "an index that replaces another cannot be replaced itself"
             yield InvalidIndex(index=index.name, replaced_by=name, hint=hint)
+
+
+def not_made(name: str, carried: bytes) -> InvalidRecordType:
+    """Why there is no synthetic type of this name, although it was defined."""
+    hint = "the parent is a record type; the others are messages in fields of a constituent before them"
+    for joined in pb.MetaData.FromString(carried).joined_record_types:
+        if joined.name == name:
+            hint = joined_rules.objection(joined)
+    return InvalidRecordType(record_type=name, reason="its records cannot be made", hint=hint)
 
 
 def _place(subspace_key: object) -> object:

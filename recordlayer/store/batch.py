@@ -19,7 +19,8 @@ from recordlayer.store.record import StoredRecord
 from recordlayer.store.records import Reading
 from recordlayer.store.split import RawRecord
 from recordlayer.store.store import RecordStore
-from recordlayer.store.upkeep import Change
+from recordlayer.store.synthesis import Synthesis
+from recordlayer.store.upkeep import Change, claim_all, writes_of
 from recordlayer.tuples import Versionstamp
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ class Planned:
     """of its change in the feed"""
 
 
+Removed = tuple[StoredRecord, RawRecord, list[Write], list[Change]]
+"""A record that is to go, as it was read, and what its indexes need."""
+
+
 async def save_many(
     store: RecordStore,
     messages: Iterable[Message],
@@ -55,17 +60,27 @@ async def save_many(
     taken = await _take_turns(store, [new.primary_key_bytes for new in news])
     try:
         plans = await _plan(store, news, expect, version_behavior)
-        _claim(store, plans)
+        synthesis = await Synthesis.begun(store, [(plan.old, plan.new) for plan in plans])
         try:
-            for plan in plans:
-                store.write_record(plan.new, plan.data, plan.old, plan.raw, plan.place)
-                await store.complete(plan.writes, plan.changes)
-        except BaseException as error:
-            store.context.doom(error)
-            raise
+            made = writes_of(synthesis.changes)
+            claim_all(store.context, [*(one for plan in plans for one in plan.verdicts), *synthesis.verdicts])
+            await _write(store, plans)
+            await store.complete(made, synthesis.changes)
+        finally:
+            synthesis.end()
         return news
     finally:
         _leave_turns(store, taken)
+
+
+async def _write(store: RecordStore, plans: list[Planned]) -> None:
+    try:
+        for plan in plans:
+            store.write_record(plan.new, plan.data, plan.old, plan.raw, plan.place)
+            await store.complete(plan.writes, plan.changes)
+    except BaseException as error:
+        store.context.doom(error)
+        raise
 
 
 async def delete_many(store: RecordStore, keys: Iterable[Any]) -> list[bool]:
@@ -79,7 +94,7 @@ async def delete_many(store: RecordStore, keys: Iterable[Any]) -> list[bool]:
     taken = await _take_turns(store, packed)
     try:
         readings = {key: store.records.begin(key, exact=True) for key in packed}
-        found: dict[bytes, tuple[StoredRecord, RawRecord, list[Write], list[Change]]] = {}
+        found: dict[bytes, Removed] = {}
         try:
             for key in list(readings):
                 raw = await store.records.finish(readings.pop(key))
@@ -91,16 +106,27 @@ async def delete_many(store: RecordStore, keys: Iterable[Any]) -> list[bool]:
         left = dict.fromkeys(found, True)
         there = [left.pop(key, False) for key in packed]
         places = [None if store.feed is None else store.feed.claim() for _ in found]
+        synthesis = await Synthesis.begun(store, [(old, None) for old, *_ in found.values()])
         try:
-            for place, (old, raw, writes, changes) in zip(places, found.values(), strict=True):
-                store.remove_record(old, raw, place)
-                await store.complete(writes, changes)
-        except BaseException as error:
-            store.context.doom(error)
-            raise
+            made = writes_of(synthesis.changes)
+            claim_all(store.context, synthesis.verdicts)
+            await _remove(store, places, found.values())
+            await store.complete(made, synthesis.changes)
+        finally:
+            synthesis.end()
         return there
     finally:
         _leave_turns(store, taken)
+
+
+async def _remove(store: RecordStore, places: Iterable[int | None], found: Iterable[Removed]) -> None:
+    try:
+        for place, (old, raw, writes, changes) in zip(places, found, strict=True):
+            store.remove_record(old, raw, place)
+            await store.complete(writes, changes)
+    except BaseException as error:
+        store.context.doom(error)
+        raise
 
 
 async def dry_save(
@@ -124,6 +150,7 @@ async def dry_save(
         gives_new = version_behavior.gives_new(version, store.metadata)
         given = Versionstamp.incomplete(0) if gives_new else version
         (plan,) = await _plan(store, [new], expect, VersionBehavior.IF_PRESENT, given, dry=True)
+        await _dry(store, plan.old, new)
         new.shape = store.records.shape(new, plan.data)
         return new
     finally:
@@ -141,8 +168,19 @@ async def dry_delete(store: RecordStore, key: Any) -> bool:
     raw = await store.records.finish(store.records.begin(packed, exact=True))
     if raw is None:
         return False
-    store.upkeep.prepare(store.records.stored(packed, raw), None)
+    old = store.records.stored(packed, raw)
+    store.upkeep.prepare(old, None)
+    await _dry(store, old, None)
     return True
+
+
+async def _dry(store: RecordStore, old: StoredRecord | None, new: StoredRecord | None) -> None:
+    """Find out what records that are made from a changed one would be refused for."""
+    synthesis = await Synthesis.begun(store, [(old, new)])
+    try:
+        writes_of(synthesis.changes)
+    finally:
+        synthesis.end()
 
 
 # -- in detail -----------------------------------------------------------------------------------------------
@@ -187,24 +225,6 @@ async def _plan(
     finally:
         _cancel(readings)
     return plans
-
-
-def _claim(store: RecordStore, plans: list[Planned]) -> None:
-    """Take note of all unique values, or of none."""
-    context = store.context
-    if not any(plan.verdicts for plan in plans):
-        return
-    claims, writes = dict(context.claims), context.counters.writes
-    try:
-        for plan in plans:
-            for verdict in plan.verdicts:
-                verdict.claim()
-    except BaseException as error:
-        context.claims.clear()
-        context.claims.update(claims)
-        if context.counters.writes != writes:  # violations were noted of records that are not saved now
-            context.doom(error)
-        raise
 
 
 def _cancel(readings: dict[bytes, Reading]) -> None:

@@ -7,11 +7,11 @@ Source  Record Layer, FDBRecordStore.rebuildIndex
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from recordlayer.index import build_notes
 from recordlayer.index.bounds import Bounds
-from recordlayer.index.maintainer import Maintainer, as_bringing, as_checked
+from recordlayer.index.maintainer import IndexedRecord, Maintainer, as_bringing, as_checked
 from recordlayer.index.registry import maintainer_for
 from recordlayer.index.standard import perform
 from recordlayer.index.state import IndexState
@@ -19,11 +19,11 @@ from recordlayer.index.tidying import Tidying
 from recordlayer.kv.engine import MutationType
 from recordlayer.metadata import Index
 from recordlayer.pb.index_build_pb2 import IndexBuildIndexingStamp
-from recordlayer.store.covered import covered
 from recordlayer.store.layout import Keyspace
 from recordlayer.store.marking import clear_and_mark, mark_readable_unchecked
 from recordlayer.store.record import StoredRecord
 from recordlayer.store.store import RecordStore
+from recordlayer.store.synthesis import indexed_records
 from recordlayer.tuples import pack
 
 _BY_RECORDS = IndexBuildIndexingStamp(method=IndexBuildIndexingStamp.BY_RECORDS).SerializeToString()
@@ -62,22 +62,25 @@ def note_build(store: RecordStore, index: Index, scanned: int) -> None:
     store.context.set(build + build_notes.STAMP, _BY_RECORDS)
 
 
-async def build_records(store: RecordStore, index: Index, records: Iterable[StoredRecord]) -> int:
+async def build_records(store: RecordStore, index: Index, records: Sequence[StoredRecord]) -> int:
     """Write the entries of records that a build has come to, to an index that is being built. How many of them the
     index is about. That they are built must be noted by the caller, in the range set.
 
     Equal values of a unique index are noted as violations.
     """
-    return await _index_all(store, maintainer_for(store.states.space(index, building=True)), index, records)
+    about = await indexed_records(store, index, records)
+    return await _index_all(store, maintainer_for(store.states.space(index, building=True)), about)
 
 
-async def index_records(store: RecordStore, index: Index, records: Iterable[StoredRecord]) -> None:
-    """Write the entries of records that have none yet, to a readable index."""
-    await _index_all(store, maintainer_for(store.states.space(index)), index, records)
+async def index_records(
+    store: RecordStore, index: Index, records: Sequence[StoredRecord], *, complete: bool = False
+) -> None:
+    """Write the entries of records that have none yet, to a readable index. `complete`: they are all there are."""
+    about = await indexed_records(store, index, records, complete=complete)
+    await _index_all(store, maintainer_for(store.states.space(index)), about)
 
 
-async def _index_all(store: RecordStore, maintainer: Maintainer, index: Index, records: Iterable[StoredRecord]) -> int:
-    about = covered(store.metadata, index, records)
+async def _index_all(store: RecordStore, maintainer: Maintainer, about: Sequence[IndexedRecord]) -> int:
     context, checked = store.context, as_checked(maintainer)
     bringing = as_bringing(maintainer)
     if bringing is not None:

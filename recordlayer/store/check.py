@@ -21,12 +21,12 @@ from recordlayer.kv.engine import KeyValue
 from recordlayer.metadata import Index
 from recordlayer.store import check_changes
 from recordlayer.store.check_records import RecordCheck
-from recordlayer.store.covered import covered
 from recordlayer.store.explain_conflict import describe
 from recordlayer.store.layout import Keyspace
 from recordlayer.store.places import StorePlaces
 from recordlayer.store.record import StoredRecord
 from recordlayer.store.store import RecordStore
+from recordlayer.store.synthesis import indexed_records
 from recordlayer.tuples import pack
 
 _CLEARED_WHEN_DISABLED = (
@@ -131,10 +131,10 @@ async def _audit(store: RecordStore, index: Index, records: list[StoredRecord]) 
         maintainer = store.upkeep.maintainer(index)
     except IndexNotSupported:
         return []
-    if not isinstance(maintainer, Auditing):
+    if not isinstance(maintainer, Auditing) or not store.metadata.stored_types_of(index):
         return []
     try:
-        about = covered(store.metadata, index, records)
+        about = await indexed_records(store, index, records, complete=True)
         return [Finding(what=what, where=where, detail=detail) for what, detail in await maintainer.audit(about)]
     except IndexNotSupported:
         return []

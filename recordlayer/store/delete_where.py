@@ -11,7 +11,7 @@ Source  Record Layer, FDBRecordStore.deleteRecordsWhereAsync, QueryToKeyMatcher
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,9 @@ from recordlayer.keys import FanType, Field, KeyExpression, Nesting, NullInterpr
 from recordlayer.keys.prefixes import leading_columns
 from recordlayer.keys.special import RecordType as RecordTypeKey
 from recordlayer.metadata import Index, RecordType
+from recordlayer.metadata.joined import JoinedType
+from recordlayer.metadata.metadata import Synthetic
+from recordlayer.metadata.unnested import UnnestedType
 from recordlayer.store.store import RecordStore
 from recordlayer.tuples import pack
 
@@ -108,7 +111,7 @@ class _Condition:
             )
         return next(iter(found.values()))
 
-    def matched(self, columns: tuple[KeyExpression, ...], types: tuple[RecordType, ...]) -> Items | None:
+    def matched(self, columns: tuple[KeyExpression, ...], types: Sequence[RecordType | Synthetic]) -> Items | None:
         """The values of as many leading columns as there are values, if those are the columns that they are for."""
         size = len(self.values)
         if len(columns) < size:
@@ -142,7 +145,7 @@ def _path_of(column: KeyExpression) -> str | None:
     return ".".join([*names, column.name])
 
 
-def _elements(column: KeyExpression, path: str, value: Any, types: tuple[RecordType, ...]) -> list[Any]:
+def _elements(column: KeyExpression, path: str, value: Any, types: Sequence[RecordType | Synthetic]) -> list[Any]:
     """What a value is in the keys of these types; the same in all of them, as a rule.
 
     A field without presence that holds its default is a null, unless the expression takes it as it is; a field that a
@@ -165,7 +168,7 @@ def _elements(column: KeyExpression, path: str, value: Any, types: tuple[RecordT
     return list(elements.values())
 
 
-def _field(record_type: RecordType, path: str) -> FieldDescriptor | None:
+def _field(record_type: RecordType | Synthetic, path: str) -> FieldDescriptor | None:
     *parents, name = path.split(".")
     descriptor: Descriptor | None = record_type.descriptor
     for parent in parents:
@@ -190,13 +193,14 @@ def _index_prefixes(store: RecordStore, condition: _Condition, prefix: Items) ->
     """The index types concerned, and what to clear in each.  Raises  IndexCannotClear."""
     metadata = store.metadata
     wanted = condition.record_type
-    indexes = metadata.indexes.values() if wanted is None else metadata.indexes_of(wanted)
+    if wanted is None:
+        indexes = list(metadata.indexes.values())
+    else:
+        made = {index.name: index for index, _ in metadata.synthetic_indexes_of(wanted)}
+        indexes = [*metadata.indexes_of(wanted), *made.values()]
     clearing: list[tuple[PrefixClearing, Items]] = []
     for known in condition.types:
         store.upkeep.maintainers(known)  # refuses types that are only read here
-        for index, _ in metadata.unnested_indexes_of(known):
-            if store.upkeep.maintainer(index) is not None:
-                raise _refused(index, condition, "it is over records that are made from these")
     for index in indexes:
         maintainer = store.upkeep.maintainer(index)
         if maintainer is None:
@@ -207,8 +211,51 @@ def _index_prefixes(store: RecordStore, condition: _Condition, prefix: Items) ->
                 state="WRITE_ONLY_WITH_QUEUE",
                 hint="changes to this index go to a queue that is not supported here: let its build end",
             )
-        clearing.append(_of_index(store, index, maintainer, condition, prefix))
+        synthetic = metadata.synthetic_of(index)
+        if synthetic:
+            clearing.append(_of_synthetic(index, synthetic, maintainer, condition, prefix))
+        else:
+            clearing.append(_of_index(store, index, maintainer, condition, prefix))
     return clearing
+
+
+def _of_synthetic(
+    index: Index, kinds: tuple[Synthetic, ...], maintainer: Maintainer, condition: _Condition, prefix: Items
+) -> tuple[PrefixClearing, Items]:
+    """The same for an index over records that are made from others: all of those must go that have a part in them.
+
+    Source  Record Layer, FDBRecordStore.canDeleteWhereForIndexOnUnnestedTypes, canDeleteWhereForIndexOnJoinedTypes
+    """
+    plain, (kind, *others) = condition, kinds
+    names: tuple[str, ...] = ()
+    if condition.record_type is not None:
+        plain, prefix = condition.without_type(), prefix[1:]
+    if isinstance(kind, UnnestedType):
+        if condition.record_type in (None, kind.stored):
+            names = (kind.parent,)
+    else:
+        names = _all_gone_at_once(kind, condition)
+    for name in () if others else names:
+        nested = _Condition(None, (), {f"{name}.{path}": value for path, value in plain.values.items()})
+        items = nested.matched(leading_columns(index.root_expression), (kind,))
+        if items is None or pack(items) != pack(prefix) or not isinstance(maintainer, PrefixClearing):
+            continue
+        if maintainer.can_clear_prefix(len(items)):
+            return maintainer, items
+    raise _refused(index, condition, "it is over records that are made from these, and cannot tell which of them go")
+
+
+def _all_gone_at_once(kind: JoinedType, condition: _Condition) -> tuple[str, ...]:
+    """The constituents, if all of them go or none: two that are joined by just what is deleted by."""
+    if (
+        condition.record_type is None
+        and len(kind.constituents) == 2
+        and not any(one.outer for one in kind.constituents)
+    ):
+        for join in kind.joins:
+            if {_path_of(join.left_expression), _path_of(join.right_expression)} == condition.values.keys():
+                return tuple(kind.by_name)
+    return ()
 
 
 def _of_index(

@@ -114,6 +114,10 @@ class StoredRecord:
         return self._primary_key
 
     @property
+    def stored_key_bytes(self) -> bytes:
+        return self.primary_key_bytes
+
+    @property
     def record_type(self) -> RecordType:
         if self._type is None:
             self._look_inside()

@@ -17,7 +17,7 @@ from recordlayer.cursor.scan import FORWARD, ScanOptions
 from recordlayer.cursor.step import Cursor
 from recordlayer.errors import IndexNotReadable, UsageError
 from recordlayer.index.bounds import Bounds
-from recordlayer.index.maintainer import Aggregating, Maintainer, Write
+from recordlayer.index.maintainer import Aggregating, Maintainer, Verdict, Write
 from recordlayer.index.state import IndexState
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import ConflictKind
@@ -34,7 +34,8 @@ from recordlayer.store.records import Records
 from recordlayer.store.serializer import Serializer
 from recordlayer.store.split import RawRecord, Splitting
 from recordlayer.store.states import IndexStates
-from recordlayer.store.upkeep import Change, Upkeep
+from recordlayer.store.synthesis import NO_SYNTHESIS, Synthesis
+from recordlayer.store.upkeep import Change, Upkeep, claim_all
 from recordlayer.tuples import Versionstamp, pack
 from recordlayer.waiting.overlap import gather
 
@@ -83,6 +84,7 @@ class RecordStore:
         )
         self._keys = self.codec.schema.primary_keys
         self._stores_versions = metadata.store_record_versions
+        self._makes = bool(metadata.synthetic)
 
     # -- one record ------------------------------------------------------------------------------------
 
@@ -123,21 +125,30 @@ class RecordStore:
                 await verdict.settle(old)
             if self._stores_versions or version is not None or version_behavior is not VersionBehavior.DEFAULT:
                 new.version = version_behavior.version(version, self.metadata, self.context)
-            await self._write(new, old, raw, verdicts)
+            synthesis = await Synthesis.begun(self, [(old, new)]) if self._makes else NO_SYNTHESIS
+            try:
+                await self._write(new, old, raw, verdicts, synthesis)
+            finally:
+                synthesis.end()
             return new
         finally:
             turns.leave(place)
 
     async def _write(
-        self, new: StoredRecord, old: StoredRecord | None, raw: RawRecord | None, verdicts: Sequence[Any]
+        self,
+        new: StoredRecord,
+        old: StoredRecord | None,
+        raw: RawRecord | None,
+        verdicts: Sequence[Verdict],
+        synthesis: Synthesis,
     ) -> None:
         # What can be refused comes first; from the first write on nothing waits until the record is complete.
         data = self.codec.encode(new.message)
         self.records.check_size(new, data)
-        writes, changes = self.upkeep.prepare(old, new)
+        writes, changes = self.upkeep.prepare(old, new, synthesis.changes)
         place = None if self.feed is None else self.feed.claim()
-        for verdict in verdicts:
-            verdict.claim()
+        if verdicts or synthesis.verdicts:
+            claim_all(self.context, [*verdicts, *synthesis.verdicts])
         self.write_record(new, data, old, raw, place)
         await self.complete(writes, changes)
 
@@ -208,10 +219,15 @@ class RecordStore:
             if raw is None:
                 return False
             old = self.records.stored(packed, raw)
-            writes, changes = self.upkeep.prepare(old, None)
-            at = None if self.feed is None else self.feed.claim()
-            self.remove_record(old, raw, at, reason=reason)
-            await self.complete(writes, changes)
+            synthesis = await Synthesis.begun(self, [(old, None)]) if self._makes else NO_SYNTHESIS
+            try:
+                writes, changes = self.upkeep.prepare(old, None, synthesis.changes)
+                claim_all(self.context, synthesis.verdicts)
+                at = None if self.feed is None else self.feed.claim()
+                self.remove_record(old, raw, at, reason=reason)
+                await self.complete(writes, changes)
+            finally:
+                synthesis.end()
             return True
         finally:
             turns.leave(place)

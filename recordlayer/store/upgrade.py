@@ -186,6 +186,7 @@ async def _bring_indexes_up_to_date(
         counted = len(records) if few else None
     rule = IndexState.READABLE if few else IndexState.DISABLED
     complete = few
+    waiting.sort(key=lambda index: bool(store.metadata.synthetic_of(index)))  # they may need the others
     for index in waiting:
         state = _decided(decide, NewIndex(index=index, records=counted), rule)
         if state is IndexState.READABLE:
@@ -236,14 +237,14 @@ def _covers_new_types_only(store: RecordStore, index: Index, before: Before) -> 
 
 
 async def _build(store: RecordStore, index: Index, records: list[StoredRecord]) -> None:
-    """Index these records, which are all there are. An index that refuses one of them is left disabled; one over joined
-    records is left to be built by who can, and records that it depends on are refused until it is disabled."""
+    """Index these records, which are all there are. An index that refuses one of them is left disabled; one over
+    records that cannot be made here is left to be built by who can, and writes of what it depends on are refused."""
     clear_and_mark(store, index, IndexState.WRITE_ONLY)
     if not store.metadata.stored_types_of(index):
         return
     mark_readable_unchecked(store, index)
     try:
-        await index_records(store, index, records)
+        await index_records(store, index, records, complete=True)
         note_build(store, index, len(records))
     except CorruptRecord:
         raise

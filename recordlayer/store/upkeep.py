@@ -9,7 +9,7 @@ Source  Record Layer, FDBRecordStore.updateSecondaryIndexes
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any
 
 from recordlayer.errors import IndexNotSupported
@@ -89,8 +89,11 @@ class Upkeep:
         begun = [checked.check(new) for checked in self._checked[new.record_type.name]]
         return [verdict for verdict in begun if verdict is not None]
 
-    def prepare(self, old: StoredRecord | None, new: StoredRecord | None) -> tuple[list[Write], list[Change]]:
-        """All writes that a change of a record needs, and which index types are concerned.
+    def prepare(
+        self, old: StoredRecord | None, new: StoredRecord | None, more: Sequence[Change] = ()
+    ) -> tuple[list[Write], list[Change]]:
+        """All writes that a change of a record needs, and which index types are concerned. `more`: changes of records
+        that are made from it (`store.synthesis`), which come with it.
 
         Raises  IndexEntryTooLarge and what an index type refuses; nothing has been written then.
         """
@@ -103,37 +106,33 @@ class Upkeep:
             before, after = self.maintainers(old.record_type), self.maintainers(new.record_type)
             changes = [(maintainer, old, new if maintainer in after else None) for maintainer in before]
             changes += [(maintainer, None, new) for maintainer in after if maintainer not in before]
-        if self._metadata.unnested:
-            changes += self._unnested(old, new)
-        writes: list[Write] = []
-        for maintainer, one, other in changes:
-            writes += maintainer.prepare(one, other)
-        return writes, changes
-
-    def _unnested(self, old: StoredRecord | None, new: StoredRecord | None) -> list[Change]:
-        """The same for the records that are made from these: first those of the new one, then those that are gone."""
-        changes: list[Change] = []
-        for name in dict.fromkeys(one.record_type.name for one in (old, new) if one is not None):
-            for index, kind in self._metadata.unnested_indexes_of(self._metadata.record_types[name]):
-                maintainer = self.maintainer(index)
-                if maintainer is None:
-                    continue
-                if self._states.of(index) is IndexState.WRITE_ONLY and not maintainer.idempotent:
-                    raise IndexNotSupported(
-                        index=index.name,
-                        state="WRITE_ONLY",
-                        hint="which unnested records were counted is not known: rebuild the index in one transaction",
-                    )
-                before, after = (
-                    {} if one is None or one.record_type.name != name else kind.by_key(one.message, one.primary_key)
-                    for one in (old, new)
-                )
-                changes += [(maintainer, before.pop(key, None), made) for key, made in after.items()]
-                changes += [(maintainer, gone, None) for gone in before.values()]
-        return changes
+        changes += more
+        return writes_of(changes), changes
 
     def apply(self, writes: list[Write], changes: list[Change]) -> list[Coroutine[Any, None, None]]:
         """Write what was prepared; what is then still to be awaited."""
         perform(self._context, writes)
         pending = [maintainer.finish(one, other) for maintainer, one, other in changes]
         return [coroutine for coroutine in pending if coroutine is not None]
+
+
+def writes_of(changes: Iterable[Change]) -> list[Write]:
+    """What changes need to be written.  Raises  IndexEntryTooLarge and what an index type refuses."""
+    writes: list[Write] = []
+    for maintainer, old, new in changes:
+        writes += maintainer.prepare(old, new)
+    return writes
+
+
+def claim_all(context: Context, verdicts: Iterable[Verdict]) -> None:
+    """Take note of all unique values, or of none.  Raises  UniquenessViolation."""
+    claims, writes = dict(context.claims), context.counters.writes
+    try:
+        for verdict in verdicts:
+            verdict.claim()
+    except BaseException as error:
+        context.claims.clear()
+        context.claims.update(claims)
+        if context.counters.writes != writes:  # violations were noted of records that are not saved now
+            context.doom(error)
+        raise

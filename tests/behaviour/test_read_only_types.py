@@ -12,11 +12,17 @@ from recordlayer.pb import record_metadata_pb2 as pb
 from tests.support.shop import FILE, PATH, SHOP, Customer, Order
 
 
-def with_joined_index() -> rl.RecordMetaData:
-    """The shop's metadata with an index on a joined type, as Java stores it."""
+def with_index_over(kind: str) -> rl.RecordMetaData:
+    """The shop's metadata with an index over a synthetic type that is not made here, as it may be stored."""
     message = pb.MetaData.FromString(SHOP.to_bytes())
-    joined = message.joined_record_types.add(name="OrderOfCustomer")
-    joined.join_constituents.add(name="order", record_type="Order")
+    if kind == "joined":
+        joined = message.joined_record_types.add(name="OrderOfCustomer")
+        joined.join_constituents.add(name="order", record_type="Order")
+        joined.join_constituents.add(name="__order", record_type="Order")
+    else:
+        unnested = message.unnested_record_types.add(name="OrderOfCustomer")
+        unnested.nested_constituents.add(name="order", type_name="Order")
+        unnested.nested_constituents.add(name="inner", parent="order", type_name="a thing without an expression")
     message.version += 1
     index = message.indexes.add(name="joined", record_type=["OrderOfCustomer"], type="value")
     index.added_version = index.last_modified_version = message.version
@@ -27,10 +33,11 @@ def with_joined_index() -> rl.RecordMetaData:
     return rl.RecordMetaData.from_bytes(message.SerializeToString(), local=FILE)
 
 
-def test_records_of_a_type_that_an_unknown_index_depends_on_are_read_and_not_written(db: Any) -> None:
+@pytest.mark.parametrize("kind", ["joined", "unnested"])
+def test_records_of_a_type_that_an_unknown_index_depends_on_are_read_and_not_written(db: Any, kind: str) -> None:
     with db.transaction() as tx:
         tx.store(SHOP, path=PATH).save(Order(id=1, customer="ana"))
-    metadata = with_joined_index()
+    metadata = with_index_over(kind)
     with db.transaction() as tx:
         store = tx.store(metadata, path=PATH)
         assert store.load(1) == Order(id=1, customer="ana")

@@ -10,9 +10,10 @@ import recordlayer as rl
 from recordlayer import concat, errors, field
 from recordlayer.index.state import IndexState
 from recordlayer.metadata.definitions import text_index
+from recordlayer.online.options import BuildLimits
 from recordlayer.store import marking
 from recordlayer.tuples import pack
-from recordlayer.waiting.drivers import run_blocking
+from recordlayer.world import World
 from tests.behaviour.conftest import Shop
 from tests.support.shop import FILE, PATH, Customer, Order, builder
 
@@ -187,40 +188,89 @@ def test_stored_metadata_knows_the_same_types(lines: Shop) -> None:
     again.check()
 
 
-def test_records_with_indexes_over_their_elements_are_not_dropped_by_a_key_prefix(db: Any) -> None:
-    metadata = (
+def test_records_are_dropped_with_the_entries_of_their_elements_where_these_begin_alike(db: Any) -> None:
+    typed = (
         with_items()
-        .primary_key("Order", concat(rl.record_type(), "id"))
+        .primary_key("Order", concat(rl.record_type(), "customer", "id"))
         .primary_key("Customer", concat(rl.record_type(), "ref"))
-        .index("OrderItem", "by_sku", ITEM.nest("sku"))
-        .build()
+        .index("OrderItem", "by_customer", concat(ORDER.nest("customer"), ITEM.nest("sku")))
     )
+    metadata = typed.build()
     shop = Shop(db, metadata)
-    shop.save(order(1, "ana", ("tea", 3)), Customer(ref="c"))
+    shop.save(order(1, "ana", ("tea", 3)), order(2, "bo", ("jam", 3)), Customer(ref="c"))
+    with db.transaction() as tx:
+        tx.store(metadata, path=PATH).delete_where("Order", customer="ana")
+    assert [key for key, _ in scanned(shop, "by_customer")] == [("bo", "jam")]
+    shop.check()
+    with db.transaction() as tx:
+        tx.store(metadata, path=PATH).delete_where("Order")
+    assert scanned(shop, "by_customer") == []
+    shop.check()
+    later = typed.index("OrderItem", "by_sku", ITEM.nest("sku")).build()
+    with db.transaction() as tx:
+        store = tx.store(later, path=PATH)
+        store.save(order(1, "ana", ("tea", 3)))
+        with pytest.raises(errors.IndexCannotClear, match="by_sku"):
+            store.delete_where("Order", customer="ana")
+        store.delete_where("Customer")
+    assert len(scanned(Shop(db, later), "by_sku")) == 1
+
+
+def test_values_of_elements_can_be_unique(db: Any) -> None:
+    metadata = with_items().index("OrderItem", "skus", ITEM.nest("sku"), unique=True).build()
+    shop = Shop(db, metadata)
+    shop.save(order(1, "ana", ("tea", 3), ("jam", 5)))
     with db.transaction() as tx:
         store = tx.store(metadata, path=PATH)
-        with pytest.raises(errors.IndexCannotClear, match="by_sku"):
-            store.delete_where("Order")
-        store.delete_where("Customer")
-    assert len(scanned(shop, "by_sku")) == 1
+        for refused in (
+            lambda: store.save(order(2, "bo", ("ham", 1), ("tea", 4))),
+            lambda: store.save(order(2, "bo", ("ham", 1), ("ham", 2))),
+            lambda: store.save_many([order(3, "bo", ("egg", 1)), order(4, "bo", ("egg", 1))]),
+        ):
+            with pytest.raises(errors.UniquenessViolation, match="skus"):
+                refused()
+        store.save(order(1, "ana", ("jam", 5), ("egg", 1), ("tea", 3)))  # elements may change places
+        store.save(order(2, "bo", ("ham", 1)))
+    assert [key for key, _ in scanned(shop, "skus")] == [("egg",), ("ham",), ("jam",), ("tea",)]
     shop.check()
 
 
-def test_what_cannot_be_done_with_indexes_over_elements_is_refused(lines: Shop) -> None:
+def test_the_element_of_an_entry_is_loaded_with_its_record(lines: Shop) -> None:
+    with lines.db.transaction() as tx:
+        store = tx.store(LINES, path=PATH)
+        (entry,) = store.scan_index("by_sku", ("jam",)).all()
+        found = store.load_synthetic(entry.primary_key)
+        assert (found.message.item.price, found.message.order.customer) == (5, "ana")
+        assert getattr(found.message, "__positions").item == 1
+        assert store.load_synthetic((-1, (1,), (2,))) is None
+        assert store.load_synthetic((-1, (9,), (0,))) is None
+
+
+def test_elements_that_a_build_has_not_come_to_are_not_counted_twice(lines: Shop) -> None:
     with lines.db.transaction() as tx:
         core = tx.store(LINES, path=PATH).core
         marking.clear_and_mark(core, LINES.index("sold"), IndexState.WRITE_ONLY)
-        with pytest.raises(errors.IndexNotSupported, match="sold"):
-            run_blocking(core.save(order(9, "eve", ("tea", 1))))
-        run_blocking(marking.mark_disabled(core, LINES.index("sold")))
-        run_blocking(core.save(order(9, "eve", ("tea", 1))))
-    unique = with_items().index("OrderItem", "skus", ITEM.nest("sku"), unique=True).build()
-    assert "skus" in str(unique.refusals["Order"])
+    beside = rl.Database(lines.db.engine, world=World())
+    seen: list[int] = []
+
+    def told(report: Any) -> None:
+        seen.append(report.records)
+        with beside.transaction() as tx:
+            tx.store(LINES, path=PATH).save(order(len(seen) % 3 + 1, "ana", ("tea", 10 * len(seen)), ("egg", 1)))
+
+    limits = BuildLimits(records=1, records_per_second=None)
+    assert lines.db.online_indexer(LINES, path=PATH, indexes=["sold"], limits=limits, told=told).build().finished
+    assert len(seen) > 2
+    lines.check()
+
+
+def test_what_cannot_be_meant_is_refused() -> None:
     for wrong in (
         lambda: with_items().unnested("OrderItem", "Order", parent="order", nested={}).build(),
         lambda: builder().unnested("X", "Order", parent="order", nested={"tag": field("tags").fan_out()}).build(),
         lambda: builder().unnested("X", "Order", parent="o", nested={"i": ("p", field("items").fan_out())}).build(),
         lambda: with_items().index("OrderItem", "wrong", ITEM.nest("nothing")).build(),
+        lambda: with_items().index("OrderItem", "wrong", rl.sum_of(ITEM.nest("sku"))).build(),
         lambda: builder().unnested("X", "Nobody", parent="o", nested={}).build(),
     ):
         with pytest.raises(errors.SchemaError):

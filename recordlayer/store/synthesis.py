@@ -1,0 +1,216 @@
+"""Records of synthetic types: what becomes of them when stored records change, what a build makes, and loading one.
+
+Changes are worked out for all records of a save, a deletion or a batch together, before anything is written. Where
+joined types are concerned, those who change records in one transaction side by side take turns from there until all is
+written: partners that one of them looks for must not change meanwhile.
+
+Cost    unnested types: none; joined ones: looking for the partners of each record, see `store.partners`
+Source  Record Layer, FDBRecordStore.updateSyntheticIndexes, SyntheticRecordPlanner
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from recordlayer.errors import CorruptRecord, UsageError
+from recordlayer.index.maintainer import IndexedRecord, Maintainer, Verdict, as_checked
+from recordlayer.metadata import Index, RecordMetaData
+from recordlayer.metadata.joined import JoinedType
+from recordlayer.metadata.metadata import Synthetic
+from recordlayer.metadata.synthetic import SyntheticRecord
+from recordlayer.metadata.unnested import UnnestedType
+from recordlayer.store.joining import Changed, Joining, changes_of
+from recordlayer.store.layout import Keyspace
+from recordlayer.store.partners import AmongRecords, Finder, InStore
+from recordlayer.store.record import StoredRecord
+from recordlayer.store.upkeep import Change
+
+if TYPE_CHECKING:
+    from recordlayer.store.store import RecordStore
+
+Pair = tuple[StoredRecord | None, StoredRecord | None]
+"""A stored record before and after a change."""
+
+
+class Synthesis:
+    """What becomes of synthetic records, worked out and not written.
+
+    changes   for each index and each of its records what it was and what it will be
+    verdicts  unique values to be claimed before that is written
+    """
+
+    __slots__ = ("_end", "changes", "verdicts")
+
+    def __init__(self) -> None:
+        self.changes: list[Change] = []
+        self.verdicts: list[Verdict] = []
+        self._end: tuple[RecordStore, bytes] | None = None
+
+    @classmethod
+    async def begun(cls, store: RecordStore, pairs: Iterable[Pair]) -> Synthesis:
+        """What these changes of stored records do; of a record that comes twice the first and the last state. `end` it
+        when all is written.
+
+        Raises  UniquenessViolation, IndexNotSupported.
+        """
+        if not store.metadata.synthetic:
+            return NO_SYNTHESIS
+        before: dict[bytes, StoredRecord | None] = {}
+        after: dict[bytes, StoredRecord | None] = {}
+        for old, new in pairs:
+            record = new if new is not None else old
+            assert record is not None, "one of them is there"
+            before.setdefault(record.primary_key_bytes, old)
+            after[record.primary_key_bytes] = new
+        kinds = _concerned(store, [*before.values(), *after.values()])
+        if not kinds:
+            return NO_SYNTHESIS
+        made = cls()
+        if any(isinstance(kind, JoinedType) for kind in kinds):
+            turns, place = store.context.turns, store.layout.of(Keyspace.INDEXES)
+            if not turns.take(place):
+                await turns.wait(place)
+            made._end = store, place
+        try:
+            there = InStore(store)
+            for kind, maintainers in kinds.items():
+                if isinstance(kind, JoinedType):
+                    changes = await changes_of(kind, there, before, after)
+                else:
+                    changes = _changes_of_elements(kind, before, after)
+                for maintainer in maintainers:
+                    await made._add(maintainer, changes)
+        except BaseException:
+            made.end()
+            raise
+        return made
+
+    async def _add(self, maintainer: Maintainer, changes: Sequence[tuple[IndexedRecord | None, Any]]) -> None:
+        self.changes += [(maintainer, old, new) for old, new in changes]
+        checked = as_checked(maintainer)
+        if checked is None:
+            return
+        gone = [old for old, _ in changes if old is not None]
+        begun = [(old, checked.check(new)) for old, new in changes if new is not None]
+        for old, verdict in begun:
+            if verdict is not None:
+                await verdict.settle(old, gone)
+                self.verdicts.append(verdict)
+
+    def end(self) -> None:
+        """Let the next one go on."""
+        if self._end is not None:
+            store, place = self._end
+            self._end = None
+            store.context.turns.leave(place)
+
+
+NO_SYNTHESIS = Synthesis()
+
+
+def _concerned(store: RecordStore, records: Iterable[StoredRecord | None]) -> dict[Synthetic, list[Maintainer]]:
+    """The synthetic types that records take part in, with the index types at work on each."""
+    kinds: dict[Synthetic, list[Maintainer]] = {}
+    for record_type in {one.record_type.name: one.record_type for one in records if one is not None}.values():
+        store.upkeep.maintainers(record_type)  # refuses types that are only read here
+        for index, kind in store.metadata.synthetic_indexes_of(record_type):
+            maintainer = store.upkeep.maintainer(index)
+            if maintainer is not None and maintainer not in kinds.setdefault(kind, []):
+                kinds[kind].append(maintainer)
+    return {kind: maintainers for kind, maintainers in kinds.items() if maintainers}
+
+
+def _changes_of_elements(
+    kind: UnnestedType, before: Changed, after: Changed
+) -> list[tuple[SyntheticRecord | None, SyntheticRecord | None]]:
+    changes: list[tuple[SyntheticRecord | None, SyntheticRecord | None]] = []
+    for key, old in before.items():
+        was, now = _elements(kind, old), _elements(kind, after[key])
+        changes += [(was.pop(element, None), made) for element, made in now.items()]
+        changes += [(gone, None) for gone in was.values()]
+    return changes
+
+
+def _elements(kind: UnnestedType, record: StoredRecord | None) -> dict[bytes, SyntheticRecord]:
+    if record is None or record.record_type.name != kind.stored.name:
+        return {}
+    return {one.primary_key_bytes: one for one in kind.records(record.message, record.primary_key)}
+
+
+# -- builds and checks ---------------------------------------------------------------------------------------
+
+
+async def indexed_records(
+    store: RecordStore, index: Index, records: Sequence[StoredRecord], *, complete: bool = False
+) -> list[IndexedRecord]:
+    """The records that an index is about, of these stored ones: they themselves, or what a build makes of them.
+
+    complete  these are all records of the store: nothing needs to be read then
+    """
+    kinds = store.metadata.synthetic_of(index)
+    if not kinds:
+        types = store.metadata.record_types_of(index)
+        if len(types) == len(store.metadata.record_types):
+            return list(records)
+        names = {known.name for known in types}
+        return [record for record in records if record.record_type.name in names]
+    about: list[IndexedRecord] = []
+    finder: Finder = AmongRecords(records) if complete else InStore(store)
+    for kind in kinds:
+        joining = Joining(kind, finder) if isinstance(kind, JoinedType) else None
+        for record in records:
+            if joining is not None:
+                about += await joining.records_built_from(record)
+            elif isinstance(kind, UnnestedType) and record.record_type.name == kind.stored.name:
+                about += kind.records(record.message, record.primary_key)
+    return about
+
+
+# -- loading -------------------------------------------------------------------------------------------------
+
+
+async def load_synthetic(store: RecordStore, primary_key: Any, *, snapshot: bool = False) -> SyntheticRecord | None:
+    """The record of a synthetic type with a primary key, as entries of its indexes have it; None if one of the records
+    that it is made from is gone.
+
+    Cost    1 range read for each constituent that is a stored record, 1 round trip.
+    Raises  UsageError for what is no key of a synthetic type; CorruptRecord.
+    Source  Record Layer, FDBRecordStore.loadSyntheticRecord
+    """
+    kind = _kind_of(store.metadata, primary_key)
+    keys = primary_key[1:]
+    if isinstance(kind, UnnestedType):
+        record = await store.load(keys[kind.names.index(kind.parent)], snapshot=snapshot)
+        if record is None or record.record_type.name != kind.stored.name:
+            return None
+        made = kind.records(record.message, record.primary_key)
+        return next((one for one in made if one.primary_key == tuple(primary_key)), None)
+    there = await store.load_many([key for key in keys if key is not None], snapshot=snapshot)
+    rest = iter(there)
+    parts: Mapping[str, StoredRecord | None] = {
+        one.name: None if key is None else next(rest) for one, key in zip(kind.constituents, keys, strict=True)
+    }
+    if None in there:
+        return None
+    for constituent in kind.constituents:
+        part = parts[constituent.name]
+        if part is not None and part.record_type.name != constituent.stored.name:
+            raise CorruptRecord(
+                primary_key=part.primary_key, expected=constituent.stored.name, found=part.record_type.name
+            )
+    return kind.record(parts)
+
+
+def _kind_of(metadata: RecordMetaData, primary_key: Any) -> Synthetic:
+    if isinstance(primary_key, tuple) and primary_key:
+        for kind in metadata.synthetic.values():
+            key = kind.record_type_key
+            if type(key) is type(primary_key[0]) and key == primary_key[0]:
+                size = len(kind.names if isinstance(kind, UnnestedType) else kind.constituents)
+                if len(primary_key) == size + 1 and any(one is not None for one in primary_key[1:]):
+                    return kind
+    raise UsageError(
+        primary_key=primary_key,
+        hint="give the primary key of an entry of an index over a synthetic type: (key of the type, (1,), (2,))",
+    )
