@@ -7,6 +7,7 @@
     ├─ KeySpaceError          directories, paths and interned names
     ├─ StoreError             what a record store refuses or finds broken
     ├─ FeedError              change feeds: tokens that lead nowhere, stores that have none
+    ├─ TenantError            exporting, importing and limiting what lies below a path
     ├─ IdempotencyError       keys of work that is applied once
     ├─ QueryError             queries, plans, continuations
     ├─ TransactionError       FoundationDB's error codes, each with `number`, `retryable`, `maybe_committed`
@@ -20,6 +21,7 @@ Texts are for people: `title`, then the fields, then how to mend it.
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any, ClassVar, Self
 
 
@@ -411,6 +413,70 @@ class IndexCannotClear(StoreError):
 class LocalVersionsExhausted(StoreError):
     title = "one transaction cannot give out more versions"
     hint = "save fewer versioned records in one transaction: 65,536 is the limit"
+
+
+# -- tenants -----------------------------------------------------------------------------------------------
+
+
+class TenantError(RecordLayerError):
+    title = "an operation on a tenant is refused"
+
+
+class TenantNotEmpty(TenantError):
+    title = "there are data already where a tenant should come"
+    hint = "import to a path of its own, or delete what is there first"
+
+
+class TenantChanged(TenantError):
+    title = "the tenant was changed while it was exported"
+    hint = "export it at a quieter time, or with Guard.FREEZE, which forbids changes meanwhile"
+
+
+class TenantFrozen(TenantError):
+    title = "a store of the tenant cannot be frozen"
+
+
+class StreamDamaged(TenantError):
+    title = "the stream of an export is damaged"
+    hint = "nothing of it was kept; take another copy of the export"
+
+
+class StreamTruncated(TenantError):
+    title = "the stream of an export ends too early"
+    hint = "nothing of it was kept; take a copy that is whole"
+
+
+class StreamTooNew(TenantError):
+    title = "the stream of an export has a format that is not known here"
+
+
+class ImportRefused(TenantError):
+    title = "an export does not fit the place where it should come"
+
+
+class ImportInterrupted(TenantError):
+    title = "another import, or a deletion, is at work on the same path"
+
+
+class IncrementalRefused(TenantError):
+    title = "changes since an earlier export cannot be told"
+    hint = "export everything again"
+
+
+class TenantOverLimit(TenantError):
+    """`retry_after` is the time after which the tenant may go on, at the earliest."""
+
+    title = "the tenant has used up what it may read and write at present"
+    hint = "try again after retry_after, or have transactions wait: Overload.WAIT"
+
+    @property
+    def retry_after(self) -> timedelta:
+        seconds = self.fields.get("retry_after_seconds", 0.0)
+        return timedelta(seconds=seconds if isinstance(seconds, (int, float)) else 0.0)
+
+
+class CorruptTenantState(TenantError):
+    title = "what is kept of a tenant cannot be understood"
 
 
 # -- idempotency keys --------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from recordlayer.aio.ranks import Ranks
     from recordlayer.aio.space import Space
     from recordlayer.aio.store import RecordStore
+    from recordlayer.aio.tenant import Tenant, TenantExport
     from recordlayer.aio.texts import Texts
     from recordlayer.aio.transaction import Transaction
     from recordlayer.aio.typed import TypedCursor, TypedStore
@@ -43,6 +44,8 @@ _HOME = {
     "RecordStore": "store",
     "Space": "space",
     "StoreHeader": "header",
+    "Tenant": "tenant",
+    "TenantExport": "tenant",
     "Texts": "texts",
     "Transaction": "transaction",
     "TypedCursor": "typed",
@@ -76,6 +79,8 @@ __all__ = [
     "RecordStore",
     "Space",
     "StoreHeader",
+    "Tenant",
+    "TenantExport",
     "Texts",
     "Transaction",
     "TypedCursor",

@@ -29,6 +29,7 @@ from recordlayer.world import World
 
 if TYPE_CHECKING:
     from recordlayer.aio.online import OnlineIndexer
+    from recordlayer.aio.tenant import Tenant
     from recordlayer.online.indexer import BuildReport
     from recordlayer.online.options import BuildLimits, BuildPolicy
 
@@ -244,6 +245,16 @@ class Database:
             options=options,
             told=told,
         )
+
+    def tenant(self, path: Path, *, options: TransactionOptions | None = None) -> Tenant:
+        """What lies below a path, as a whole: to be listed, measured, exported, imported, copied and deleted.
+
+        path     names from the root, a path of a key space, or a Subspace
+        options  of the transactions; by default of low priority
+        """
+        from recordlayer.aio.tenant import Tenant
+
+        return Tenant(self._beginning, path, options=options)
 
     def _attempts(
         self, retry: Retry, options: TransactionOptions | None, key: Key | None, *, work: str = ""

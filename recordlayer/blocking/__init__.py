@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from recordlayer.blocking.ranks import Ranks
     from recordlayer.blocking.space import Space
     from recordlayer.blocking.store import RecordStore
+    from recordlayer.blocking.tenant import Tenant, TenantExport
     from recordlayer.blocking.texts import Texts
     from recordlayer.blocking.transaction import Transaction
     from recordlayer.blocking.typed import TypedCursor, TypedStore
@@ -44,6 +45,8 @@ _HOME = {
     "RecordStore": "store",
     "Space": "space",
     "StoreHeader": "header",
+    "Tenant": "tenant",
+    "TenantExport": "tenant",
     "Texts": "texts",
     "Transaction": "transaction",
     "TypedCursor": "typed",
@@ -77,6 +80,8 @@ __all__ = [
     "RecordStore",
     "Space",
     "StoreHeader",
+    "Tenant",
+    "TenantExport",
     "Texts",
     "Transaction",
     "TypedCursor",

@@ -85,7 +85,7 @@ class RecordScan(Cursor[StoredRecord]):
             grouped = [_Group(key, [(key, value)]) for key, value in rows]
             self._held = []
         else:
-            group = _grouped_backward if self._reverse else _grouped_forward
+            group = _grouped_backward if self._reverse else grouped_forward
             try:
                 grouped, self._held = group(rows, self._start, exhausted=exhausted)
             except CorruptRecord as error:
@@ -136,7 +136,7 @@ class _Group(NamedTuple):
     pairs: list[KeyValue]
 
 
-def _grouped_forward(rows: list[KeyValue], start: int, *, exhausted: bool) -> tuple[list[_Group], list[KeyValue]]:
+def grouped_forward(rows: list[KeyValue], start: int, *, exhausted: bool) -> tuple[list[_Group], list[KeyValue]]:
     """Ascending pairs as records, and those at the end that may belong to a record which goes on.
 
     Within a record the next suffix is known; a record begins with the version, the whole record or its first part. So

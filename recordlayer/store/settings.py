@@ -74,7 +74,11 @@ class StoreInfo:
 
 def info(store: RecordStore) -> StoreInfo:
     """What the header says.  Cost  none."""
-    header = store.header.message
+    return info_of(store.header.message)
+
+
+def info_of(header: DataStoreInfo) -> StoreInfo:
+    """What a header says of a store that is not open."""
     lock = header.store_lock_state
     fields: dict[str, bytes] = {}
     for entry in header.user_field:

@@ -38,6 +38,8 @@ _WRAPPED = (
     aio.DirectoryLayer,
     aio.IndexBuild,
     aio.OnlineIndexer,
+    aio.Tenant,
+    aio.TenantExport,
 )
 
 
@@ -78,6 +80,8 @@ class Blocking:
 
     def _given(self, argument: Any) -> Any:
         """A function, for the asyncio facade: its body blocks, so it runs in a thread."""
+        if isinstance(argument, Blocking):
+            return argument._wrapped
         if not inspect.isfunction(argument):
             return argument
 

@@ -112,8 +112,13 @@ async def put_reverse(context: Context, place: Place, text: str, number: int) ->
         raise NamesDiffer(name=text, number=number, number_means=text_in(stored))
 
 
+async def reverse_prefix(context: Context, scope: bytes) -> bytes:
+    """What the entries of a scope's reverse directory begin with."""
+    return pack((await _reverse_directory(context),), scope)
+
+
 async def _reverse_key(context: Context, place: Place, number: int) -> bytes:
-    return pack((await _reverse_directory(context), number), place.scope)
+    return pack((number,), await reverse_prefix(context, place.scope))
 
 
 async def _reverse_directory(context: Context) -> int:

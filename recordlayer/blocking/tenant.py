@@ -1,0 +1,241 @@
+# Generated from recordlayer/aio/tenant.py by tests/house/generate_blocking.py: do not edit.
+"""Tenants, in the blocking facade: what lies below a path, as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO
+
+from recordlayer.errors import WrongType
+from recordlayer.kv.beginning import Beginning
+from recordlayer.metadata import RecordMetaData
+from recordlayer.options import TransactionOptions
+from recordlayer.store.open import Path
+from recordlayer.store.serializer import PLAIN, Serializer
+from recordlayer.tenant.export import Exporter, ExportReport, Guard
+from recordlayer.tenant.importing import Importer, ImportReport
+from recordlayer.tenant.looking import size_below, stores_below, thaw_below
+from recordlayer.tenant.removal import RemovalReport, delete_tenant
+from recordlayer.tenant.statistics import Statistics, count_exactly, estimate
+from recordlayer.tenant.steps import StepLimits
+from recordlayer.tenant.stores import StorePage
+from recordlayer.waiting.drivers import run_blocking
+
+_PIECE = 1 << 20
+
+
+class Tenant:
+    """All that lies below a path. `Database.tenant` gives one.
+
+    What it does takes as many transactions as it needs, each of them small: see `recordlayer.tenant.StepLimits`.
+    """
+
+    def __init__(self, beginning: Beginning, path: Path, *, options: TransactionOptions | None = None) -> None:
+        self._beginning = beginning
+        self._path = path
+        self._options = options
+
+    # -- looking
+
+    def size(self) -> int:
+        """About how many bytes of keys and values there are. Within a factor, and poor for less than some megabytes.
+
+        Cost  1 size, in 1 round trip.  Raises  NameNotInterned.
+        """
+        return run_blocking(size_below(self._beginning, self._path, self._options))
+
+    def stores(self, *, limit: int = 1_000, continuation: bytes | None = None) -> StorePage:
+        """The record stores below the path, in the order of their keys, up to `limit` on a page.
+
+        Cost    1 read a store, 1 for each 250 keys outside of stores.
+        Raises  NameNotInterned; UsageError; BadContinuation for one of another tenant.
+        """
+        return run_blocking(stores_below(self._beginning, self._path, self._options, limit, continuation))
+
+    def statistics(
+        self,
+        metadata: RecordMetaData | None = None,
+        *,
+        exact: bool = True,
+        serializer: Serializer = PLAIN,
+        limits: StepLimits | None = None,
+        told: Callable[[Statistics], object] | None = None,
+    ) -> Statistics:
+        """Keys and bytes by record type and index, which the metadata name.
+
+        exact  False asks the engine for the sizes of ranges instead of reading every key
+        told   called after each transaction with the statistics so far
+
+        Cost    every key is read once; not exact: 1 read a store, and 1 size for each index and 1 more.
+        Raises  NameNotInterned.
+        """
+        if not exact:
+            return run_blocking(
+                estimate(self._beginning, self._path, metadata=metadata, limits=limits, options=self._options)
+            )
+        return run_blocking(
+            count_exactly(
+                self._beginning,
+                self._path,
+                metadata=metadata,
+                serializer=serializer,
+                limits=limits,
+                options=self._options,
+                told=told,
+            )
+        )
+
+    # -- moving
+
+    def export(
+        self, *, guard: Guard = Guard.PROVE, resume: bytes | None = None, limits: StepLimits | None = None
+    ) -> TenantExport:
+        """The tenant as a stream of bytes: iterate over it, or have it written to a file.
+
+        guard   what is done about changes that are made meanwhile: see `recordlayer.tenant.Guard`
+        resume  the token of an export that was interrupted, to go on with
+
+        Raises  WrongType.
+        """
+        exporter = Exporter(
+            self._beginning, self._path, guard=guard, resume=resume, limits=limits, options=self._options
+        )
+        return TenantExport(exporter)
+
+    def import_from(
+        self,
+        source: BinaryIO | Iterable[bytes],
+        *,
+        limits: StepLimits | None = None,
+        told: Callable[[ImportReport], object] | None = None,
+    ) -> ImportReport:
+        """Have everything that an export wrote be here: names are interned anew, the stores' incarnation is raised.
+
+        Nobody sees any of it before all of it was read and every checksum agreed. An import that was interrupted goes
+        on when the same stream is imported again, from its beginning.
+
+        source  a binary file, or an iterator of bytes
+        told    called with the report so far, about once a megabyte
+
+        Cost    every key is written once, headers and keys outside of stores twice.
+        Raises  TenantNotEmpty; StreamDamaged, StreamTruncated, StreamTooNew, ImportRefused: nothing is left then;
+                ImportInterrupted, TenantChanged if others are at work on the path.
+        """
+        importer = Importer(self._beginning, self._path, limits=limits, options=self._options)
+        for data in pieces_of(source):
+            run_blocking(importer.feed(data))
+            if told is not None:
+                told(importer.report)
+        return run_blocking(importer.finish())
+
+    def copy_to(
+        self,
+        target: Tenant,
+        *,
+        guard: Guard = Guard.PROVE,
+        limits: StepLimits | None = None,
+        told: Callable[[ImportReport], object] | None = None,
+    ) -> ImportReport:
+        """Have all of this tenant be at another path, or in another database: an export that is imported at once.
+
+        Raises  as `export` and `import_from`; nothing is left at the target then.
+        """
+        exporter = Exporter(self._beginning, self._path, guard=guard, limits=limits, options=self._options)
+        importer = Importer(target._beginning, target._path, limits=limits, options=target._options)
+        try:
+            while (data := run_blocking(exporter.next())) is not None:
+                run_blocking(importer.feed(data))
+                if told is not None:
+                    told(importer.report)
+            return run_blocking(importer.finish())
+        except Exception:
+            exporter.leave()
+            run_blocking(importer.abandon())
+            run_blocking(exporter.thaw())
+            raise
+
+    def thaw(self) -> int:
+        """Allow changes again in stores that exports with Guard.FREEZE left locked. How many there were.
+
+        Cost  1 read a store, 1 write for each that was locked.
+        """
+        return run_blocking(thaw_below(self._beginning, self._path, self._options))
+
+    def delete(
+        self,
+        *,
+        name: bool = False,
+        limits: StepLimits | None = None,
+        told: Callable[[RemovalReport], object] | None = None,
+    ) -> RemovalReport:
+        """Remove everything. Interrupted, it goes on when it is called again; no store is left half there to be opened.
+
+        name  also the interned name of the path's last directory, and the tenant's limits
+        told  called after each transaction
+
+        Cost    1 read, 2 clear ranges and 1 write for about a megabyte.
+        """
+        return run_blocking(
+            delete_tenant(self._beginning, self._path, name=name, limits=limits, options=self._options, told=told)
+        )
+
+    def __repr__(self) -> str:
+        return f"<Tenant {self._path}>"
+
+
+class TenantExport:
+    """An export under way: an iterator of bytes. `Tenant.export` gives one."""
+
+    def __init__(self, core: Exporter) -> None:
+        self._core = core
+
+    @property
+    def report(self) -> ExportReport:
+        """How far it is."""
+        return self._core.report
+
+    @property
+    def token(self) -> bytes:
+        """Opaque bytes: `Tenant.export(resume=token)` goes on behind what was given out, in another process if need be.
+        It goes on at byte `report.written` of the stream; with Guard.PROVE, within five seconds only.
+
+        Raises  Closed before the first piece.
+        """
+        return self._core.token
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            while (data := run_blocking(self._core.next())) is not None:
+                yield data
+        finally:
+            self._core.leave()
+
+    def write_to(self, file: BinaryIO, *, told: Callable[[ExportReport], object] | None = None) -> ExportReport:
+        """Write the stream to a binary file, which stays open.
+
+        told  called after each piece: what it sees is in the file
+
+        Raises  TenantChanged, TenantFrozen, NameNotInterned; what the file raises.
+        """
+        try:
+            while (data := run_blocking(self._core.next())) is not None:
+                file.write(data)
+                if told is not None:
+                    told(self._core.report)
+        except BaseException:
+            self._core.leave()
+            raise
+        return self._core.report
+
+
+def pieces_of(source: BinaryIO | Iterable[bytes]) -> Iterator[bytes]:
+    """The bytes of a file, or of an iterator."""
+    read = getattr(source, "read", None)
+    if read is not None:
+        while data := read(_PIECE):
+            yield data
+    elif isinstance(source, Iterable):
+        for data in source:
+            yield data
+    else:
+        raise WrongType(argument="source", value=source, hint="give a binary file, or an iterator of bytes")

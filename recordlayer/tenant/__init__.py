@@ -1,0 +1,42 @@
+"""Tenants: what lies below a path, as a whole. Listed, measured, exported and imported, copied, deleted, limited."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recordlayer.on_demand import on_demand
+
+if TYPE_CHECKING:
+    from recordlayer.tenant.export import ExportReport, Guard
+    from recordlayer.tenant.importing import ImportReport
+    from recordlayer.tenant.removal import RemovalReport
+    from recordlayer.tenant.statistics import Size, Statistics
+    from recordlayer.tenant.steps import StepLimits
+    from recordlayer.tenant.stores import FoundStore, StorePage
+
+_HOME = {
+    "ExportReport": "export",
+    "FoundStore": "stores",
+    "Guard": "export",
+    "ImportReport": "importing",
+    "RemovalReport": "removal",
+    "Size": "statistics",
+    "Statistics": "statistics",
+    "StepLimits": "steps",
+    "StorePage": "stores",
+}
+
+
+__getattr__ = on_demand(__name__, _HOME)
+
+__all__ = [
+    "ExportReport",
+    "FoundStore",
+    "Guard",
+    "ImportReport",
+    "RemovalReport",
+    "Size",
+    "Statistics",
+    "StepLimits",
+    "StorePage",
+]
