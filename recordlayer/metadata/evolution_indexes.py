@@ -111,7 +111,7 @@ def same(change: Change) -> Iterator[Finding]:
         yield from _identity(old, new, change)
         rebuilt = new.last_modified_version > old.last_modified_version and change.allow.allow_index_rebuilds
         if not rebuilt:
-            yield from _definition(old, new, change)
+            yield from redefined(old, new, change)
 
 
 def _identity(old: Index, new: Index, change: Change) -> Iterator[Finding]:
@@ -130,7 +130,8 @@ def _identity(old: Index, new: Index, change: Change) -> Iterator[Finding]:
         yield Finding("index must be rebuilt", reason, versions, "allow_index_rebuilds")
 
 
-def _definition(old: Index, new: Index, change: Change) -> Iterator[Finding]:
+def redefined(old: Index, new: Index, change: Change) -> Iterator[Finding]:
+    """Why an index has to be built again: its entries would be others."""
     about = {"index": new.name}
     reason = "its entries would be others: give it a higher last modified version"
     if old.type != new.type:
