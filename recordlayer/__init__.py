@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from recordlayer.kv.retry import Retry
     from recordlayer.metadata import RecordMetaData, RecordMetaDataBuilder, count, sum_of, value_index
     from recordlayer.options import TransactionOptions
+    from recordlayer.query.aggregates import agg
     from recordlayer.query.explain import Explanation
     from recordlayer.query.paths import q
     from recordlayer.query.predicate import param
@@ -83,6 +84,7 @@ _HOME = {
     "TransactionOptions": "options",
     "VersionBehavior": "store.expect",
     "Versionstamp": "tuples",
+    "agg": "query.aggregates",
     "aio": "",
     "concat": "keys",
     "count": "metadata",
@@ -131,6 +133,7 @@ __all__ = [
     "TransactionOptions",
     "VersionBehavior",
     "Versionstamp",
+    "agg",
     "aio",
     "concat",
     "count",

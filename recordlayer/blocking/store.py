@@ -8,7 +8,7 @@ checks. A verb for it imports it when it is called.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from google.protobuf.message import Message
 
@@ -21,7 +21,8 @@ from recordlayer.index.state import IndexState
 from recordlayer.keys import EMPTY, KeyExpression
 from recordlayer.kv.engine import ConflictKind
 from recordlayer.metadata import RecordMetaData
-from recordlayer.query.query import RecordQuery
+from recordlayer.query.group import GroupQuery
+from recordlayer.query.query import Query, RecordQuery
 from recordlayer.store import batch
 from recordlayer.store.expect import Expect, VersionBehavior
 from recordlayer.store.record import StoredRecord
@@ -252,6 +253,7 @@ class RecordStore:
 
     # -- querying --------------------------------------------------------------------------------------
 
+    @overload
     def query(
         self,
         query: RecordQuery,
@@ -263,8 +265,35 @@ class RecordStore:
         snapshot: bool = False,
         prefetch: bool = False,
         seal: ContinuationSeal | None = None,
-    ) -> RecordCursor:
-        """The records of a query. Nothing is read before they are iterated.
+    ) -> RecordCursor: ...
+
+    @overload
+    def query(
+        self,
+        query: GroupQuery,
+        *,
+        limit: int | None = None,
+        skip: int = 0,
+        resume: bytes | None = None,
+        limits: Limits = NO_LIMITS,
+        snapshot: bool = False,
+        prefetch: bool = False,
+        seal: ContinuationSeal | None = None,
+    ) -> EntryCursor: ...
+
+    def query(
+        self,
+        query: Query,
+        *,
+        limit: int | None = None,
+        skip: int = 0,
+        resume: bytes | None = None,
+        limits: Limits = NO_LIMITS,
+        snapshot: bool = False,
+        prefetch: bool = False,
+        seal: ContinuationSeal | None = None,
+    ) -> RecordCursor | EntryCursor:
+        """The records of a query, or the rows of one for groups. Nothing is read before they are iterated.
 
         limit     records, None for all
         skip      records to leave out before the first. They are read all the same: a continuation is the cheaper way
@@ -291,19 +320,20 @@ class RecordStore:
             snapshot=snapshot,
             prefetch=prefetch,
         )
-        return RecordCursor(sealing.around(core))
+        given = sealing.around(core)
+        return RecordCursor(given) if isinstance(query, RecordQuery) else EntryCursor(given)
 
-    def explain(self, query: RecordQuery, *, counting: bool = False) -> Explanation:
+    def explain(self, query: Query, *, counting: bool = False) -> Explanation:
         """What a query will do and why: print it. `counting`: what `count(query)` will do. Reads nothing."""
         from recordlayer.query.execute import count_plan, explained
         from recordlayer.query.explain import explain_plan
 
-        if counting:
+        if counting and isinstance(query, RecordQuery):
             return explain_plan(count_plan(self._core, query), {}, query=str(query))
         return explained(self._core, query)
 
     def analyze(
-        self, query: RecordQuery, *, limit: int | None = None, limits: Limits = NO_LIMITS, snapshot: bool = False
+        self, query: Query, *, limit: int | None = None, limits: Limits = NO_LIMITS, snapshot: bool = False
     ) -> Explanation:
         """Run a query, and explain it with what each part of its plan did: rows, keys, bytes, reads, time and why it
         stopped, beside the estimates. The rows themselves are dropped.

@@ -19,19 +19,19 @@ from recordlayer.query.problem import Problem
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from recordlayer.query.query import RecordQuery
+    from recordlayer.query.query import Query
     from recordlayer.store.store import RecordStore
 
 PAIR = 100
 """Bytes that a key with its value is assumed to have."""
 
 
-def limits_of(store: RecordStore, query: RecordQuery) -> Limits:
+def limits_of(store: RecordStore, query: Query) -> Limits:
     """What a query may cost: what it says itself, else what the store was opened with."""
     return store.limits if query.limits is None else query.limits
 
 
-def within(planned: Planned, query: RecordQuery, limits: Limits, wanted: int, problem: Callable[[], Problem]) -> Plan:
+def within(planned: Planned, query: Query, limits: Limits, wanted: int, problem: Callable[[], Problem]) -> Plan:
     """The plan, or the first of the others that is expected to keep the limits where it is not.
 
     wanted  how many rows will be taken at most, 0 for all

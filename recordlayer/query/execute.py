@@ -21,20 +21,23 @@ from recordlayer.query import identity
 from recordlayer.query.budget import keeps, limits_of, over_budget, within
 from recordlayer.query.envelope import Envelope, opened
 from recordlayer.query.explain import Explanation, explain_plan, reasons
+from recordlayer.query.group import GroupQuery
 from recordlayer.query.measuring import Measured
 from recordlayer.query.observing import QueryWatch
 from recordlayer.query.plan.aggregate import CountFromIndex, CountRows
 from recordlayer.query.plan.base import Plan, Run
 from recordlayer.query.planner import Key, Planned, cache_key, keep, plan, readable_indexes, shape_of
 from recordlayer.query.problem import Problem, problem_of
-from recordlayer.query.query import RecordQuery
+from recordlayer.query.query import Query, RecordQuery
 from recordlayer.query.rules.count import count_from_index
-from recordlayer.store.record import StoredRecord
+from recordlayer.query.rules.grouping import plan_groups
 from recordlayer.store.store import RecordStore
 
 
-def planned(store: RecordStore, query: RecordQuery) -> Planned:
+def planned(store: RecordStore, query: Query) -> Planned:
     """The plan of a query on a store.  Raises  NoPlan, and what does not fit the metadata."""
+    if isinstance(query, GroupQuery):
+        return plan_groups(query, store.metadata, store.states.peek)
     if not isinstance(query, RecordQuery):
         raise WrongType(query=query, hint='make one with query("Order").where(...)')
     return plan(query, store.metadata, store.states.peek)
@@ -42,7 +45,7 @@ def planned(store: RecordStore, query: RecordQuery) -> Planned:
 
 def run_query(
     store: RecordStore,
-    query: RecordQuery,
+    query: Query,
     *,
     limit: int = 0,
     skip: int = 0,
@@ -50,8 +53,8 @@ def run_query(
     limits: Limits = NO_LIMITS,
     snapshot: bool = False,
     prefetch: bool = False,
-) -> Cursor[StoredRecord]:
-    """The records of a query.
+) -> Cursor[Any]:
+    """The records of a query, or its rows.
 
     limit     records, 0 for all
     skip      records that are left out before the first; with `resume` the same number again
@@ -100,7 +103,7 @@ def _page(chosen: Plan, run: Run, *, limit: int, skip: int) -> Cursor[Any]:
 
 
 async def analyze(
-    store: RecordStore, query: RecordQuery, *, limit: int = 0, limits: Limits = NO_LIMITS, snapshot: bool = False
+    store: RecordStore, query: Query, *, limit: int = 0, limits: Limits = NO_LIMITS, snapshot: bool = False
 ) -> Explanation:
     """The query is run, as far as limits let it, and explained with what each node did. Its rows are dropped.
 
@@ -119,7 +122,7 @@ async def analyze(
     return explain_plan(chosen, reasons(found), query=str(query), problem=_problem(store, query))
 
 
-def explained(store: RecordStore, query: RecordQuery) -> Explanation:
+def explained(store: RecordStore, query: Query) -> Explanation:
     """What a query will do. Reads nothing."""
     found = planned(store, query)
     return explain_plan(found.plan, reasons(found), query=str(query), problem=_problem(store, query))
@@ -130,8 +133,10 @@ def _check_number(name: str, number: int) -> None:
         raise UsageError(**{name: number}, hint="give a whole number; 0 or None for none")
 
 
-def _problem(store: RecordStore, query: RecordQuery) -> Problem:
-    return problem_of(query, store.metadata, store.states.peek)
+def _problem(store: RecordStore, query: Query) -> Problem:
+    """The query as one for records in the order that is wanted of them."""
+    records = replace(query.source, sort=query.columns) if isinstance(query, GroupQuery) else query
+    return problem_of(records, store.metadata, store.states.peek)
 
 
 class Marks:
@@ -139,7 +144,7 @@ class Marks:
 
     __slots__ = ("_query", "_store")
 
-    def __init__(self, store: RecordStore, query: RecordQuery) -> None:
+    def __init__(self, store: RecordStore, query: Query) -> None:
         self._store = store
         self._query = query
 
@@ -175,12 +180,12 @@ def _identity(chosen: Plan, skip: int) -> bytes:
     return identity.of_plan(("skip", chosen.identity) if skip else chosen.identity)
 
 
-class Enveloped(Cursor[StoredRecord]):
+class Enveloped(Cursor[Any]):
     """A cursor whose continuations say which query and plan they belong to."""
 
     __slots__ = ("_envelope", "_marks", "_plan", "_skip", "_source")
 
-    def __init__(self, source: Cursor[StoredRecord], marks: Marks, chosen: Plan, skip: int) -> None:
+    def __init__(self, source: Cursor[Any], marks: Marks, chosen: Plan, skip: int) -> None:
         self._source = source
         self._marks = marks
         self._plan = chosen
@@ -190,7 +195,7 @@ class Enveloped(Cursor[StoredRecord]):
     def start(self) -> None:
         self._source.start()
 
-    async def batch(self) -> Batch[StoredRecord]:
+    async def batch(self) -> Batch[Any]:
         batch = await self._source.batch()
         inner = batch.resume
 

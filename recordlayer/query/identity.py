@@ -17,7 +17,7 @@ from recordlayer.tuples import pack
 if TYPE_CHECKING:
     from recordlayer.index.bounds import Bounds
     from recordlayer.metadata import Index, RecordType
-    from recordlayer.query.query import RecordQuery
+    from recordlayer.query.query import Query
 
 SIZE = 8
 
@@ -29,12 +29,10 @@ def fingerprint(part: Any) -> bytes:
     return hashlib.blake2b(pack((part,)), digest_size=SIZE).digest()
 
 
-def of_query(query: RecordQuery) -> bytes:
-    """The bytes of a query: what it asks for, and with which values. How it may be sorted in memory, or what it may
-    cost, does not count."""
-    from dataclasses import replace
-
-    return fingerprint(parts_of(replace(query, in_memory=0, limits=None)))
+def of_query(query: Query) -> bytes:
+    """The bytes of a query: what it asks for, and with which values. What it may cost and hold in memory does not
+    count."""
+    return fingerprint(parts_of(query.asked))
 
 
 def of_plan(identity: Part, metadata_parts: Part = ()) -> bytes:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from recordlayer.cursor.step import Batch, Cursor
 from recordlayer.kv.observed import ObservedTransaction
 from recordlayer.observe.events import Bytes, QueryFinished, QueryPlanned
 from recordlayer.query.plan.base import Plan
-from recordlayer.query.query import RecordQuery
+from recordlayer.query.query import Query
 from recordlayer.store.places import path_of
-from recordlayer.store.record import StoredRecord
 from recordlayer.store.store import RecordStore
 
 
 class QueryWatch:
     """One query from its planning on. Made only when somebody observes the transaction."""
 
-    def __init__(self, observed: ObservedTransaction, store: RecordStore, query: RecordQuery) -> None:
+    def __init__(self, observed: ObservedTransaction, store: RecordStore, query: Query) -> None:
         self.observed = observed
         self.store = store
         self.clock = store.context.world.clock
@@ -37,17 +37,17 @@ class QueryWatch:
                 )
             )
 
-    def around(self, cursor: Cursor[StoredRecord]) -> Cursor[StoredRecord]:
+    def around(self, cursor: Cursor[Any]) -> Cursor[Any]:
         """The cursor that runs the plan; tells when it has stopped."""
         return _Watched(cursor, self) if self.observed.wants(QueryFinished) else cursor
 
 
-class _Watched(Cursor[StoredRecord]):
+class _Watched(Cursor[Any]):
     """Counts what passes. The time is that of reading, not of whoever uses the records."""
 
     __slots__ = ("_keys", "_read", "_rows", "_source", "_took", "_watch")
 
-    def __init__(self, source: Cursor[StoredRecord], watch: QueryWatch) -> None:
+    def __init__(self, source: Cursor[Any], watch: QueryWatch) -> None:
         self._source = source
         self._watch = watch
         self._rows = self._keys = self._read = 0
@@ -56,7 +56,7 @@ class _Watched(Cursor[StoredRecord]):
     def start(self) -> None:
         self._source.start()
 
-    async def batch(self) -> Batch[StoredRecord]:
+    async def batch(self) -> Batch[Any]:
         watch = self._watch
         counters = watch.store.context.counters
         began, keys, read = watch.clock.monotonic(), counters.rows_read, counters.bytes_read

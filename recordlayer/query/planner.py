@@ -29,7 +29,7 @@ from recordlayer.query.predicate import (
     walk,
 )
 from recordlayer.query.problem import Problem, problem_of
-from recordlayer.query.query import RecordQuery
+from recordlayer.query.query import Query, RecordQuery
 from recordlayer.query.rules.index import scan_indexes
 from recordlayer.query.rules.merging import intersect, unite
 from recordlayer.query.rules.primary_key import scan_records
@@ -56,7 +56,7 @@ class Planned:
 
     __slots__ = ("_others", "_rejected", "_survey", "plan", "query")
 
-    def __init__(self, query: RecordQuery, plan: Plan, survey: Callable[[], Survey]) -> None:
+    def __init__(self, query: Query, plan: Plan, survey: Callable[[], Survey]) -> None:
         self.query = query
         self.plan = plan
         self._survey: Callable[[], Survey] | None = survey

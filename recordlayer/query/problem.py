@@ -112,17 +112,18 @@ def _checked(query: RecordQuery, metadata: RecordMetaData) -> tuple[RecordType, 
         if query.filter is not None:
             compiled(query.filter, known)
         for path in (*query.sort, *(query.fields or ())):
-            _check_field(path, known)
+            check_field(path, known)
     return types
 
 
-def _check_field(path: Path, record_type: RecordType) -> None:
+def check_field(path: Path, record_type: RecordType) -> None:
+    """Raises  UnknownField; QueryError for a field that is repeated, or holds a message."""
     try:
         fields = resolve(path, record_type.descriptor)
     except UnknownField:
         raise
     except QueryError as error:
-        raise QueryError(field=shown(path), hint="order_by and select take fields that are not repeated") from error
+        raise QueryError(field=shown(path), hint="name a field that is not repeated") from error
     last = fields[-1]
     if access.is_message(last) and not access.is_tuple_field(last.message_type):
         raise QueryError(field=shown(path), hint=f"{last.name} holds a message: name a field of it")

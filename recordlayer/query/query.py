@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from recordlayer.errors import UsageError, WrongType
 from recordlayer.options import Limits
+from recordlayer.query.aggregates import Aggregate
 from recordlayer.query.comparison import Operator
+from recordlayer.query.group import GroupQuery, grouped
 from recordlayer.query.paths import FieldPath, as_steps, checked_list
 from recordlayer.query.predicate import And, Compare, CompareKey, CompareRank, Parameter, Path, Predicate, shown, walk
 
@@ -101,6 +103,38 @@ class RecordQuery:
         """
         return replace(self, limits=Limits(keys=keys, bytes=bytes, time=time, memory=memory, fail=fail))
 
+    @property
+    def asked(self) -> RecordQuery:
+        """The query without what makes no difference to its records: budgets, and what may be held in memory."""
+        return replace(self, in_memory=0, limits=None)
+
+    # -- groups ----------------------------------------------------------------------------------------
+
+    def group_by(self, *fields: FieldPath | str, in_memory: int = 0) -> GroupQuery:
+        """Groups of these records: one row for each value of these fields. `aggregate` says what is worked out.
+
+        in_memory  how many groups may be held in memory, if no index has the records group by group; 0: then there is
+                   no plan
+        """
+        if not fields:
+            raise UsageError(what="group_by without fields", hint="use aggregate(...) for one row over all records")
+        return grouped(self, fields, in_memory=in_memory)
+
+    def aggregate(self, **aggregates: Aggregate) -> GroupQuery:
+        """One row with what is worked out over all these records: aggregate(orders=agg.count())."""
+        if not aggregates:
+            raise UsageError(what="aggregate without anything", hint="name what is wanted: orders=agg.count()")
+        return grouped(self, (), in_memory=0).aggregate(**aggregates)
+
+    def select_distinct(self, *fields: FieldPath | str, in_memory: int = 0) -> GroupQuery:
+        """One row for each value that these fields have together, null among them.
+
+        in_memory  how many rows may be held in memory, if no index has the records in order of these fields
+        """
+        if not fields:
+            raise UsageError(what="select_distinct without fields", hint='name at least one: "customer"')
+        return grouped(self, fields, in_memory=in_memory)
+
     # -- parameters ------------------------------------------------------------------------------------
 
     @property
@@ -155,6 +189,10 @@ class RecordQuery:
         if self.limits is not None:
             parts.append(f"within {self.limits}")
         return " ".join(parts)
+
+
+Query = RecordQuery | GroupQuery
+"""What stores can be asked."""
 
 
 def _comparisons(condition: Predicate | None) -> list[Compare | CompareKey | CompareRank]:

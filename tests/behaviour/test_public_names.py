@@ -16,7 +16,20 @@ NAMES = frozenset(
         *("Bounds", "Database", "End", "EntryCursor", "Expect", "Explanation", "IndexState", "Limits", "OpenMode"),
         *("RecordCursor", "RecordLayerError", "RecordMetaData", "RecordMetaDataBuilder", "RecordQuery", "RecordStore"),
         *("Retry", "SingleFloat", "Stop", "StoredRecord", "Subspace", "Transaction", "VersionBehavior", "Versionstamp"),
-        *("aio", "concat", "count", "errors", "field", "key_with_value", "list_of", "open", "param", "q", "query"),
+        *(
+            "agg",
+            "aio",
+            "concat",
+            "count",
+            "errors",
+            "field",
+            "key_with_value",
+            "list_of",
+            "open",
+            "param",
+            "q",
+            "query",
+        ),
         *("record_type", "sum_of", "value_index", "TransactionOptions"),
     )
 )

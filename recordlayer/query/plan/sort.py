@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from recordlayer.cursor.sort import Sort, Sorting
 from recordlayer.cursor.step import Cursor
-from recordlayer.keys import Field, KeyExpression
 from recordlayer.query.identity import Part, parts_of
+from recordlayer.query.ordering import key_of
 from recordlayer.query.plan.base import Plan, Run
 from recordlayer.query.predicate import Path, shown
 from recordlayer.store.record import StoredRecord
-from recordlayer.tuples import pack, unpack
+from recordlayer.tuples import unpack
 
 if TYPE_CHECKING:
     from recordlayer.metadata import RecordType
@@ -34,7 +34,7 @@ class SortRecords:
     ) -> None:
         self.children: tuple[Plan, ...] = (source,)
         self._sort = sort
-        self._expressions = [_expression(path) for path in sort]
+        self._key = key_of(sort, types, unique=True)
         self._size = size
         self._reverse = reverse
         by = f"{', '.join(shown(path) for path in sort)}{' descending' * reverse}"
@@ -52,18 +52,12 @@ class SortRecords:
 
     def execute(self, run: Run) -> Cursor[StoredRecord]:
         child, store = self.children[0], run.store
-        expressions = self._expressions
-
-        def key(record: StoredRecord) -> bytes:
-            message, context = record.message, record.key_context
-            row = tuple([expression.evaluate(message, context)[0][0] for expression in expressions])
-            return pack(row) + record.primary_key_bytes
 
         async def load(names: Sequence[bytes]) -> list[StoredRecord | None]:
             return await store.load_many([unpack(name) for name in names], snapshot=run.snapshot)
 
         sorting = Sorting(
-            key=key,
+            key=self._key,
             name=lambda record: record.primary_key_bytes,
             load=load,
             size=min(self._size, run.limit) if run.limit else self._size,
@@ -72,10 +66,3 @@ class SortRecords:
         # The source is read to its end: how many results are wanted says nothing about how much to read.
         below = replace(run, expect=0, limit=0)
         return Sort(lambda place: child.execute(replace(below, continuation=place)), sorting, run.continuation)
-
-
-def _expression(path: Path) -> KeyExpression:
-    expression: KeyExpression = Field(path[-1].name)
-    for step in reversed(path[:-1]):
-        expression = Field(step.name).nest(expression)
-    return expression

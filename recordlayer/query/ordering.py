@@ -1,0 +1,53 @@
+"""What records are ordered and grouped by, as bytes: the same that an index of these fields would have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from recordlayer.keys import EMPTY, Field, KeyExpression, Then
+from recordlayer.keys.compiled import Keys, compile_keys
+from recordlayer.query.predicate import Path
+from recordlayer.store.record import StoredRecord
+
+if TYPE_CHECKING:
+    from recordlayer.metadata import RecordType
+
+KeyOf = Callable[[StoredRecord], bytes]
+
+_MADE: WeakKeyDictionary[type[Any], dict[tuple[Path, ...], Keys]] = WeakKeyDictionary()
+
+
+def key_of(paths: tuple[Path, ...], types: Mapping[str, RecordType], *, unique: bool) -> KeyOf:
+    """A function from a record to the packed values of fields; `unique`: with its primary key behind them."""
+    made = {name: _keys(paths, known) for name, known in types.items()}
+    if len(made) == 1:
+        (only,) = made.values()
+        if unique:
+            return lambda record: only(record.message, record.key_context, b"", record.primary_key_bytes)[0]
+        return lambda record: only(record.message, record.key_context, b"", b"")[0]
+
+    def key(record: StoredRecord) -> bytes:
+        suffix = record.primary_key_bytes if unique else b""
+        return made[record.record_type.name](record.message, record.key_context, b"", suffix)[0]
+
+    return key
+
+
+def _keys(paths: tuple[Path, ...], record_type: RecordType) -> Keys:
+    """Made once: that takes a millisecond."""
+    known = _MADE.setdefault(record_type.message_class, {})
+    found = known.get(paths)
+    if found is None:
+        expressions = [_expression(path) for path in paths]
+        whole = expressions[0] if len(expressions) == 1 else Then(tuple(expressions)) if expressions else EMPTY
+        found = known[paths] = compile_keys(whole, record_type.message_class)
+    return found
+
+
+def _expression(path: Path) -> KeyExpression:
+    expression: KeyExpression = Field(path[-1].name)
+    for step in reversed(path[:-1]):
+        expression = Field(step.name).nest(expression)
+    return expression
