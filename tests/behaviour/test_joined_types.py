@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from typing import Any
 
 import pytest
@@ -14,8 +15,11 @@ from recordlayer import aio, concat, errors, field
 from recordlayer.index.state import IndexState
 from recordlayer.keys import version
 from recordlayer.metadata import Evolution, value_index
+from recordlayer.online.options import BuildLimits
 from recordlayer.pb import record_metadata_pb2 as pb
+from recordlayer.store import marking
 from recordlayer.tuples import pack
+from recordlayer.world import World
 from tests.behaviour.conftest import Shop
 from tests.support.embedded import LONG
 from tests.support.joins import TYPES, Expected, key_of
@@ -471,3 +475,69 @@ def test_evolution_keeps_what_entries_were_made_by() -> None:
         .index("Sale", "sold", rl.sum_of(ORDER.nest("total"), group_by=CUSTOMER.nest("name")), added_version=3)
     )
     assert findings(rebuilt, allow_index_rebuilds=True) == []
+
+
+# -- builds and writers at once ----------------------------------------------------------------------------------
+
+WRITERS = 4
+
+
+def write(db: Any, metadata: rl.RecordMetaData, seed: int, turns: int, failed: list[BaseException]) -> None:
+    numbers = random.Random(seed)
+
+    def change(tx: Any, some: list[Any], gone: Any) -> None:
+        store = tx.store(metadata, path=PATH)
+        store.save_many(some)
+        store.delete(gone)
+
+    try:
+        for _ in range(turns):
+            some, gone = [drawn(numbers) for _ in range(2)], key_of(drawn(numbers))
+            db.run(lambda tx, some=some, gone=gone: change(tx, some, gone), retry=rl.Retry(attempts=1_000))
+    except BaseException as error:
+        failed.append(error)
+        raise
+
+
+def agree(db: Any, metadata: rl.RecordMetaData) -> None:
+    with db.transaction() as tx:
+        records = list(tx.store(metadata, path=PATH).scan().all())
+    shop = Shop(db, metadata)
+    for kind in TYPES:
+        holds(shop, kind, records)
+    shop.check()
+
+
+def test_writers_of_both_sides_end_with_what_nested_loops_find(db: Any) -> None:
+    Shop(db, ALL).save(*(drawn(random.Random(number)) for number in range(8)))
+    failed: list[BaseException] = []
+    threads = [threading.Thread(target=write, args=(db, ALL, seed, 5, failed)) for seed in range(WRITERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    agree(db, ALL)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_indexes_over_joined_records_are_built_while_others_write(db: Any, seed: int) -> None:
+    """Counts as well: what the build has not come to is not counted by who changes it."""
+    numbers = random.Random(seed)
+    Shop(db, ALL).save(*(drawn(numbers) for _ in range(25)))
+    names = [name for name in ALL.indexes if ALL.synthetic_of(ALL.indexes[name])]
+    with db.transaction() as tx:
+        core = tx.store(ALL, path=PATH).core
+        for name in names:
+            marking.clear_and_mark(core, ALL.index(name), IndexState.WRITE_ONLY)
+    beside = rl.Database(db.engine, world=World())
+    pieces: list[int] = []
+
+    def told(report: Any) -> None:
+        pieces.append(report.records)
+        write(beside, ALL, 100 * seed + len(pieces), 1, [])
+
+    limits = BuildLimits(records=1, records_per_second=None)
+    assert db.online_indexer(ALL, path=PATH, indexes=names, limits=limits, told=told).build().finished
+    assert len(pieces) > 3
+    agree(db, ALL)
