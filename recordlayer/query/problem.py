@@ -102,6 +102,10 @@ def check(query: RecordQuery, metadata: RecordMetaData) -> None:
 
 def _checked(query: RecordQuery, metadata: RecordMetaData) -> tuple[RecordType, ...]:
     names = query.record_types or tuple(metadata.record_types)
+    for name in names:
+        if name in metadata.synthetic:
+            hint = "its records are made from stored ones: scan an index over it, and load_synthetic what entries name"
+            raise QueryError(record_type=name, hint=hint)
     types = tuple(metadata.record_type(name) for name in dict.fromkeys(names))
     if query.filter is not None:
         for condition in walk(query.filter):

@@ -22,6 +22,7 @@ from recordlayer.store.fetch import FetchRecords
 from recordlayer.store.record import StoredRecord
 from recordlayer.store.scanning import scan_options
 from recordlayer.store.store import RecordStore
+from recordlayer.store.synthesis import SyntheticRecords
 
 Items = tuple[Any, ...]
 
@@ -105,7 +106,7 @@ def as_elements(store: RecordStore, index: Index, values: Items, *, start: int) 
 
     Raises  WrongType.
     """
-    known = store.metadata.record_types_of(index)
+    known = store.metadata.kinds_of(index)
     columns = index.root_expression.normalized()[start:]
     descriptor = known[0].descriptor if len(known) == 1 else None
     converted = []
@@ -115,10 +116,10 @@ def as_elements(store: RecordStore, index: Index, values: Items, *, start: int) 
     return tuple(converted)
 
 
-def entry_records(
-    store: RecordStore, index: Index, entries: Cursor[IndexEntry], *, snapshot: bool
-) -> Cursor[StoredRecord]:
-    """The record of each entry.  Cost  1 range read a record, those of a batch together."""
+def entry_records(store: RecordStore, index: Index, entries: Cursor[IndexEntry], *, snapshot: bool) -> Cursor[Any]:
+    """The record of each entry, stored or synthetic.  Cost  1 range read a record, those of a batch together."""
+    if store.metadata.synthetic_of(index):
+        return SyntheticRecords(store, entries, snapshot=snapshot)
 
     def missing(entry: IndexEntry) -> CorruptIndexEntry:
         return CorruptIndexEntry(

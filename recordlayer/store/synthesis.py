@@ -13,7 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from recordlayer.errors import CorruptRecord, UsageError
+from recordlayer.cursor.step import Batch, Cursor
+from recordlayer.errors import CorruptIndexEntry, CorruptRecord, UsageError
+from recordlayer.index.entry import IndexEntry
 from recordlayer.index.maintainer import IndexedRecord, Maintainer, Verdict, as_checked
 from recordlayer.metadata import Index, RecordMetaData
 from recordlayer.metadata.joined import JoinedType
@@ -24,13 +26,19 @@ from recordlayer.store.joining import Changed, Joining, changes_of
 from recordlayer.store.layout import Keyspace
 from recordlayer.store.partners import AmongRecords, Finder, InStore
 from recordlayer.store.record import StoredRecord
+from recordlayer.store.relevance import matters
 from recordlayer.store.upkeep import Change
+from recordlayer.waiting.overlap import gather
 
 if TYPE_CHECKING:
     from recordlayer.store.store import RecordStore
 
 Pair = tuple[StoredRecord | None, StoredRecord | None]
 """A stored record before and after a change."""
+
+
+_AT_ONCE = 64
+"""Records that are loaded side by side."""
 
 
 class Synthesis:
@@ -67,7 +75,12 @@ class Synthesis:
         if not kinds:
             return NO_SYNTHESIS
         made = cls()
-        if any(isinstance(kind, JoinedType) for kind in kinds):
+        joined = {
+            kind: _that_matter(kind, maintainers, before, after)
+            for kind, maintainers in kinds.items()
+            if isinstance(kind, JoinedType)
+        }
+        if any(joined.values()):
             turns, place = store.context.turns, store.layout.of(Keyspace.INDEXES)
             if not turns.take(place):
                 await turns.wait(place)
@@ -76,7 +89,9 @@ class Synthesis:
             there = InStore(store)
             for kind, maintainers in kinds.items():
                 if isinstance(kind, JoinedType):
-                    changes = await changes_of(kind, there, before, after)
+                    keys = joined[kind]
+                    ours = {key: before[key] for key in keys}, {key: after[key] for key in keys}
+                    changes = await changes_of(kind, there, *ours) if keys else []
                 else:
                     changes = _changes_of_elements(kind, before, after)
                 for maintainer in maintainers:
@@ -119,6 +134,17 @@ def _concerned(store: RecordStore, records: Iterable[StoredRecord | None]) -> di
             if maintainer is not None and maintainer not in kinds.setdefault(kind, []):
                 kinds[kind].append(maintainer)
     return {kind: maintainers for kind, maintainers in kinds.items() if maintainers}
+
+
+def _that_matter(kind: JoinedType, maintainers: Sequence[Maintainer], before: Changed, after: Changed) -> list[bytes]:
+    """The changes that can make a difference to the indexes over a joined type, by primary key."""
+    keys: list[bytes] = []
+    for key, old in before.items():
+        new = after[key]
+        same_type = old is not None and new is not None and old.record_type.name == new.record_type.name
+        if not same_type or old is None or new is None or matters(kind, maintainers, old, new):
+            keys.append(key)
+    return keys
 
 
 def _changes_of_elements(
@@ -165,6 +191,41 @@ async def indexed_records(
             elif isinstance(kind, UnnestedType) and record.record_type.name == kind.stored.name:
                 about += kind.records(record.message, record.primary_key)
     return about
+
+
+class SyntheticRecords(Cursor[SyntheticRecord]):
+    """The record of each entry of an index over synthetic types, in the order of the entries.
+
+    Raises  CorruptIndexEntry for an entry without a record.
+    """
+
+    __slots__ = ("_entries", "_snapshot", "_store")
+
+    def __init__(self, store: RecordStore, entries: Cursor[IndexEntry], *, snapshot: bool) -> None:
+        self._store = store
+        self._entries = entries
+        self._snapshot = snapshot
+
+    def start(self) -> None:
+        self._entries.start()
+
+    async def batch(self) -> Batch[SyntheticRecord]:
+        batch = await self._entries.batch()
+        found: list[SyntheticRecord] = []
+        for at in range(0, len(batch.values), _AT_ONCE):
+            found += await gather(*map(self._load, batch.values[at : at + _AT_ONCE]))
+        return Batch(found, batch.resume, batch.stop, batch.end_when_asked)
+
+    async def _load(self, entry: IndexEntry) -> SyntheticRecord:
+        record = await load_synthetic(self._store, entry.primary_key, snapshot=self._snapshot)
+        if record is None:
+            raise CorruptIndexEntry(
+                index=entry.index_name,
+                key=entry.key,
+                primary_key=entry.primary_key,
+                found="the entry has no record",
+            )
+        return record
 
 
 # -- loading -------------------------------------------------------------------------------------------------

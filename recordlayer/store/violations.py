@@ -74,6 +74,9 @@ async def resolve_violation(store: RecordStore, name: str, survivor: Any) -> lis
     Raises  UnknownIndex; UsageError for an index that is not unique; RecordMissing; as `RecordStore.delete`.
     """
     index = _unique(store, name)
+    if store.metadata.synthetic_of(index):
+        hint = "its records are made from stored ones: change or delete one of those"
+        raise UsageError(index=name, record_types=index.record_types, hint=hint)
     record = await store.load(survivor)
     if record is None:
         raise RecordMissing(primary_key=survivor, index=name, hint="the record that stays must be there")

@@ -13,8 +13,8 @@ import pytest
 import recordlayer as rl
 from recordlayer import aio, concat, errors, field
 from recordlayer.index.state import IndexState
-from recordlayer.keys import version
-from recordlayer.metadata import Evolution, value_index
+from recordlayer.keys import key_with_value, version
+from recordlayer.metadata import Evolution, count_updates, rank, text_index, value_index
 from recordlayer.online.options import BuildLimits
 from recordlayer.pb import record_metadata_pb2 as pb
 from recordlayer.store import marking
@@ -357,6 +357,62 @@ def test_whether_a_record_is_missing_is_told_by_one_of_them(db: Any) -> None:
         store.save(order(999, "c"))
         assert tx.context.counters.rows_read - rows < 20
     shop.check()
+
+
+def test_a_change_that_no_join_and_no_index_is_about_looks_for_no_partner(db: Any) -> None:
+    covering = key_with_value(concat(CUSTOMER.nest("name"), ORDER.nest("total")), split_point=1)
+    metadata = joined(outer=("order",)).index("Sale", "names", covering).build()
+    counted = joined().index("Sale", "updates", count_updates(group_by=CUSTOMER.nest("name"))).build()
+    shop = Shop(db, metadata)
+    shop.save(*(order(number, "c", 1) for number in range(50)), Customer(ref="c", name="cleo"))
+    with db.transaction() as tx:
+        store = tx.store(metadata, path=PATH)
+        reads = tx.context.counters.reads
+        store.save(Customer(ref="c", name="cleo", id=7))
+        assert tx.context.counters.reads - reads == 1
+        rows = tx.context.counters.rows_read
+        store.save(Customer(ref="c", name="carl", id=7))
+        assert tx.context.counters.rows_read - rows > 50
+    with db.transaction() as tx:
+        store = tx.store(counted, path=("shop", "counted"))
+        store.save_many([order(1, "c"), Customer(ref="c", name="cleo")])
+        store.save(Customer(ref="c", name="cleo"))
+        store.save_many([order(1, "c", 5), order(1, "c", 5)])
+        assert store.aggregate("updates", "cleo") == 3
+    with db.transaction() as tx:
+        store = tx.store(metadata, path=PATH)
+        store.save_many([Customer(ref="c", name="carl", id=8), order(3, "c", 9)])
+        assert [entry.value for entry in store.scan_index("names", "carl").all()].count((9,)) == 1
+    shop.check()
+
+
+def test_ranks_and_texts_over_joined_records_give_their_records(db: Any) -> None:
+    metadata = (
+        joined(outer=("customer",))
+        .index("Sale", "ranked", rank(ORDER.nest("total"), group_by=CUSTOMER.nest("name")))
+        .index("Sale", "words", text_index(CUSTOMER.nest("name")))
+        .build()
+    )
+    shop = Shop(db, metadata)
+    shop.save(*(order(number, "a", 10 * number) for number in range(5)), Customer(ref="a", name="ana maria"))
+    with db.transaction() as tx:
+        store = tx.store(metadata, path=PATH)
+        assert store.ranks("ranked", "ana maria").rank(20) == 2
+        best = store.ranks("ranked", "ana maria").records(0, 2, reverse=True).all()
+        assert [(one.order.id, one.customer.ref) for one in best] == [(4, "a"), (3, "a")]
+        assert len(store.texts("words").records("maria").all()) == 5
+        assert store.texts("words").records("marias").all() == []
+    shop.check()
+
+
+def test_what_is_about_stored_records_alone_says_so(sales: Shop) -> None:
+    unique = joined().index("Sale", "once", CUSTOMER.nest("name"), unique=True).build()
+    with sales.db.transaction() as tx:
+        store = tx.store(SALES, path=PATH)
+        with pytest.raises(errors.QueryError, match="load_synthetic"):
+            store.query(rl.query("Sale")).all()
+        with pytest.raises(errors.UsageError, match="made from stored ones"):
+            tx.store(unique, path=("shop", "other")).resolve_violation("once", (-1, (1,), ("a",)))
 
 
 # -- definitions -------------------------------------------------------------------------------------------------
