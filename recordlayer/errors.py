@@ -546,6 +546,11 @@ class BadContinuation(QueryError):
     title = "this continuation does not belong here"
 
 
+class ExpiredContinuation(BadContinuation):
+    title = "this continuation can no longer be used"
+    hint = "begin anew"
+
+
 class NotFinished(QueryError):
     title = "this page is not finished"
     hint = "iterate it to its end first, or ask for a limit"

@@ -218,6 +218,10 @@ class RecordStore:
         found = await run_asyncio(self._core.load_many(keys, snapshot=snapshot))
         return [None if record is None else record.message for record in found]
 
+    async def load_records(self, keys: Sequence[Any], *, snapshot: bool = False) -> list[StoredRecord | None]:
+        """The same with primary key, type and version."""
+        return await run_asyncio(self._core.load_many(keys, snapshot=snapshot))
+
     async def load_synthetic(self, key: Any, *, snapshot: bool = False) -> SyntheticRecord | None:
         """The record of an unnested or joined type with a primary key, as entries of indexes over it have: its
         `message` has a field for each constituent. None if a record that it is made from is gone.
@@ -469,6 +473,16 @@ class RecordStore:
             snapshot=snapshot,
         )
         return EntryCursor(sealing.around(core))
+
+    async def split_points(self, *prefix: Any, pieces: int) -> list[tuple[Any, ...]]:
+        """Primary keys, ascending, before which to part the records, or those whose primary key begins with `prefix`,
+        into about so many pieces of about the same size; fewer where there is little: for readers side by side.
+
+        Cost  2 reads, of statistics.
+        """
+        from recordlayer.store.split_points import split_points
+
+        return await run_asyncio(split_points(self._core, prefix, pieces))
 
     # -- indexes ---------------------------------------------------------------------------------------
 

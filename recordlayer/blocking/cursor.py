@@ -24,6 +24,7 @@ class Page(Generic[T]):
         self._core = core
         self._batch: Batch[T] | None = None
         self._taken = 0
+        self._given_back = False
         self._behind: bytes | None = None
 
     def _more(self) -> bool:
@@ -71,6 +72,22 @@ class Page(Generic[T]):
         if self._behind is None:
             raise NotFinished
         return self._behind
+
+    def give_back(self) -> None:
+        """Let the last value that was taken be the next one again: `continuation` is before it then. Once only, for one
+        that has no room where the others went.
+
+        Raises  NotFinished if no value was taken, or it was given back already.
+        """
+        if self._batch is None or not self._taken or self._given_back:
+            raise NotFinished
+        self._taken -= 1
+        self._given_back = True
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a place to go on at: `continuation` can be asked for."""
+        return self._batch is not None and (self._taken > 0 or self._behind is not None)
 
 
 class RecordCursor(Page[StoredRecord]):

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from recordlayer.cursor.continuation import bytes_field, decode_fields, encode_fields, number_field
 from recordlayer.cursor.step import Batch, Cursor
-from recordlayer.errors import BadContinuation, LibraryMissing, UsageError, WrongType
+from recordlayer.errors import BadContinuation, ExpiredContinuation, LibraryMissing, UsageError, WrongType
 
 T = TypeVar("T")
 
@@ -84,8 +84,8 @@ class ContinuationSeal:
     def open(self, sealed: bytes, tenant: Tenant) -> bytes:
         """The continuation that was sealed.
 
-        Raises  BadContinuation for one that was made or changed by somebody else, belongs to another tenant, has
-                expired, or whose key is gone.
+        Raises  BadContinuation for one that was made or changed by somebody else, or belongs to another tenant;
+                ExpiredContinuation for one whose time is over, or whose key is gone.
         """
         fields = decode_fields(sealed, known=3)
         name, text = bytes_field(fields, 2), bytes_field(fields, 3)
@@ -93,7 +93,7 @@ class ContinuationSeal:
             raise BadContinuation(reason="it is not sealed", hint="resume with what a page with a seal has given")
         cipher = self._ciphers.get(name.decode("utf-8", "replace"))
         if cipher is None:
-            raise BadContinuation(reason="its key is not among the keys of the seal", hint="begin anew")
+            raise ExpiredContinuation(reason="its key is not among the keys of the seal")
         try:
             plain = cipher.decrypt(text, [_LABEL, name, tenant.name])
         except Exception as error:  # cryptography raises InvalidTag, or ValueError for what is too short
@@ -101,7 +101,7 @@ class ContinuationSeal:
         inner = decode_fields(plain, known=2)
         expires, continuation = inner.get(1), bytes_field(inner, 2)
         if isinstance(expires, int) and tenant.now >= expires:
-            raise BadContinuation(reason=EXPIRED, hint="begin anew")
+            raise ExpiredContinuation(reason=EXPIRED)
         return continuation or b""
 
     def __repr__(self) -> str:

@@ -115,6 +115,11 @@ class RecordMetaDataBuilder(SyntheticDefinitions):
 
     # -- record types ------------------------------------------------------------------------------------------------
 
+    @property
+    def record_types(self) -> tuple[Descriptor, ...]:
+        """The messages of the record types there are, in the order of the union."""
+        return tuple(draft.descriptor for draft in self._types.values())
+
     def primary_key(self, record_type: str, expression: KeyExpression | str) -> RecordMetaDataBuilder:
         """What tells records of a type apart; in a store no two records, of whatever type, may have the same."""
         self._draft(record_type).primary_key = as_expression(expression)
@@ -209,6 +214,13 @@ class RecordMetaDataBuilder(SyntheticDefinitions):
             last_modified_version=modified,
             added_version=index.added_version if index.added_version > 0 else modified,
         )
+        return self
+
+    def exchange_index(self, index: Index) -> RecordMetaDataBuilder:
+        """Let an index be another one from the beginning, before anybody has built it: no version rises."""
+        if index.name not in self._indexes:
+            unknown_index(index.name, self._indexes)
+        self._indexes[index.name] = index
         return self
 
     def remove_index(self, name: str) -> RecordMetaDataBuilder:

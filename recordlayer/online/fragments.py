@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from recordlayer.errors import MalformedTuple
 from recordlayer.index.range_set import FIRST, LAST, Missing
+from recordlayer.store.split_points import SMALLEST, primary_key_in
 from recordlayer.store.store import RecordStore
-from recordlayer.tuples import pack, unpack
 
 _FRAGMENTS = 32
-_SMALLEST = 10_000  # bytes; less is not worth a place of its own
 
 
 async def fragments_of(store: RecordStore) -> list[Missing]:
@@ -27,25 +25,13 @@ async def fragments_of(store: RecordStore) -> list[Missing]:
     context, base = store.context, store.layout.records
     begin, end = base + b"\x00", base + b"\xff"
     size = await context.transaction.estimated_range_size(begin, end)
-    keys = await context.transaction.range_split_points(begin, end, max(_SMALLEST, size // _FRAGMENTS))
+    keys = await context.transaction.range_split_points(begin, end, max(SMALLEST, size // _FRAGMENTS))
     points = {FIRST, LAST}
     for key in keys[1:-1]:
-        point = _primary_key(store, key)
+        point = primary_key_in(store, key)
         if point is not None and FIRST < point < LAST:
             points.add(point)
     ordered = sorted(points)
     parts = [Missing(low, high) for low, high in pairwise(ordered)]
     first = context.world.random.randrange(len(parts))
     return [*parts[first:], *parts[:first], Missing(FIRST, LAST)]
-
-
-def _primary_key(store: RecordStore, key: bytes) -> bytes | None:
-    """The primary key that a key of a record begins with: no fragment begins within a record."""
-    start = len(store.layout.records)
-    try:
-        items = unpack(key, start)
-    except MalformedTuple:
-        return None
-    if store.records.splitting.has_suffixes:
-        items = items[:-1]
-    return pack(items) if items else None

@@ -13,6 +13,7 @@ from recordlayer.keys import access
 from recordlayer.keys.field import unknown_field
 from recordlayer.query.comparison import Operator
 from recordlayer.query.decide import Decide, Truth, leaf, map_key, on_key, on_list, on_rank, value_reader
+from recordlayer.query.near import is_near
 from recordlayer.query.predicate import (
     And,
     Compare,
@@ -21,6 +22,7 @@ from recordlayer.query.predicate import (
     Elements,
     IsType,
     Matches,
+    Near,
     Not,
     NotTrue,
     Or,
@@ -59,6 +61,10 @@ def _compiled(predicate: Predicate, descriptor: Descriptor, type_name: str) -> D
         return lambda message, record: child(message, record) is not True
     if isinstance(predicate, Matches):
         return _matches(predicate, descriptor, type_name)
+    if isinstance(predicate, Near):
+        fields = resolve((*predicate.path, PathStep("latitude")), descriptor)
+        resolve((*predicate.path, PathStep("longitude")), descriptor)
+        return _along(predicate.path, descriptor, is_near(predicate, fields[-1].containing_type), None)
     if isinstance(predicate, CompareKey):
         return on_key(predicate, descriptor)
     if isinstance(predicate, CompareRank):

@@ -14,7 +14,7 @@ from recordlayer.cursor.limits import NO_LIMITS, Limits, budget_of
 from recordlayer.cursor.pipeline import Prefetch
 from recordlayer.cursor.step import Batch, Cursor
 from recordlayer.cursor.transform import Limit, Skip
-from recordlayer.errors import BadContinuation, UsageError, WrongType
+from recordlayer.errors import BadContinuation, ExpiredContinuation, UsageError, WrongType
 from recordlayer.metadata import RecordMetaData
 from recordlayer.options import as_limits
 from recordlayer.query import identity
@@ -166,8 +166,8 @@ class Marks:
         for candidate in (found.plan, *found.others):
             if envelope.plan == _identity(candidate, skip):
                 return candidate, place
-        raise BadContinuation(
-            reason="no plan of this query gave it",
+        raise ExpiredContinuation(
+            reason="no plan of this query gives it any longer",
             plan=found.plan.line,
             metadata_version=envelope.metadata_version,
             now=self._store.metadata.version,

@@ -226,6 +226,13 @@ class FieldPath(Operand):
             raise UsageError(field=str(self), types=names, hint='write q.is_type("Order")')
         return IsType(names)
 
+    def near(self, latitude: float, longitude: float, *, within: float) -> Predicate:
+        """A place at most `within` metres from a point, along the surface of the earth taken for a sphere. The field
+        holds a message with double fields latitude and longitude, in degrees. An index on its latitude helps."""
+        from recordlayer.query.near import near
+
+        return near(self._steps, latitude, longitude, within)
+
     # -- words -----------------------------------------------------------------------------------------
 
     def _words(self, kind: Kind, tokens: str | Sequence[str], tokenizer: str | None, within: int = 0) -> Predicate:

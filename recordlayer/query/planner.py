@@ -25,6 +25,7 @@ from recordlayer.query.predicate import (
     CompareRank,
     IsType,
     Matches,
+    Near,
     Predicate,
     walk,
 )
@@ -187,7 +188,7 @@ def _shape(one: Predicate) -> object:
         return (one.expression, one.any, one.operator, _kind(one.value))
     if isinstance(one, CompareRank):
         return (one.ranked, one.operator, _kind(one.value))
-    if isinstance(one, Matches):
+    if isinstance(one, (Matches, Near)):
         return (kind, one.path)
     if isinstance(one, IsType):
         return (kind, one.names)

@@ -212,6 +212,27 @@ class CompareRank(Predicate):
 
 
 @dataclass(frozen=True, slots=True)
+class Near(Predicate):
+    """A place on earth, the message in a field with latitude and longitude in degrees, is within metres of a point."""
+
+    path: Path
+    latitude: float
+    longitude: float
+    within: float
+
+    @property
+    def value(self) -> tuple[float, float, float]:
+        """What may differ between conditions of one shape."""
+        return (self.latitude, self.longitude, self.within)
+
+    def paths(self) -> frozenset[Path]:
+        return frozenset((*self.path, PathStep(name)) for name in ("latitude", "longitude"))
+
+    def __str__(self) -> str:
+        return f"{shown(self.path)} within {self.within:g} m of ({self.latitude:g}, {self.longitude:g})"
+
+
+@dataclass(frozen=True, slots=True)
 class Matches(Predicate):
     """A condition on the messages in a field, or on each of the elements of a repeated one."""
 

@@ -1,15 +1,18 @@
-"""What happens around every call: a request id, a log line, a count of those that run, no stack trace for callers.
+"""What happens around every call: who calls, a request id, a deadline, a log line, a count of those that run, and no
+stack trace for callers.
 
-The id is the caller's `x-request-id`, if that is a plain word of at most 64 characters, else a new one; it comes back
-in the trailing metadata. An error that a handler did not foresee ends the call with INTERNAL and the id, and the log
-has the rest.
+The id is the one in the request's context, or the caller's `x-request-id`, if that is a plain word of at most 64
+characters, else a new one; it comes back in the trailing metadata. Errors become statuses by the table in `statuses`.
+One that is not there ends the call with INTERNAL and the id, and the log has the rest.
+
+A call without a deadline gets one; for streams that is the caller's business. Behind it, and when the caller has left,
+the handler is cancelled where it waits, and its transaction with it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,15 +20,18 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
+from google.rpc import code_pb2, status_pb2
 from grpc import aio
 
-from recordlayer_server import logs
+from recordlayer_server import logs, statuses
+from recordlayer_server.call import WORD, Authority, Call, Everybody, Identify, context_of, enter
+from recordlayer_server.limits import DEFAULT, Limits
+from recordlayer_server.security.identity import ANONYMOUS
 
 REQUEST_ID = "x-request-id"
 
 Parse = Callable[[bytes], Any]
 
-_WORD = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _HEALTH = "/grpc.health.v1.Health/"
 _ENDLESS = {_HEALTH + "Watch"}  # streams that last as long as the connection: nobody waits for them
 _MAKERS = {
@@ -34,13 +40,23 @@ _MAKERS = {
     (True, False): grpc.stream_unary_rpc_method_handler,
     (True, True): grpc.stream_stream_rpc_method_handler,
 }
-_CODES = {code.value[0]: code for code in grpc.StatusCode}
+_FOREVER = 365 * 86_400.0
 
 
 class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
-    """The calls of one server."""
+    """The calls of one server.
 
-    def __init__(self) -> None:
+    identify   finds out who calls
+    authority  says what they may do
+    limits     what calls are held to
+    """
+
+    def __init__(
+        self, *, identify: Identify | None = None, authority: Authority | None = None, limits: Limits = DEFAULT
+    ) -> None:
+        self._identify = identify
+        self._authority = authority if authority is not None else Everybody()
+        self._limits = limits
         self._tasks: set[asyncio.Task[Any]] = set()
         self._cutting = False
         self._idle = asyncio.Event()
@@ -85,8 +101,8 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
         self, behaviour: Callable[..., Any], method: str, request_id: str, parse: Parse | None
     ) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, context: aio.ServicerContext) -> Any:
-            async with self._around(method, request_id, context):
-                return await behaviour(await _parsed(request, parse, context), context)
+            async with self._around(method, request_id, context) as made:
+                return await behaviour(await _parsed(request, parse, made), context)
 
         return call
 
@@ -94,8 +110,8 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
         self, behaviour: Callable[..., Any], method: str, request_id: str, parse: Parse | None
     ) -> Callable[..., Awaitable[None]]:
         async def call(request: Any, context: aio.ServicerContext) -> None:
-            async with self._around(method, request_id, context):
-                answer = behaviour(await _parsed(request, parse, context), context)
+            async with self._around(method, request_id, context, endless=True) as made:
+                answer = behaviour(await _parsed(request, parse, made), context)
                 if not hasattr(answer, "__aiter__"):  # a handler that writes by itself
                     await answer
                     return
@@ -106,17 +122,33 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
         return call
 
     @asynccontextmanager
-    async def _around(self, method: str, request_id: str, context: aio.ServicerContext) -> AsyncIterator[None]:
+    async def _around(
+        self, method: str, request_id: str, context: aio.ServicerContext, *, endless: bool = False
+    ) -> AsyncIterator[Call]:
         began = time.monotonic()
         task = asyncio.current_task()
         if task is not None and method not in _ENDLESS:
             self._tasks.add(task)
             self._idle.clear()
-        context.set_trailing_metadata(((REQUEST_ID, request_id),))
+        call = Call(method, request_id, ANONYMOUS, deadline=0.0, limits=self._limits, authority=self._authority)
+        enter(call)
         unforeseen: Exception | None = None
-        code = ""
+        code = reason = ""
         try:
-            yield
+            try:
+                seconds = self._seconds(context, endless=endless)
+                call.deadline = asyncio.get_running_loop().time() + seconds
+                async with asyncio.timeout(None if endless else seconds) as limit:
+                    if self._identify is not None:
+                        call.identity = await self._identify(
+                            context.invocation_metadata() or (), context.auth_context()
+                        )
+                    yield call
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                raise statuses.refusal(code_pb2.DEADLINE_EXCEEDED, "DEADLINE", "the call's time is up") from None
+            context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
         except aio.AbortError:
             raise
         except asyncio.CancelledError:
@@ -124,10 +156,17 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
                 code = grpc.StatusCode.CANCELLED.name
                 raise
             task.uncancel()
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the server stops")
+            reason = "STOPPING"
+            stopping = statuses.refusal(code_pb2.UNAVAILABLE, reason, "the server stops", retry=0.1)
+            await _abort(context, call, stopping.status)
         except Exception as error:
-            unforeseen = error
-            await context.abort(grpc.StatusCode.INTERNAL, f"the server met an error of its own; request {request_id}")
+            status = statuses.known(error)
+            if status is None:
+                unforeseen = error
+                message = f"the server met an error of its own; request {call.request_id}"
+                status = statuses.refusal(code_pb2.INTERNAL, "INTERNAL", message).status
+            reason = statuses.reason_of(status)
+            await _abort(context, call, status)
         finally:
             self._tasks.discard(task)
             if not self._tasks:
@@ -138,32 +177,55 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
                 level,
                 "call failed" if unforeseen else "call",
                 traceback_of=unforeseen,
-                request=request_id,
+                request=call.request_id,
                 method=method,
                 code=code or _name(context.code()),
+                **({"reason": reason} if reason else {}),
+                **({"container": call.container} if call.container else {}),
                 milliseconds=round((time.monotonic() - began) * 1_000, 3),
                 peer=context.peer(),
             )
 
+    def _seconds(self, context: aio.ServicerContext, *, endless: bool) -> float:
+        """How long the call may take."""
+        given = context.time_remaining()
+        if endless:
+            return _FOREVER if given is None else max(0.0, given)
+        if given is None or given > _FOREVER:
+            return self._limits.default_deadline.total_seconds()
+        return float(min(max(given, 0.0), self._limits.max_deadline.total_seconds()))
 
-async def _parsed(request: Any, parse: Parse | None, context: aio.ServicerContext) -> Any:
-    """The request as a message. Left to grpc, bytes that are none would be answered with the parser's own words."""
+
+async def _abort(context: aio.ServicerContext, call: Call, status: status_pb2.Status) -> None:
+    """End the call with a status and its details.  Raises  AbortError."""
+    trailing = ((REQUEST_ID, call.request_id), statuses.trailing(status))
+    await context.abort(statuses.CODES[status.code], status.message, trailing)
+
+
+async def _parsed(request: Any, parse: Parse | None, call: Call) -> Any:
+    """The request as a message, and the call bound to what it says of itself. Left to grpc, bytes that are no message
+    would be answered with the parser's own words."""
     if parse is None:
         return request
     try:
-        return parse(request)
+        parsed = parse(request)
     except Exception:  # whatever a parser raises, the caller sent it
-        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "these bytes are not a message of this method")
+        code, message = code_pb2.INVALID_ARGUMENT, "these bytes are not a message of this method"
+        raise statuses.refusal(code, "BAD_REQUEST", message) from None
+    said = context_of(parsed)
+    if said is not None:
+        call.bind(said)
+    return parsed
 
 
 def _name(code: Any) -> str:
     """The name of a status, which a context knows as a member, as a number, or as nothing, which is OK."""
-    known = code if isinstance(code, grpc.StatusCode) else _CODES.get(code or 0, grpc.StatusCode.UNKNOWN)
+    known = code if isinstance(code, grpc.StatusCode) else statuses.CODES.get(code or 0, grpc.StatusCode.UNKNOWN)
     return str(known.name)
 
 
 def _request_id(metadata: Any) -> str:
     for name, value in metadata or ():
-        if name == REQUEST_ID and isinstance(value, str) and _WORD.fullmatch(value):
+        if name == REQUEST_ID and isinstance(value, str) and WORD.fullmatch(value):
             return value
     return uuid.uuid4().hex

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -70,6 +70,8 @@ class Config:
     """A server's settings, checked. The table in `settings.py` says what they are."""
 
     db: str
+    containers: Mapping[str, bytes] = field(default_factory=dict)
+    """From names to descriptions of their schemas."""
     listen: Address = Address("127.0.0.1", 50_051)
     tls: Tls | None = None
     reuse_port: bool = False
@@ -96,6 +98,7 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
     )
     if not given["db"].value:
         problems.append(f"db: nobody names the database; say --db URL or {PREFIX}DB=URL, such as file:shop.rl or fdb:")
+    containers = _containers(given["containers"], problems)
     listen = _address(given["listen"], problems)
     tls = _tls(given, problems)
     if problems or listen is None:
@@ -109,6 +112,7 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
         )
     return Config(
         db=str(given["db"].value),
+        containers=containers,
         listen=listen,
         tls=tls,
         reuse_port=bool(given["reuse_port"].value),
@@ -140,6 +144,20 @@ def _address(given: Given, problems: list[str]) -> Address | None:
     except ValueError as error:
         problems.append(f"listen = {given.value!r} (from {given.source}): {error}")
         return None
+
+
+def _containers(given: Given, problems: list[str]) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for one in str(given.value).split(",") if given.value else ():
+        name, equals, path = one.strip().partition("=")
+        if not equals or not name or not path or name in found:
+            problems.append(f"containers = {one!r} (from {given.source}): give NAME=FILE, each name once")
+            continue
+        try:
+            found[name] = Path(path).read_bytes()
+        except OSError as error:
+            problems.append(f"containers: the file {path!r} of {name} (from {given.source}): {error.strerror}")
+    return found
 
 
 def _tls(given: Mapping[str, Given], problems: list[str]) -> Tls | None:

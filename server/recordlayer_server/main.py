@@ -88,13 +88,17 @@ def _health(parsed: argparse.Namespace, environment: Mapping[str, str], out: Tex
 async def serve(config: Config) -> int:
     """Serve until a signal comes; the exit status.  Raises  CannotListen, LibraryMissing, and what opening raises."""
     need_grpc()
+    from recordlayer_server.databases import Databases
+    from recordlayer_server.services import services
     from recordlayer_server.serving import Serving
 
     logs.configure(config.log_level, config.log_format)
     # A cluster that is away just now is a matter of health, and not a reason to refuse to start.
     options: dict[str, Any] = {"connect_timeout": 0} if config.db.startswith("fdb:") else {}
     async with aio.open(config.db, observer=LogEvents(), **options) as database:
-        serving = Serving(config, database)
+        databases = Databases(database)
+        await databases.put_containers(config.containers)
+        serving = Serving(config, database, services=services(databases))
         stop, hurry = asyncio.Event(), asyncio.Event()
         _on_signals(stop, hurry)
         address = await serving.start()

@@ -22,9 +22,11 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from recordlayer.aio import Database
 from recordlayer.errors import CannotListen
 from recordlayer_server import logs
+from recordlayer_server.call import Authority, Identify
 from recordlayer_server.calls import Calls
 from recordlayer_server.config import Address, Config, Tls
 from recordlayer_server.health import Monitor
+from recordlayer_server.limits import DEFAULT, Limits
 
 _UNRULY = timedelta(seconds=5)  # for handlers that do not end when they are cut off
 
@@ -38,10 +40,24 @@ class Service:
 
 
 class Serving:
-    """A server over an open database, which stays the caller's. Make it where an event loop runs."""
+    """A server over an open database, which stays the caller's. Make it where an event loop runs.
 
-    def __init__(self, config: Config, database: Database, *, services: Sequence[Service] = ()) -> None:
-        self.calls = Calls()
+    identify   finds out who calls; nobody in particular without it
+    authority  says what callers may do; everything without it
+    limits     what calls are held to
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        *,
+        services: Sequence[Service] = (),
+        identify: Identify | None = None,
+        authority: Authority | None = None,
+        limits: Limits = DEFAULT,
+    ) -> None:
+        self.calls = Calls(identify=identify, authority=authority, limits=limits)
         self.monitor = Monitor(database, config.health)
         self.address: Address | None = None
         """Where it listens, with the port that was taken for port 0."""

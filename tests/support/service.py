@@ -8,17 +8,33 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
+from google.rpc import error_details_pb2, status_pb2
 from grpc import aio as grpc_aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from recordlayer.aio import Database
+from recordlayer.client.pb import (
+    context_pb2,
+    filter_pb2,
+    records_pb2,
+    records_pb2_grpc,
+    server_pb2_grpc,
+    types_pb2,
+    zones_pb2,
+    zones_pb2_grpc,
+)
 from recordlayer.errors import ProcessBehind
 from recordlayer.kv.engine import Engine, Transaction
 from recordlayer.kv.registry import open_engine
 from recordlayer.waiting.waitable import Failed, Promise, Waitable
 from recordlayer.world import World
+from recordlayer_server import statuses
 from recordlayer_server.config import Address, Config, Health
+from recordlayer_server.databases import Databases
+from recordlayer_server.limits import DEFAULT, Limits
+from recordlayer_server.services import services
 from recordlayer_server.serving import Service, Serving
+from tests.support.photos import CONTAINER, description
 
 T = TypeVar("T")
 
@@ -97,3 +113,147 @@ async def health(channel: grpc_aio.Channel, name: str = "") -> int:
     """What the health service answers for a name."""
     answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(service=name))
     return int(answer.status)
+
+
+@asynccontextmanager
+async def photos(
+    *, database: Database | None = None, limits: Limits = DEFAULT, **settings: Any
+) -> AsyncIterator[tuple[Serving, Databases]]:
+    """A server of the container of `tests.support.photos`; at the end every store of it is checked."""
+    async with database if database is not None else Database(open_engine("memory:"), world=World()) as opened:
+        databases = Databases(opened, limits=limits)
+        await databases.put_containers({CONTAINER: description()})
+        config = Config(
+            db="memory:", **{"health": BY_HAND, "listen": Address("127.0.0.1", 0), "grace": timedelta(0), **settings}
+        )
+        server = Serving(config, opened, services=services(databases), limits=limits)
+        await server.start()
+        try:
+            yield server, databases
+        finally:
+            await server.drain()
+        await check_databases(databases)
+
+
+async def check_databases(databases: Databases) -> None:
+    """Every database that this server knows of agrees with its indexes."""
+    for tenant in list(databases._places):
+        async with databases.database.transaction() as tx:
+            store = await databases.records(tx, tenant)
+            if store is not None:
+                assert await store.check() == []
+
+
+class Caller:
+    """Calls a server on one database, and gives what comes back."""
+
+    def __init__(self, channel: grpc_aio.Channel, *, user: str = "", container: str = CONTAINER) -> None:
+        self.records = records_pb2_grpc.RecordsStub(channel)
+        self.zones = zones_pb2_grpc.ZonesStub(channel)
+        self.server = server_pb2_grpc.ServerStub(channel)
+        self.context = context_pb2.RequestContext(container=container)
+        if user:
+            self.context.database.scope, self.context.database.user = context_pb2.Database.PRIVATE, user
+
+    async def modify(self, *operations: records_pb2.Operation, **said: Any) -> records_pb2.ModifyReply:
+        request = records_pb2.ModifyRequest(context=self.context, operations=operations, **said)
+        return cast("records_pb2.ModifyReply", await self.records.Modify(request))
+
+    async def create(
+        self, name: str, /, *, zone: str = "", record_type: str = "Photo", **fields: Any
+    ) -> types_pb2.Record:
+        """The record, created; raises what came instead."""
+        reply = await self.modify(operation("CREATE", name, zone=zone, record_type=record_type, **fields))
+        return reply.results[0].record
+
+    async def lookup(self, *names: str, zone: str = "", **said: Any) -> list[records_pb2.RecordResult]:
+        asked = [record_name(name, zone) for name in names]
+        reply = await self.records.Lookup(records_pb2.LookupRequest(context=self.context, names=asked, **said))
+        return list(reply.results)
+
+    async def query(self, condition: filter_pb2.Filter | None = None, **said: Any) -> records_pb2.QueryReply:
+        said.setdefault("record_types", ["Photo"])
+        request = records_pb2.QueryRequest(context=self.context, filter=condition, **said)
+        return cast("records_pb2.QueryReply", await self.records.Query(request))
+
+    async def names(self, condition: filter_pb2.Filter | None = None, **said: Any) -> list[str]:
+        """The names of all records of a query, over all its pages."""
+        found: list[str] = []
+        while True:
+            page = await self.query(condition, **said)
+            found += [record.name.name for record in page.records]
+            if not page.continuation:
+                return found
+            said["continuation"] = page.continuation
+
+    async def zone(self, name: str, kind: str = "CREATE") -> zones_pb2.ZoneResult:
+        one = zones_pb2.ZoneOperation(type=kind, name=types_pb2.ZoneName(name=name))
+        reply = await self.zones.Modify(zones_pb2.ModifyZonesRequest(context=self.context, operations=[one]))
+        return reply.results[0]
+
+
+def record_name(name: str, zone: str = "") -> types_pb2.RecordName:
+    return types_pb2.RecordName(zone=types_pb2.ZoneName(name=zone), name=name)
+
+
+def value(given: Any) -> types_pb2.Value:
+    """A Python value as one of the service."""
+    if isinstance(given, types_pb2.Value):
+        return given
+    if given is None:
+        return types_pb2.Value(null_value="NULL_VALUE")
+    if isinstance(given, list):
+        return types_pb2.Value(list_value=types_pb2.ListValue(values=[value(one) for one in given]))
+    if isinstance(given, dict):
+        made = types_pb2.Value()
+        made.message_value.SetInParent()
+        for key, one in given.items():
+            made.message_value.fields[key].CopyFrom(value(one))
+        return made
+    if isinstance(given, tuple):
+        return types_pb2.Value(location_value=types_pb2.GeoPoint(latitude=given[0], longitude=given[1]))
+    kinds = {bool: "bool_value", int: "integer_value", float: "double_value", str: "string_value", bytes: "bytes_value"}
+    return types_pb2.Value(**{kinds[type(given)]: given})
+
+
+def operation(
+    kind: str, name: str, /, *, zone: str = "", record_type: str = "Photo", tag: bytes = b"", **fields: Any
+) -> records_pb2.Operation:
+    """One operation; fields by name."""
+    made = records_pb2.Operation(type=kind)
+    made.record.name.CopyFrom(record_name(name, zone))
+    made.record.change_tag = tag
+    if not kind.endswith("DELETE"):
+        made.record.record_type = record_type
+        made.record.fields.SetInParent()
+        for key, one in fields.items():
+            made.record.fields.fields[key].CopyFrom(value(one))
+    return made
+
+
+def where(field: str, comparator: str, given: Any = None, *, distance: float = 0.0) -> filter_pb2.Filter:
+    """One comparison."""
+    made = filter_pb2.Filter()
+    made.comparison.field, made.comparison.distance = field, distance
+    made.comparison.comparator = filter_pb2.Comparison.Comparator.Value(comparator)
+    if given is not None:
+        made.comparison.value.CopyFrom(value(given))
+    return made
+
+
+def reason(error: grpc_aio.AioRpcError) -> str:
+    """The reason in an error's details."""
+    return statuses.reason_of(status_of(error))
+
+
+def status_of(error: grpc_aio.AioRpcError) -> status_pb2.Status:
+    """The status with its details."""
+    metadata = dict(error.trailing_metadata() or ())
+    status = status_pb2.Status.FromString(metadata[statuses.DETAILS])
+    assert status.code == error.code().value[0]
+    return status
+
+
+def retries(status: status_pb2.Status) -> bool:
+    """Whether a status says that trying again is worth it."""
+    return any(detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR) for detail in status.details)

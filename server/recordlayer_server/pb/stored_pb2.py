@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$recordlayer/internal/v1/stored.proto\x12\x17recordlayer.internal.v1\"\x9f\x01\n\x06System\x12\x0c\n\x04zone\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\ncreated_at\x18\x03 \x01(\x03\x12\x12\n\ncreated_by\x18\x04 \x01(\t\x12\x12\n\ncreated_on\x18\x05 \x01(\t\x12\x13\n\x0bmodified_at\x18\x06 \x01(\x03\x12\x13\n\x0bmodified_by\x18\x07 \x01(\t\x12\x13\n\x0bmodified_on\x18\x08 \x01(\t\"e\n\x04Zone\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ncreated_at\x18\x02 \x01(\x03\x12\x12\n\ncreated_by\x18\x03 \x01(\t\x12\x13\n\x0bincarnation\x18\x04 \x01(\x03\x12\x12\n\ndeleted_at\x18\x05 \x01(\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$recordlayer/internal/v1/stored.proto\x12\x17recordlayer.internal.v1\"\xb6\x02\n\x06System\x12\x11\n\x04zone\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04name\x18\x02 \x01(\tH\x01\x88\x01\x01\x12\x17\n\ncreated_at\x18\x03 \x01(\x03H\x02\x88\x01\x01\x12\x17\n\ncreated_by\x18\x04 \x01(\tH\x03\x88\x01\x01\x12\x17\n\ncreated_on\x18\x05 \x01(\tH\x04\x88\x01\x01\x12\x18\n\x0bmodified_at\x18\x06 \x01(\x03H\x05\x88\x01\x01\x12\x18\n\x0bmodified_by\x18\x07 \x01(\tH\x06\x88\x01\x01\x12\x18\n\x0bmodified_on\x18\x08 \x01(\tH\x07\x88\x01\x01\x42\x07\n\x05_zoneB\x07\n\x05_nameB\r\n\x0b_created_atB\r\n\x0b_created_byB\r\n\x0b_created_onB\x0e\n\x0c_modified_atB\x0e\n\x0c_modified_byB\x0e\n\x0c_modified_on\"\xc4\x01\n\x04Zone\x12\x11\n\x04name\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x17\n\ncreated_at\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x17\n\ncreated_by\x18\x03 \x01(\tH\x02\x88\x01\x01\x12\x18\n\x0bincarnation\x18\x04 \x01(\x03H\x03\x88\x01\x01\x12\x17\n\ndeleted_at\x18\x05 \x01(\x03H\x04\x88\x01\x01\x42\x07\n\x05_nameB\r\n\x0b_created_atB\r\n\x0b_created_byB\x0e\n\x0c_incarnationB\r\n\x0b_deleted_at\"j\n\x06Secret\x12\x11\n\x04name\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x12\n\x05value\x18\x02 \x01(\x0cH\x01\x88\x01\x01\x12\x17\n\ncreated_at\x18\x03 \x01(\x03H\x02\x88\x01\x01\x42\x07\n\x05_nameB\x08\n\x06_valueB\r\n\x0b_created_atb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'recordlayer.internal.v1.sto
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SYSTEM']._serialized_start=66
-  _globals['_SYSTEM']._serialized_end=225
-  _globals['_ZONE']._serialized_start=227
-  _globals['_ZONE']._serialized_end=328
+  _globals['_SYSTEM']._serialized_end=376
+  _globals['_ZONE']._serialized_start=379
+  _globals['_ZONE']._serialized_end=575
+  _globals['_SECRET']._serialized_start=577
+  _globals['_SECRET']._serialized_end=683
 # @@protoc_insertion_point(module_scope)

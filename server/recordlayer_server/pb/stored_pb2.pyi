@@ -38,3 +38,13 @@ class Zone(_message.Message):
     incarnation: int
     deleted_at: int
     def __init__(self, name: _Optional[str] = ..., created_at: _Optional[int] = ..., created_by: _Optional[str] = ..., incarnation: _Optional[int] = ..., deleted_at: _Optional[int] = ...) -> None: ...
+
+class Secret(_message.Message):
+    __slots__ = ("name", "value", "created_at")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: bytes
+    created_at: int
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[bytes] = ..., created_at: _Optional[int] = ...) -> None: ...

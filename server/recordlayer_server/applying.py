@@ -1,0 +1,183 @@
+"""Batches of changes, applied once: transactions, tries, idempotency keys.
+
+A batch with a key records with its commit what it was and what became of it. Whoever sends it again gets that, without
+contents, and nothing is applied twice; the same key with another batch is refused. Keys of different databases and
+callers never meet.
+
+Where an operation of a batch that is not atomic has a key of its own, it goes in a transaction of its own.
+
+Layout  of a recorded result: 16 bytes that tell the batch from others, then a ModifyReply whose change tags are the two
+        bytes behind the versionstamp
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from google.rpc import code_pb2
+
+from recordlayer.aio import Transaction
+from recordlayer.client.pb import context_pb2, records_pb2
+from recordlayer.errors import AlreadyApplied
+from recordlayer.kv.idempotency import LARGEST_RESULT
+from recordlayer_server import statuses
+from recordlayer_server.call import Call
+from recordlayer_server.contents import Shape, name_of
+from recordlayer_server.databases import Databases
+from recordlayer_server.modifying import Batch, BatchFailed, Done, result_of
+from recordlayer_server.operations import DELETING, Author, Operation
+from recordlayer_server.places import Tenant
+from recordlayer_server.writing import writing
+
+_FINGERPRINT = 16
+_STAMP = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a batch."""
+
+    results: list[records_pb2.RecordResult]
+    commit_version: int
+    cost: context_pb2.Cost
+    replayed: bool = False
+
+
+def check_key(key: str, where: str) -> None:
+    """Raises  Refusal."""
+    if len(key.encode()) > 64:
+        raise statuses.bad_request(where, "1 to 64 bytes")
+
+
+async def apply(
+    databases: Databases,
+    call: Call,
+    tenant: Tenant,
+    operations: Sequence[Operation],
+    shape: Shape,
+    *,
+    atomic: bool,
+    key: str,
+) -> Outcome:
+    """Run a batch to its commit.  Raises  Refusal."""
+    if atomic or not any(one.said.idempotency_key for one in operations):
+        return await _apply(databases, call, tenant, operations, shape, atomic=atomic, key=key)
+    places: list[list[int]] = []
+    unkeyed: list[int] = []
+    for place, one in enumerate(operations):
+        if one.said.idempotency_key:
+            places.append([place])
+        elif unkeyed:
+            unkeyed.append(place)
+        else:
+            unkeyed.append(place)
+            places.append(unkeyed)
+    results: dict[int, records_pb2.RecordResult] = {}
+    committed = 0
+    cost, replayed = context_pb2.Cost(), True
+    for group in places:
+        some = [operations[place] for place in group]
+        try:
+            own = some[0].said.idempotency_key or key
+            outcome = await _apply(databases, call, tenant, some, shape, atomic=False, key=own)
+        except Exception as error:
+            status = statuses.known(error)
+            if status is None:
+                raise
+            results.update({place: records_pb2.RecordResult(status=status) for place in group})
+            continue
+        results.update(zip(group, outcome.results, strict=True))
+        committed = max(committed, outcome.commit_version)
+        replayed = replayed and outcome.replayed
+        for name in ("keys_read", "bytes_read", "keys_written", "bytes_written"):
+            setattr(cost, name, getattr(cost, name) + getattr(outcome.cost, name))
+    return Outcome([results[place] for place in range(len(operations))], committed, cost, replayed)
+
+
+async def _apply(
+    databases: Databases,
+    call: Call,
+    tenant: Tenant,
+    operations: Sequence[Operation],
+    shape: Shape,
+    *,
+    atomic: bool,
+    key: str,
+) -> Outcome:
+    batch = Batch(tenant, operations, Author.of(call), atomic, databases.limits)
+    told = _fingerprint(operations, atomic) if key else b""
+
+    async def work(tx: Transaction) -> list[Done]:
+        done = await batch.run(databases, tx)
+        if key:
+            tx.record_result(told + _recorded(done))
+        return done
+
+    try:
+        done, written = await writing(databases, call, work, key=_scoped(tenant, call, key) if key else None)
+    except BatchFailed as failed:
+        raise failed.refusal(len(operations)) from failed
+    except AlreadyApplied:
+        return await _replayed(databases, call, tenant, operations, key, told)
+    saved = any(one.saved is not None for one in done)
+    stamp = await written.transaction.versionstamp() if saved else b""
+    results = [result_of(one, shape, stamp) for one in done]
+    return Outcome(results, written.version, written.cost)
+
+
+def _scoped(tenant: Tenant, call: Call, key: str) -> bytes:
+    """A key that no other database or caller has."""
+    told = hashlib.blake2b(digest_size=32)
+    for part in (tenant.container, str(tenant.environment), str(tenant.scope), tenant.user, call.identity.user, key):
+        told.update(len(part.encode()).to_bytes(4, "big") + part.encode())
+    return told.digest()
+
+
+def _fingerprint(operations: Sequence[Operation], atomic: bool) -> bytes:
+    told = hashlib.blake2b(bytes([atomic]), digest_size=_FINGERPRINT)
+    for one in operations:
+        data = one.said.SerializeToString(deterministic=True)
+        told.update(len(data).to_bytes(4, "big") + data)
+    return told.digest()
+
+
+def _recorded(done: Sequence[Done]) -> bytes:
+    """What is kept of a batch's results."""
+    reply = records_pb2.ModifyReply()
+    for one in done:
+        result = reply.results.add()
+        if one.status is not None:
+            result.status.CopyFrom(one.status)
+        elif one.saved is not None and one.saved.version is not None:
+            result.record.change_tag = one.saved.version.to_bytes()[_STAMP:]
+    if reply.ByteSize() > LARGEST_RESULT - _FINGERPRINT:
+        for result in reply.results:
+            del result.status.details[1:]  # the reason stays
+    return reply.SerializeToString()
+
+
+async def _replayed(
+    databases: Databases, call: Call, tenant: Tenant, operations: Sequence[Operation], key: str, told: bytes
+) -> Outcome:
+    """What was recorded when the batch was applied."""
+    applied = await databases.database.idempotency.find(_scoped(tenant, call, key))
+    if applied is None:
+        raise statuses.refusal(code_pb2.ABORTED, "CONTENTION", "the key was just taken back", retry=0.1)
+    if applied.result[:_FINGERPRINT] != told:
+        text = "another request had this idempotency key"
+        raise statuses.refusal(code_pb2.INVALID_ARGUMENT, "KEY_REUSED", text)
+    reply = records_pb2.ModifyReply.FromString(applied.result[_FINGERPRINT:])
+    for operation, result in zip(operations, reply.results, strict=True):
+        if result.status.code:
+            continue
+        result.status.SetInParent()
+        result.record.name.CopyFrom(name_of(operation.key))
+        if operation.type in DELETING:
+            result.record.deleted = True
+            continue
+        result.record.record_type = operation.said.record.record_type
+        result.record.change_tag = applied.versionstamp + result.record.change_tag
+        result.record.modified.time.FromMilliseconds(round(applied.when.timestamp() * 1_000))
+    return Outcome(list(reply.results), applied.version, context_pb2.Cost(), replayed=True)

@@ -1,0 +1,186 @@
+"""What is known of one call: who calls, for which database, until when.
+
+`Calls` makes a Call for every call before its handler runs, and `current()` gives it to whoever works on it. Who calls
+is what `Identify` finds out, and what they may do what an `Authority` says; a handler asks it in one place, `permit`,
+as soon as it knows which zones the request is about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from google.protobuf.message import Message
+
+from recordlayer.client.pb import context_pb2
+from recordlayer.options import Priority, TransactionOptions
+from recordlayer_server import statuses
+from recordlayer_server.limits import Limits
+from recordlayer_server.places import PRIVATE, PUBLIC, Tenant
+from recordlayer_server.security.identity import Identity
+
+WORD = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+
+Identify = Callable[[Sequence[tuple[str, str | bytes]], Mapping[str, Iterable[bytes]]], Awaitable[Identity]]
+"""Finds out who calls, from the metadata of the call and what its connection is authenticated by: `Gate.identify`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What somebody wants to do. `zones` are "" for the default one; none where it is about the whole database.
+
+    method  such as "/recordlayer.v1.Records/Query"
+    """
+
+    identity: Identity
+    tenant: Tenant
+    zones: Sequence[str]
+    method: str
+
+
+class Authority(Protocol):
+    """Says what callers may do."""
+
+    def check(self, asked: Asked) -> None:
+        """Raises  Refusal: `statuses.forbidden()`, the same whether it is there or not."""
+        ...
+
+
+class Everybody:
+    """Lets everybody do everything: behind an address that only this machine reaches, or what guards it in front."""
+
+    def check(self, asked: Asked) -> None:
+        pass
+
+
+class Call:
+    """One call while it runs."""
+
+    __slots__ = (
+        "_authority",
+        "container",
+        "context",
+        "deadline",
+        "device",
+        "identity",
+        "labels",
+        "limits",
+        "method",
+        "priority",
+        "request_id",
+        "tenant",
+    )
+
+    def __init__(
+        self, method: str, request_id: str, identity: Identity, *, deadline: float, limits: Limits, authority: Authority
+    ) -> None:
+        self.method = method
+        self.request_id = request_id
+        self.identity = identity
+        self.deadline = deadline
+        """On the clock of the event loop."""
+        self.limits = limits
+        self._authority = authority
+        self.context = _NO_CONTEXT
+        self.container = ""
+        self.tenant: Tenant | None = None
+        self.priority: int = context_pb2.INTERACTIVE
+        self.labels: Mapping[str, str] = {}
+        self.device = ""
+
+    def bind(self, context: context_pb2.RequestContext) -> None:
+        """Take over what a request says of itself.  Raises  Refusal."""
+        self.context = context
+        if context.request_id:
+            if not WORD.fullmatch(context.request_id):
+                raise statuses.bad_request("context.request_id", "at most 64 of A-Z a-z 0-9 . _ -")
+            self.request_id = context.request_id
+        if context.labels:
+            self._label(context.labels)
+        if context.priority:
+            self.priority = context.priority
+        self.container = context.container
+        if context.container:
+            self.tenant = self._tenant(context)
+
+    def _label(self, labels: Mapping[str, str]) -> None:
+        longest = self.limits.label_bytes
+        if len(labels) > self.limits.labels or any(
+            len(text.encode()) > longest for pair in labels.items() for text in pair
+        ):
+            raise statuses.bad_request("context.labels", f"at most {self.limits.labels}, of at most {longest} bytes")
+        self.labels = labels
+
+    def _tenant(self, context: context_pb2.RequestContext) -> Tenant:
+        container, database = context.container, context.database
+        longest = self.limits.name_bytes
+        if len(container.encode()) > longest or "\0" in container:
+            raise statuses.bad_request("context.container", f"at most {longest} bytes")
+        environment = context.environment or context_pb2.DEVELOPMENT
+        if environment not in (context_pb2.DEVELOPMENT, context_pb2.PRODUCTION):
+            raise statuses.bad_request("context.environment", "DEVELOPMENT or PRODUCTION")
+        scope = database.scope or PUBLIC
+        if scope == PUBLIC:
+            return Tenant(container, environment, PUBLIC, "")
+        if scope != PRIVATE:
+            raise statuses.bad_request("context.database.scope", "PUBLIC or PRIVATE")
+        user = database.user or self.identity.user
+        if not user or len(user.encode()) > longest or "\0" in user:
+            raise statuses.bad_request("context.database.user", f"1 to {longest} bytes: whose database it is")
+        return Tenant(container, environment, PRIVATE, user)
+
+    def permit(self, zones: Iterable[str] = ()) -> Tenant:
+        """The database that the request is about, if the caller may do this there.  Raises  Refusal."""
+        if self.tenant is None:
+            raise statuses.bad_request("context.container", "name the container")
+        self._authority.check(Asked(self.identity, self.tenant, tuple(zones), self.method))
+        return self.tenant
+
+    @property
+    def time_left(self) -> float:
+        """Seconds until the deadline; below 0 behind it."""
+        return self.deadline - asyncio.get_running_loop().time()
+
+    def options(self) -> TransactionOptions:
+        """What the call says about its transactions."""
+        asked = self.context.consistency if self.context.HasField("consistency") else None
+        staleness = None
+        if asked is not None and asked.HasField("max_staleness"):
+            wanted = asked.max_staleness.ToMilliseconds()
+            staleness = timedelta(milliseconds=min(wanted, 60_000)) if wanted > 0 else None
+        return TransactionOptions(
+            name=self.method,
+            priority=Priority.BATCH if self.priority == context_pb2.BATCH else Priority.DEFAULT,
+            timeout=timedelta(seconds=max(0.001, self.time_left)),
+            staleness=staleness,
+            at_least=max(0, asked.minimum_version) if asked is not None and staleness is not None else 0,
+            causal_read_risky=asked is not None and asked.causal_read_risky,
+        )
+
+
+_NO_CONTEXT = context_pb2.RequestContext()
+_CURRENT: ContextVar[Call] = ContextVar("recordlayer_server.call")
+
+
+def current() -> Call:
+    """The call that runs here."""
+    return _CURRENT.get()
+
+
+def enter(call: Call) -> None:
+    """Let this call be the one that runs in this task."""
+    _CURRENT.set(call)
+
+
+def context_of(request: Message) -> context_pb2.RequestContext | None:
+    """What a request says of itself; None for messages that are not this service's."""
+    context = getattr(request, "context", None)
+    if context is None and hasattr(request, "query"):
+        context = getattr(request.query, "context", None)
+    return context if isinstance(context, context_pb2.RequestContext) else None

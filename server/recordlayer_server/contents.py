@@ -1,0 +1,213 @@
+"""Records of the service as stored messages, and back: names, contents in either form, which fields are wanted.
+
+The system field is the server's alone: what a caller's message holds there is dropped, and it never goes out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import DecodeError, Message
+
+from recordlayer import StoredRecord
+from recordlayer.client.pb import types_pb2
+from recordlayer_server.limits import Limits
+from recordlayer_server.schema import SYSTEM
+from recordlayer_server.statuses import bad_request
+from recordlayer_server.values import get, put, timestamp, unknown_field
+
+Wanted = Mapping[str, Any]
+"""Fields that are wanted, each with those that are wanted of it, or None for all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How records go out.
+
+    wanted  None for all fields
+    form    a value of types_pb2.Form
+    """
+
+    wanted: Wanted | None
+    form: int
+
+
+def shape_of(request: Any, limits: Limits) -> Shape:
+    """The shape that a request asks for.  Raises  Refusal."""
+    if request.form not in (types_pb2.FORM_UNSPECIFIED, types_pb2.FIELDS, types_pb2.MESSAGE):
+        raise bad_request("form", "FIELDS or MESSAGE")
+    if not request.HasField("desired_keys"):
+        return Shape(None, request.form)
+    names = request.desired_keys.fields
+    if len(names) > limits.filter_nodes:
+        raise bad_request("desired_keys", f"at most {limits.filter_nodes} fields")
+    wanted: dict[str, Any] = {}
+    for name in names:
+        steps = name.split(".")
+        if len(steps) > limits.filter_depth or not all(steps):
+            raise bad_request("desired_keys", f"name fields as in address.city, at most {limits.filter_depth} deep")
+        at = wanted
+        for step in steps[:-1]:
+            inner = at.setdefault(step, {})
+            if inner is None:
+                break
+            at = inner
+        else:
+            at[steps[-1]] = None
+    return Shape(wanted, request.form)
+
+
+def zone_of(name: types_pb2.ZoneName, where: str, limits: Limits) -> str:
+    """The zone's name, "" for the default zone.  Raises  Refusal."""
+    if name.owner:
+        raise bad_request(f"{where}.owner", "zones of others are not served yet")
+    if name.name.startswith("$") or "\0" in name.name or len(name.name.encode()) > limits.name_bytes:
+        raise bad_request(f"{where}.name", f"at most {limits.name_bytes} bytes, without a $ at the beginning")
+    return str(name.name)
+
+
+def key_of(name: types_pb2.RecordName, where: str, limits: Limits) -> tuple[str, str]:
+    """The primary key.  Raises  Refusal."""
+    if not name.name or "\0" in name.name or len(name.name.encode()) > limits.name_bytes:
+        raise bad_request(f"{where}.name", f"1 to {limits.name_bytes} bytes")
+    return zone_of(name.zone, f"{where}.zone", limits), str(name.name)
+
+
+def name_of(key: tuple[Any, ...]) -> types_pb2.RecordName:
+    return types_pb2.RecordName(zone=types_pb2.ZoneName(name=key[0]), name=key[1])
+
+
+# -- out -------------------------------------------------------------------------------------------------------------
+
+
+def outgoing(stored: StoredRecord, shape: Shape, *, tag: bytes | None = None) -> types_pb2.Record:
+    """A stored record as callers get it. `tag`: its change tag, where the stored one is not complete."""
+    message: Any = stored.message
+    system = getattr(message, SYSTEM)
+    made = types_pb2.Record(
+        name=types_pb2.RecordName(zone=types_pb2.ZoneName(name=system.zone), name=system.name),
+        record_type=stored.record_type.name,
+        change_tag=tag if tag is not None else b"" if stored.version is None else stored.version.to_bytes(),
+        created=_change(system.created_at, system.created_by, system.created_on),
+        modified=_change(system.modified_at, system.modified_by, system.modified_on),
+    )
+    if shape.form == types_pb2.MESSAGE:
+        made.message = _serialised(message, shape.wanted)
+    else:
+        _fields(message, shape.wanted, made.fields)
+    return made
+
+
+def _change(at: int, user: str, device: str) -> types_pb2.Change:
+    return types_pb2.Change(time=timestamp(at), user=user, device=device)
+
+
+def _serialised(message: Message, wanted: Wanted | None) -> bytes:
+    copy = type(message)()
+    if wanted is None:
+        copy.CopyFrom(message)
+        copy.ClearField(SYSTEM)
+    else:
+        _copy(message, copy, wanted)
+    return copy.SerializePartialToString()
+
+
+def _copy(source: Message, target: Message, wanted: Wanted) -> None:
+    for field, _ in source.ListFields():
+        name = field.name
+        if name not in wanted or name == SYSTEM:
+            continue
+        inner = wanted[name]
+        if inner is None or field.message_type is None or field.is_repeated:
+            carry(source, target, name)
+        else:
+            getattr(target, name).SetInParent()
+            _copy(getattr(source, name), getattr(target, name), inner)
+
+
+def carry(source: Any, target: Any, name: str) -> None:
+    """Let a field of one message hold what that of another one of the same type holds."""
+    target.ClearField(name)
+    part = type(source)()
+    field = source.DESCRIPTOR.fields_by_name[name]
+    held = getattr(source, name)
+    if field.is_repeated:
+        into = getattr(part, name)
+        into.MergeFrom(held)
+    elif field.message_type is not None:
+        getattr(part, name).CopyFrom(held)
+    else:
+        setattr(part, name, held)
+    target.MergeFrom(part)
+
+
+def _fields(message: Message, wanted: Wanted | None, into: types_pb2.Fields) -> None:
+    into.SetInParent()
+    for field, _ in message.ListFields():
+        name = field.name
+        if name == SYSTEM or field.is_extension or (wanted is not None and name not in wanted):
+            continue
+        inner = None if wanted is None else wanted[name]
+        if inner is None or field.message_type is None or field.is_repeated:
+            into.fields[name].CopyFrom(get(message, field))
+        else:
+            _fields(getattr(message, name), inner, into.fields[name].message_value)
+
+
+# -- in --------------------------------------------------------------------------------------------------------------
+
+
+def take(record: types_pb2.Record, into: Message, given: Iterable[str], where: str) -> None:
+    """Put what a record gives into a message, and leave its other fields as they are.
+
+    given  of contents as a message, the fields that are given; none: those that are set
+
+    Raises  Refusal.
+    """
+    kind = record.WhichOneof("content")
+    if kind == "fields":
+        known = into.DESCRIPTOR.fields_by_name
+        for name, value in record.fields.fields.items():
+            if name not in known or name == SYSTEM:
+                raise unknown_field(name, f"{where}.fields")
+            put(into, known[name], value, f"{where}.fields.{name}")
+    elif kind == "message":
+        _take_message(record.message, into, list(given), where)
+    elif kind is not None:
+        raise bad_request(f"{where}.chunked", "chunks are for ModifyStream")
+
+
+def _take_message(data: bytes, into: Message, given: list[str], where: str) -> None:
+    source: Any = type(into)()
+    try:
+        source.ParseFromString(data)
+    except DecodeError:
+        raise bad_request(f"{where}.message", "these bytes are no message of the record's type") from None
+    source.ClearField(SYSTEM)
+    if not given:
+        names = [field.name for field, _ in source.ListFields() if not field.is_extension]
+        for name in names:
+            into.ClearField(name)
+        into.MergeFrom(source)
+        return
+    for path in given:
+        _take_path(source, into, path.split("."), f"{where}.given_fields")
+
+
+def _take_path(source: Any, into: Any, steps: list[str], where: str) -> None:
+    name = steps[0]
+    field = into.DESCRIPTOR.fields_by_name.get(name)
+    if field is None or name == SYSTEM:
+        raise unknown_field(name, where)
+    present = source.HasField(name) if field.has_presence else True
+    if len(steps) == 1:
+        if present:
+            carry(source, into, name)
+        else:
+            into.ClearField(name)
+        return
+    if field.message_type is None or field.is_repeated:
+        raise bad_request(where, f"{name[:100]} has no fields")
+    _take_path(getattr(source, name), getattr(into, name), steps[1:], where)

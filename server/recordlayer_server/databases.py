@@ -1,0 +1,190 @@
+"""The stores of containers and their databases, opened in transactions.
+
+A container is there if it has metadata. Databases come into being when something is first written to them; one that is
+not there yet is empty. Where a database lies is remembered, since names that are interned keep their numbers; who is
+asked for in vain leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from recordlayer import OpenMode, RecordMetaData, RecordMetaDataBuilder, aio
+from recordlayer.aio import RecordStore, Transaction
+from recordlayer.cursor.sealing import ContinuationSeal
+from recordlayer.errors import NameNotInterned, RecordLayerError, StoreMissing
+from recordlayer.keyspace import KeySpacePath
+from recordlayer.store.metadata_store import StoredMetaData
+from recordlayer.store.open import Cacheable
+from recordlayer.tuples import Subspace
+from recordlayer_server import places
+from recordlayer_server.limits import DEFAULT, Limits
+from recordlayer_server.pb import stored_pb2
+from recordlayer_server.places import Tenant
+from recordlayer_server.schema import derived
+
+MOST_REMEMBERED = 10_000
+
+ZONES = RecordMetaDataBuilder(stored_pb2.DESCRIPTOR).primary_key("Zone", "name").build()
+SECRETS = RecordMetaDataBuilder(stored_pb2.DESCRIPTOR).primary_key("Secret", "name").build()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a database lies, and its container's metadata."""
+
+    metadata: StoredMetaData
+    records: Subspace
+    zones: Subspace
+
+
+class Databases:
+    """The databases of all containers in one database of the library's."""
+
+    def __init__(self, database: aio.Database, *, limits: Limits = DEFAULT) -> None:
+        self.database = database
+        self.limits = limits
+        self._places: OrderedDict[Tenant, Place] = OrderedDict()
+        self._metadata: OrderedDict[tuple[str, int], StoredMetaData] = OrderedDict()
+        self._seal: ContinuationSeal | None = None
+
+    # -- containers ----------------------------------------------------------------------------------------
+
+    async def put_container(self, name: str, description: bytes, environment: int) -> RecordMetaData:
+        """Let a container have the schema that its owner describes: `schema` says in which forms.
+
+        Raises  SchemaError, EvolutionRefused; nothing has changed then.
+        """
+
+        async def put(tx: Transaction) -> RecordMetaData:
+            kept = tx.metadata_store(places.of_metadata(name, environment))
+            try:
+                before: RecordMetaData | None = await kept.load(fresh=True)
+            except RecordLayerError as error:
+                if error.code != "meta_data_missing":
+                    raise
+                before = None
+            made = derived(description, after=before)
+            if made is not before:
+                await kept.save(made)
+            return made
+
+        return await self.database.run(put)
+
+    async def put_containers(self, descriptions: Mapping[str, bytes]) -> None:
+        """Let containers have these schemas, in both environments.  Raises  as `put_container`."""
+        for name, description in descriptions.items():
+            for environment in (places.DEVELOPMENT, places.PRODUCTION):
+                await self.put_container(name, description, environment)
+
+    # -- stores --------------------------------------------------------------------------------------------
+
+    async def metadata(self, tx: Transaction, tenant: Tenant) -> RecordMetaData | None:
+        """The schema of a database's container, None if there is no such container."""
+        stored = await self._stored_metadata(tx, tenant)
+        if stored is None:
+            return None
+        try:
+            return await tx.metadata_store(stored).load()
+        except RecordLayerError as error:
+            if error.code != "meta_data_missing":
+                raise
+            return None
+
+    async def records(self, tx: Transaction, tenant: Tenant, *, create: bool = False) -> RecordStore | None:
+        """The records of a database, None if nothing was ever written to it.
+
+        Raises  MetaDataMissing if there is no such container.
+        """
+        place = await self._place(tx, tenant, create=create)
+        if place is None:
+            return None
+        mode = OpenMode.CREATE_OR_OPEN if create else OpenMode.OPEN
+        try:
+            return await tx.store(place.metadata, path=place.records, mode=mode, cacheable=Cacheable.YES)
+        except StoreMissing:
+            return None
+
+    async def zones(self, tx: Transaction, tenant: Tenant, *, create: bool = False) -> RecordStore | None:
+        """The zones of a database, None if none was ever made."""
+        place = await self._place(tx, tenant, create=create)
+        if place is None:
+            return None
+        mode = OpenMode.CREATE_OR_OPEN if create else OpenMode.OPEN
+        try:
+            return await tx.store(ZONES, path=place.zones, mode=mode, cacheable=Cacheable.YES)
+        except StoreMissing:
+            return None
+
+    async def prefix(self, tx: Transaction, tenant: Tenant) -> bytes:
+        """What the keys of a database's records begin with; made up for one that is not there yet."""
+        place = await self._place(tx, tenant, create=False)
+        return repr(tenant).encode() if place is None else place.records.key()
+
+    async def _place(self, tx: Transaction, tenant: Tenant, *, create: bool) -> Place | None:
+        known = self._places.get(tenant)
+        if known is not None:
+            return known
+        stored = await self._stored_metadata(tx, tenant)
+        if stored is None:
+            return None
+        path = places.of_database(tenant)
+        found = await self._found(tx, path)
+        if found is not None:
+            place = self._places[tenant] = Place(stored, found[0], found[1])
+            if len(self._places) > MOST_REMEMBERED:
+                self._places.popitem(last=False)
+            return place
+        if not create:
+            return None
+        base = await tx.key_space(places.SPACE).resolve(path)
+        return Place(stored, base.subspace[0], base.subspace[1])
+
+    async def _found(self, tx: Transaction, path: KeySpacePath) -> tuple[Subspace, Subspace] | None:
+        try:
+            base = await tx.key_space(places.SPACE).resolve(path, create=False)
+        except NameNotInterned:
+            return None
+        return base.subspace[0], base.subspace[1]
+
+    async def _stored_metadata(self, tx: Transaction, tenant: Tenant) -> StoredMetaData | None:
+        key = (tenant.container, tenant.environment)
+        known = self._metadata.get(key)
+        if known is None:
+            try:
+                path = places.of_metadata(*key)
+                resolved = await tx.key_space(places.SPACE).resolve(path, create=False)
+            except NameNotInterned:
+                return None
+            known = self._metadata[key] = StoredMetaData(path=resolved.subspace)
+            if len(self._metadata) > MOST_REMEMBERED:
+                self._metadata.popitem(last=False)
+        return known
+
+    # -- seals ---------------------------------------------------------------------------------------------
+
+    async def seal(self) -> ContinuationSeal:
+        """What seals continuations: its keys are kept in the database, so all servers of it have the same."""
+        if self._seal is None:
+            found = await self.database.run(_secrets)
+            newest = max(found, key=lambda one: one.created_at)
+            self._seal = ContinuationSeal(
+                {one.name: one.value for one in found}, current=newest.name, lifetime=self.limits.continuation_age
+            )
+        return self._seal
+
+
+async def _secrets(tx: Transaction) -> list[Any]:
+    store = await tx.store(SECRETS, path=places.of_server())
+    found: list[Any] = await store.scan().all()
+    if not found:
+        found = [
+            stored_pb2.Secret(name="1", value=secrets.token_bytes(64), created_at=time.time_ns() // 1_000),
+        ]
+        await store.insert(found[0])
+    return found

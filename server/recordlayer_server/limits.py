@@ -1,0 +1,37 @@
+"""The limits that callers are told by GetServerInfo, and held to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Counts, bytes and durations; see the message Limits in protos/recordlayer/v1/server.proto."""
+
+    operations_per_request: int = 200
+    names_per_request: int = 200
+    records_per_page: int = 200
+    record_bytes: int = 1 << 20
+    batch_bytes: int = 9_000_000
+    message_bytes: int = 4 << 20
+    filter_nodes: int = 200
+    filter_depth: int = 20
+    values_per_comparison: int = 200
+    sort_in_memory: int = 10_000
+    keys_per_page: int = 10_000
+    bytes_per_page: int = 4 << 20
+    time_per_page: timedelta = timedelta(seconds=2)
+    default_deadline: timedelta = timedelta(seconds=10)
+    max_deadline: timedelta = timedelta(seconds=60)
+    idempotency_key_age: timedelta = timedelta(days=1)
+    continuation_age: timedelta = timedelta(days=7)
+    stream_window: int = 4
+    zones_per_database: int = 1_000
+    name_bytes: int = 255
+    labels: int = 8
+    label_bytes: int = 63
+
+
+DEFAULT = Limits()

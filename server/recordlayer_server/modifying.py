@@ -1,0 +1,170 @@
+"""Changes of records: the seven operations in one transaction, and what is said of each.
+
+All records that are concerned are read in one round trip, then the operations run in their order, each on what the ones
+before it left. An operation that is refused has written nothing, so a batch that is not atomic goes on behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.rpc import code_pb2, status_pb2
+
+from recordlayer import StoredRecord
+from recordlayer.aio import RecordStore, Transaction
+from recordlayer.client.pb import errors_pb2, records_pb2
+from recordlayer_server import statuses
+from recordlayer_server.contents import Shape, key_of, name_of, outgoing, take
+from recordlayer_server.databases import Databases
+from recordlayer_server.limits import Limits
+from recordlayer_server.operations import (
+    DELETING,
+    TAGGED,
+    UPDATING,
+    Author,
+    Operation,
+    Type,
+    check_type,
+)
+from recordlayer_server.places import Tenant
+from recordlayer_server.transforms import transform
+from recordlayer_server.zone_catalog import missing_zones
+
+
+@dataclass(slots=True)
+class Done:
+    """What became of one operation: a refusal, a saved record, or a deletion."""
+
+    operation: Operation
+    status: status_pb2.Status | None = None
+    saved: StoredRecord | None = None
+
+
+class BatchFailed(Exception):
+    """An operation of an atomic batch was refused: nothing of the batch may be committed."""
+
+    def __init__(self, place: int, status: status_pb2.Status) -> None:
+        super().__init__(status.message)
+        self.place = place
+        self.status = status
+
+    def refusal(self, size: int) -> statuses.Refusal:
+        """The status of the call: the operation's own, and which one it was."""
+        status = status_pb2.Status()
+        status.CopyFrom(self.status)
+        short = status_pb2.Status(code=self.status.code, message=self.status.message)
+        for detail in self.status.details:
+            if not detail.Is(errors_pb2.ConflictInfo.DESCRIPTOR):
+                short.details.append(detail)
+        if size > 1 or self.place:
+            status.details.add().Pack(errors_pb2.BatchFailure(operation=self.place, status=short))
+        return statuses.Refusal(status)
+
+
+@dataclass(slots=True)
+class Batch:
+    """The operations of one transaction."""
+
+    tenant: Tenant
+    operations: Sequence[Operation]
+    author: Author
+    atomic: bool
+    limits: Limits
+    done: list[Done] = field(default_factory=list)
+
+    async def run(self, databases: Databases, tx: Transaction) -> list[Done]:
+        """Run all in a transaction.  Raises  BatchFailed if one is refused and the batch is atomic."""
+        metadata = await databases.metadata(tx, self.tenant)
+        if metadata is None:
+            raise statuses.forbidden()
+        store = await databases.records(tx, self.tenant, create=True)
+        assert store is not None, "a database whose container is there is created"
+        gone = await missing_zones(databases, tx, self.tenant, {one.key[0] for one in self.operations})
+        await store.preload(one.key for one in self.operations)
+        self.done = []
+        for place, operation in enumerate(self.operations):
+            try:
+                if operation.key[0] in gone:
+                    raise statuses.not_found("zone", operation.key[0])
+                self.done.append(await self._one(store, operation))
+            except Exception as error:
+                status = statuses.known(error)
+                if status is None or _passing(status):
+                    raise
+                if self.atomic:
+                    raise BatchFailed(place, status) from error
+                self.done.append(Done(operation, status=status))
+        return self.done
+
+    async def _one(self, store: RecordStore, operation: Operation) -> Done:
+        kind, key = operation.type, operation.key
+        old = await store.load_record(key)
+        if old is None and kind in TAGGED:
+            raise statuses.not_found("record", key[1])
+        if old is not None and kind == Type.CREATE:
+            raise statuses.refusal(code_pb2.ALREADY_EXISTS, "EXISTS", "there is such a record already")
+        if old is not None and kind in TAGGED and _tag_of(old) != operation.said.record.change_tag:
+            raise statuses.conflict(outgoing(old, _WHOLE))
+        if kind in DELETING:
+            await store.delete(key)
+            return Done(operation)
+        check_type(store.metadata, operation)
+        for target in operation.validated:
+            if not await store.exists(key_of(target, f"{operation.where}.record.fields", self.limits)):
+                reason = "INVALID_REFERENCE"
+                raise statuses.refusal(
+                    code_pb2.FAILED_PRECONDITION, reason, "a record that it refers to is not there", record=target.name
+                )
+        return Done(operation, saved=await store.save(self._message(store, operation, old)))
+
+    def _message(self, store: RecordStore, operation: Operation, old: StoredRecord | None) -> Any:
+        """What to save."""
+        said, where = operation.said, operation.where
+        record_type = store.metadata.record_type(said.record.record_type)
+        message = record_type.message_class()
+        if old is not None and operation.type in UPDATING:
+            if old.record_type.name != record_type.name:
+                message_text = f"the record is of the type {old.record_type.name}"
+                raise statuses.refusal(code_pb2.FAILED_PRECONDITION, "EXISTS", message_text)
+            message.CopyFrom(old.message)
+        take(said.record, message, said.given_fields, f"{where}.record")
+        for place, one in enumerate(said.transforms):
+            transform(message, one, self.author.now, f"{where}.transforms[{place}]")
+        self.author.sign(message, operation.key, None if old is None else old.message)
+        size = message.ByteSize()
+        if size > self.limits.record_bytes:
+            raise statuses.too_large(f"{where}.record", limit=self.limits.record_bytes, size=size)
+        return message
+
+
+_WHOLE = Shape(None, 0)
+
+
+def _passing(status: status_pb2.Status) -> bool:
+    """Whether it is about the transaction as a whole, which is tried again."""
+    return status.code in (code_pb2.UNAVAILABLE, code_pb2.UNKNOWN, code_pb2.DEADLINE_EXCEEDED, code_pb2.CANCELLED) or (
+        status.code == code_pb2.ABORTED and statuses.reason_of(status) != "CONFLICT"
+    )
+
+
+def _tag_of(record: StoredRecord) -> bytes:
+    return b"" if record.version is None else record.version.to_bytes()
+
+
+def result_of(done: Done, shape: Shape, stamp: bytes) -> records_pb2.RecordResult:
+    """What the caller is told of an operation that was committed with a versionstamp."""
+    result = records_pb2.RecordResult()
+    if done.status is not None:
+        result.status.CopyFrom(done.status)
+    elif done.saved is None:
+        result.status.SetInParent()
+        result.record.name.CopyFrom(name_of(done.operation.key))
+        result.record.deleted = True
+    else:
+        result.status.SetInParent()
+        version = done.saved.version
+        tag = b"" if version is None else version.completed(stamp).to_bytes()
+        result.record.CopyFrom(outgoing(done.saved, shape, tag=tag))
+    return result

@@ -1,0 +1,128 @@
+"""What the operations of one request are, checked before anything is read.
+
+The system field of a record is written here and nowhere else: who, when and from where.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from recordlayer import RecordMetaData
+from recordlayer.client.pb import records_pb2, types_pb2
+from recordlayer_server.call import Call
+from recordlayer_server.contents import key_of, zone_of
+from recordlayer_server.limits import Limits
+from recordlayer_server.schema import SYSTEM
+from recordlayer_server.statuses import bad_request, too_large
+from recordlayer_server.values import references
+
+Type = records_pb2.Operation
+
+CREATING = frozenset({Type.CREATE, Type.FORCE_UPDATE, Type.FORCE_REPLACE})
+UPDATING = frozenset({Type.UPDATE, Type.FORCE_UPDATE})
+DELETING = frozenset({Type.DELETE, Type.FORCE_DELETE})
+TAGGED = frozenset({Type.UPDATE, Type.REPLACE, Type.DELETE})
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation, in a request or a batch that `where` leads to."""
+
+    said: records_pb2.Operation
+    key: tuple[str, str]
+    where: str
+
+    @property
+    def type(self) -> int:
+        return int(self.said.type)
+
+    @property
+    def validated(self) -> list[types_pb2.RecordName]:
+        """The records that must be there when this one is saved."""
+        return [one.target for one in _references(self.said.record) if one.action == types_pb2.Reference.VALIDATE]
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who changes something, and when: microseconds since 1970."""
+
+    user: str
+    device: str
+    now: int
+
+    @classmethod
+    def of(cls, call: Call) -> Author:
+        return cls(call.identity.user, call.device, time.time_ns() // 1_000)
+
+    def sign(self, message: Any, key: tuple[str, str], old: Any) -> None:
+        """Fill the system field of a record that takes the place of `old`, or of nothing."""
+        system = getattr(message, SYSTEM)
+        system.Clear()
+        system.zone, system.name = key
+        before = None if old is None else getattr(old, SYSTEM)
+        system.created_at = self.now if before is None else before.created_at
+        system.created_by = self.user if before is None else before.created_by
+        system.created_on = self.device if before is None else before.created_on
+        system.modified_at, system.modified_by, system.modified_on = self.now, self.user, self.device
+
+
+def checked(
+    said: Sequence[records_pb2.Operation], limits: Limits, names: Names, *, where: str = "operations"
+) -> list[Operation]:
+    """The operations, if each is well formed and no record comes twice.  Raises  Refusal."""
+    if not said:
+        raise bad_request(where, "give at least one operation")
+    if len(said) > limits.operations_per_request:
+        raise too_large(where, limit=limits.operations_per_request, size=len(said))
+    found: list[Operation] = []
+    seen: set[tuple[str, str]] = set()
+    for place, one in enumerate(said):
+        here = f"{where}[{place}]"
+        record = one.record
+        if one.type == Type.TYPE_UNSPECIFIED or one.type not in Type.Type.values():
+            raise bad_request(f"{here}.type", "say what to do")
+        if one.type in CREATING and not record.name.name:
+            zone = zone_of(record.name.zone, f"{here}.record.name.zone", limits)
+            key = (zone, names.make(place))
+        else:
+            key = key_of(record.name, f"{here}.record.name", limits)
+        if key in seen:
+            raise bad_request(f"{here}.record.name", "one operation for each record")
+        seen.add(key)
+        if one.type in TAGGED and not record.change_tag:
+            raise bad_request(f"{here}.record.change_tag", "give the tag of the record that you know, or use FORCE_...")
+        if one.type in DELETING and (one.transforms or record.WhichOneof("content")):
+            raise bad_request(here, "a deletion has a name and a tag only")
+        if one.type not in DELETING and not record.record_type:
+            raise bad_request(f"{here}.record.record_type", "name the record type")
+        if any(one.action == types_pb2.Reference.DELETE_SELF for one in _references(record)):
+            raise bad_request(f"{here}.record.fields", "references with DELETE_SELF are not served yet")
+        for several, count in (("transforms", len(one.transforms)), ("given_fields", len(one.given_fields))):
+            if count > limits.filter_nodes:
+                raise bad_request(f"{here}.{several}", f"at most {limits.filter_nodes}")
+        found.append(Operation(one, key, here))
+    return found
+
+
+def _references(record: types_pb2.Record) -> list[types_pb2.Reference]:
+    return [one for value in record.fields.fields.values() for one in references(value)]
+
+
+class Names:
+    """Makes up names for records whose caller gives none: the same again for the same idempotency key."""
+
+    def __init__(self, seed: bytes) -> None:
+        self._seed = seed
+
+    def make(self, place: int) -> str:
+        return hashlib.blake2b(place.to_bytes(4, "big"), key=self._seed[:64], digest_size=16).hexdigest()
+
+
+def check_type(metadata: RecordMetaData, operation: Operation) -> None:
+    """Raises  Refusal for a record type that the container does not have."""
+    if operation.said.record.record_type not in metadata.record_types:
+        raise bad_request(f"{operation.where}.record.record_type", "there is no such record type")

@@ -1,0 +1,74 @@
+"""Where everything lies: the key space of the service.
+
+"recordlayer"                      a constant, so that the service shares a database with whatever else is there
+  "server"                         a store with what the servers keep: the keys of seals
+  (container, interned)
+    1 development, 2 production
+      0                            the container's metadata, as Java's FDBMetaDataStore keeps it
+      1                            the public database
+      2 (user, interned)           a private database
+        0                          its records: one record store
+        1                          its zones: another one
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from recordlayer.client.pb import context_pb2
+from recordlayer.keyspace import InternedDirectory, KeySpace, KeySpaceDirectory, KeySpacePath
+
+DEVELOPMENT, PRODUCTION = context_pb2.DEVELOPMENT, context_pb2.PRODUCTION
+PUBLIC, PRIVATE = context_pb2.Database.PUBLIC, context_pb2.Database.PRIVATE
+
+
+class Tenant(NamedTuple):
+    """One database of one container in one environment. `user` is empty for the public database."""
+
+    container: str
+    environment: int
+    scope: int
+    user: str
+
+
+def _stores() -> tuple[KeySpaceDirectory, ...]:
+    return KeySpaceDirectory("records", int, value=0), KeySpaceDirectory("zones", int, value=1)
+
+
+SPACE = KeySpace(
+    KeySpaceDirectory(
+        "service",
+        str,
+        KeySpaceDirectory("server", str, value="server"),
+        InternedDirectory(
+            "container",
+            KeySpaceDirectory(
+                "environment",
+                int,
+                KeySpaceDirectory("metadata", int, value=0),
+                KeySpaceDirectory("public", int, *_stores(), value=1),
+                KeySpaceDirectory("private", int, InternedDirectory("user", *_stores()), value=2),
+            ),
+        ),
+        value="recordlayer",
+    )
+)
+
+
+def of_server() -> KeySpacePath:
+    return SPACE.path("service").add("server")
+
+
+def of_metadata(container: str, environment: int) -> KeySpacePath:
+    return _environment(container, environment).add("metadata")
+
+
+def of_database(tenant: Tenant) -> KeySpacePath:
+    environment = _environment(tenant.container, tenant.environment)
+    if tenant.scope == PUBLIC:
+        return environment.add("public")
+    return environment.add("private").add("user", tenant.user)
+
+
+def _environment(container: str, environment: int) -> KeySpacePath:
+    return SPACE.path("service").add("container", container).add("environment", environment)

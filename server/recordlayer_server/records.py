@@ -1,0 +1,212 @@
+"""The service Records: takes requests apart, asks who may, and puts replies together."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any
+
+from google.rpc import code_pb2
+
+from recordlayer.aio import Transaction
+from recordlayer.client.pb import context_pb2, records_pb2, records_pb2_grpc
+from recordlayer_server import statuses
+from recordlayer_server.aggregating import aggregate
+from recordlayer_server.applying import Outcome, apply, check_key
+from recordlayer_server.call import Call, current
+from recordlayer_server.contents import key_of, outgoing, shape_of, zone_of
+from recordlayer_server.databases import Databases
+from recordlayer_server.explaining import explain, partitions
+from recordlayer_server.modify_stream import modify_stream
+from recordlayer_server.operations import Names, Operation, checked
+from recordlayer_server.paging import Page, Pages
+from recordlayer_server.replies import reading, reply_context
+from recordlayer_server.writing import cost_of
+from recordlayer_server.zone_catalog import missing_zones
+
+NAME = "recordlayer.v1.Records"
+_ROOM = 64 << 10
+_CHUNK = 1 << 20
+
+
+class Records(records_pb2_grpc.RecordsServicer):  # type: ignore[misc]  # generated, without types
+    """The records of all databases."""
+
+    def __init__(self, databases: Databases) -> None:
+        self._databases = databases
+        self._limits = databases.limits
+
+    async def Lookup(self, request: records_pb2.LookupRequest, _: Any) -> records_pb2.LookupReply:
+        call, limits = current(), self._limits
+        if not 1 <= len(request.names) <= limits.names_per_request:
+            raise statuses.bad_request("names", f"1 to {limits.names_per_request}")
+        keys = [key_of(name, f"names[{place}]", limits) for place, name in enumerate(request.names)]
+        shape = shape_of(request, limits)
+        tenant = call.permit({zone for zone, _ in keys})
+        reply = records_pb2.LookupReply()
+
+        async def work(tx: Transaction) -> None:
+            reply.Clear()
+            store = await self._databases.records(tx, tenant)
+            gone = await missing_zones(self._databases, tx, tenant, {zone for zone, _ in keys})
+            if store is None:
+                if await self._databases.metadata(tx, tenant) is None:
+                    raise statuses.forbidden()
+                found: list[Any] = [None] * len(keys)
+            elif len(keys) == 1:
+                found = [await store.load_record(keys[0], snapshot=True)]
+            else:
+                found = await store.load_records(keys, snapshot=True)
+            room = limits.message_bytes - _ROOM
+            for key, stored in zip(keys, found, strict=True):
+                result = reply.results.add()
+                if key[0] in gone:
+                    result.status.CopyFrom(statuses.not_found("zone", key[0]).status)
+                elif stored is None:
+                    result.status.CopyFrom(statuses.not_found("record", key[1]).status)
+                else:
+                    record = outgoing(stored, shape)
+                    room -= (size := record.ByteSize() + 16)
+                    if room < 0:
+                        room += size
+                        result.status.CopyFrom(_no_room(limits.message_bytes).status)
+                    else:
+                        result.status.SetInParent()
+                        result.record.CopyFrom(record)
+            reply.context.CopyFrom(reply_context(call, read_version=await tx.read_version(), cost=cost_of(tx)))
+
+        await reading(self._databases, call, work)
+        return reply
+
+    async def Modify(self, request: records_pb2.ModifyRequest, _: Any) -> records_pb2.ModifyReply:
+        call = current()
+        outcome = await self.modify(call, request)
+        context = reply_context(call, commit_version=outcome.commit_version, cost=outcome.cost)
+        return records_pb2.ModifyReply(context=context, results=outcome.results, replayed=outcome.replayed)
+
+    async def modify(self, call: Call, request: Any, where: str = "") -> Outcome:
+        """Apply a ModifyRequest, or what has the same fields.  Raises  Refusal."""
+        key = request.idempotency_key
+        check_key(key, f"{where}idempotency_key")
+        for place, one in enumerate(request.operations):
+            check_key(one.idempotency_key, f"{where}operations[{place}].idempotency_key")
+        names = Names(key.encode() or secrets.token_bytes(32))
+        operations: list[Operation] = checked(request.operations, self._limits, names, where=f"{where}operations")
+        shape = shape_of(request, self._limits)
+        tenant = call.permit({one.key[0] for one in operations})
+        atomic = request.atomic or not request.HasField("atomic")
+        return await apply(self._databases, call, tenant, operations, shape, atomic=atomic, key=key)
+
+    def ModifyStream(
+        self, requests: AsyncIterator[records_pb2.ModifyStreamRequest], _: Any
+    ) -> AsyncIterator[records_pb2.ModifyStreamReply]:
+        return modify_stream(self.modify, current(), requests, self._limits)
+
+    async def Query(self, request: records_pb2.QueryRequest, _: Any) -> records_pb2.QueryReply:
+        call = current()
+        pages = await self._pages(call, request)
+        page = await self._page(call, pages, request.continuation)
+        if page.too_large:
+            raise _no_room(self._limits.message_bytes)
+        return records_pb2.QueryReply(
+            context=reply_context(call, read_version=page.read_version, cost=page.cost),
+            records=page.records,
+            continuation=page.continuation,
+            end_reason=page.end_reason,
+        )
+
+    async def QueryStream(
+        self, request: records_pb2.QueryRequest, _: Any
+    ) -> AsyncIterator[records_pb2.QueryStreamReply]:
+        """A page is read when the one before is on its way: grpc's flow control holds a slow caller's reads back."""
+        call = current()
+        left = request.limit  # of the whole stream, 0 for all
+        pages = await self._pages(call, request)
+        continuation = request.continuation
+        while True:
+            page = await self._page(call, pages, continuation, most=left)
+            continuation = page.continuation
+            if left:
+                left -= len(page.records)
+            last = not continuation or (left <= 0 < request.limit)
+            reply = records_pb2.QueryStreamReply(
+                context=reply_context(call, read_version=page.read_version, cost=page.cost),
+                records=page.records,
+                continuation=b"" if page.too_large else continuation,
+                end_reason=page.end_reason if last else context_pb2.END_REASON_UNSPECIFIED,
+            )
+            if page.too_large:
+                for chunk in _chunks(reply, page, continuation):
+                    yield chunk
+            else:
+                yield reply
+            if last:
+                return
+
+    async def Aggregate(self, request: records_pb2.AggregateRequest, _: Any) -> records_pb2.AggregateReply:
+        call = current()
+        zone = zone_of(request.zone, "zone", self._limits)
+        tenant = call.permit((zone,))
+
+        async def work(tx: Transaction) -> records_pb2.AggregateReply:
+            value = await aggregate(self._databases, tx, tenant, zone, request, call.time_left)
+            context = reply_context(call, read_version=await tx.read_version(), cost=cost_of(tx))
+            return records_pb2.AggregateReply(context=context, value=value)
+
+        return await reading(self._databases, call, work)
+
+    async def Explain(self, request: records_pb2.ExplainRequest, _: Any) -> records_pb2.ExplainReply:
+        call = current()
+        pages = await self._pages(call, request.query)
+
+        async def work(tx: Transaction) -> records_pb2.ExplainReply:
+            reply = await explain(self._databases, tx, pages, request, call.time_left)
+            reply.context.CopyFrom(reply_context(call, read_version=await tx.read_version(), cost=cost_of(tx)))
+            return reply
+
+        return await reading(self._databases, call, work)
+
+    async def Partition(self, request: records_pb2.PartitionRequest, _: Any) -> records_pb2.PartitionReply:
+        call = current()
+        zone = zone_of(request.zone, "zone", self._limits)
+        tenant = call.permit((zone,))
+        seal = await self._databases.seal()
+
+        async def work(tx: Transaction) -> records_pb2.PartitionReply:
+            found = await partitions(self._databases, tx, tenant, zone, request.parts, seal)
+            context = reply_context(call, read_version=await tx.read_version(), cost=cost_of(tx))
+            return records_pb2.PartitionReply(context=context, partitions=found)
+
+        return await reading(self._databases, call, work)
+
+    # -- pages ---------------------------------------------------------------------------------------------
+
+    async def _pages(self, call: Call, request: records_pb2.QueryRequest) -> Pages:
+        zones = () if request.zone_wide else (zone_of(request.zone, "zone", self._limits),)
+        tenant = call.permit(zones)
+        return Pages(self._databases, tenant, request, await self._databases.seal())
+
+    async def _page(self, call: Call, pages: Pages, continuation: bytes, *, most: int = 0) -> Page:
+        async def work(tx: Transaction) -> Page:
+            return await pages.page(tx, continuation, call.time_left, most=most)
+
+        return await reading(self._databases, call, work)
+
+
+def _chunks(first: records_pb2.QueryStreamReply, page: Page, continuation: bytes) -> list[records_pb2.QueryStreamReply]:
+    """The record that is too large for a reply, in several."""
+    data = page.too_large
+    parts = [data[at : at + _CHUNK] for at in range(0, len(data), _CHUNK)]
+    first.chunk = parts[0]
+    replies = [first, *(records_pb2.QueryStreamReply(chunk=part) for part in parts[1:])]
+    replies[-1].last_chunk = True
+    replies[-1].continuation = continuation
+    if first.end_reason and len(replies) > 1:
+        replies[-1].end_reason = first.end_reason
+        first.end_reason = context_pb2.END_REASON_UNSPECIFIED
+    return replies
+
+
+def _no_room(limit: int) -> statuses.Refusal:
+    text = "the record does not fit into the reply: ask for it alone, for fewer fields, or by QueryStream"
+    return statuses.refusal(code_pb2.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE", text, limit=limit)

@@ -1,0 +1,63 @@
+"""Work that writes, with its commit version and what it cost."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from recordlayer import Retry
+from recordlayer.aio import Transaction
+from recordlayer.client.pb import context_pb2
+from recordlayer_server.call import Call
+from recordlayer_server.databases import Databases
+
+T = TypeVar("T")
+
+
+def cost_of(tx: Transaction) -> context_pb2.Cost:
+    """What a transaction read and wrote."""
+    counters = tx.counters
+    return context_pb2.Cost(
+        keys_read=counters.reads + counters.rows_read,
+        bytes_read=counters.bytes_read,
+        keys_written=counters.writes,
+        bytes_written=counters.bytes_written,
+    )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Written:
+    """A commit: its version, 0 where nothing was written, what it cost, and the transaction, which is over."""
+
+    version: int
+    cost: context_pb2.Cost
+    transaction: Transaction
+
+
+async def writing(
+    databases: Databases, call: Call, work: Callable[[Transaction], Awaitable[T]], *, key: bytes | None = None
+) -> tuple[T, Written]:
+    """The result of work and its commit, tried until the call's deadline. Writes see the newest state, however stale a
+    state the call allows.
+
+    key  an idempotency key
+
+    Raises  AlreadyApplied, and what the work raises.
+    """
+    last: Transaction | None = None
+
+    async def noted(tx: Transaction) -> T:
+        nonlocal last
+        last = tx
+        return await work(tx)
+
+    result = await databases.database.run(
+        noted,
+        retry=Retry(time=timedelta(seconds=max(0.0, call.time_left))),
+        options=dataclasses.replace(call.options(), staleness=None, at_least=0),
+        idempotency_key=key,
+    )
+    assert last is not None, "the work has run"
+    return result, Written(max(0, last.committed_version()), cost_of(last), last)
