@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import grpc
@@ -63,6 +64,10 @@ TABLE: Mapping[str, Row] = {
     "index_not_readable": Row(code_pb2.FAILED_PRECONDITION, "INDEX_NOT_READABLE", fields=("index", "state")),
     "index_not_supported": Row(code_pb2.FAILED_PRECONDITION, "INDEX_REQUIRED", fields=("index",)),
     "bad_continuation": Row(code_pb2.INVALID_ARGUMENT, "CONTINUATION_MISMATCH"),
+    # callers
+    "unauthenticated": Row(code_pb2.UNAUTHENTICATED, "UNAUTHENTICATED", hint=True),
+    "forbidden": Row(code_pb2.PERMISSION_DENIED, "FORBIDDEN"),
+    "overloaded": Row(code_pb2.UNAVAILABLE, "OVERLOADED", retry=1.0),
     # sizes
     "record_too_large": Row(code_pb2.INVALID_ARGUMENT, "BATCH_TOO_LARGE", fields=("size", "limit")),
     "index_entry_too_large": Row(code_pb2.INVALID_ARGUMENT, "BATCH_TOO_LARGE", fields=("index", "size", "limit")),
@@ -190,11 +195,16 @@ def known(error: BaseException) -> status_pb2.Status | None:
     row = row_of(error)
     if row.code == code_pb2.INTERNAL:
         return None
+    if row.reason == "FORBIDDEN":
+        return forbidden().status
     told = {name: error.fields[name] for name in row.fields if error.fields.get(name) not in (None, "")}
     message = error.title + "".join(f"; {name} {_shown(value)}" for name, value in told.items())
     if row.hint and error.hint:
         message += f" ({error.hint})"
-    return refusal(row.code, row.reason, message, retry=row.retry, **told).status
+    retry, after = row.retry, error.fields.get("retry_after")
+    if retry is not None and isinstance(after, timedelta):
+        retry = after.total_seconds()
+    return refusal(row.code, row.reason, message, retry=retry, **told).status
 
 
 def row_of(error: RecordLayerError) -> Row:
