@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from recordlayer.aio.metadata_store import MetaDataStore
     from recordlayer.aio.online import IndexBuild, OnlineIndexer
     from recordlayer.aio.ranks import Ranks
+    from recordlayer.aio.reaping import FeedTrimmer, Reaper
     from recordlayer.aio.space import Space
     from recordlayer.aio.store import RecordStore
     from recordlayer.aio.tenant import Tenant, TenantExport
@@ -31,6 +32,7 @@ _HOME = {
     "Database": "database",
     "DirectoryLayer": "keyspace",
     "EntryCursor": "cursor",
+    "FeedTrimmer": "reaping",
     "FeedWatch": "feed",
     "IdempotencyKeys": "idempotency",
     "IndexBuild": "online",
@@ -40,6 +42,7 @@ _HOME = {
     "MetaDataStore": "metadata_store",
     "OnlineIndexer": "online",
     "Ranks": "ranks",
+    "Reaper": "reaping",
     "RecordCursor": "cursor",
     "RecordStore": "store",
     "Space": "space",
@@ -66,6 +69,7 @@ __all__ = [
     "Database",
     "DirectoryLayer",
     "EntryCursor",
+    "FeedTrimmer",
     "FeedWatch",
     "IdempotencyKeys",
     "IndexBuild",
@@ -75,6 +79,7 @@ __all__ = [
     "MetaDataStore",
     "OnlineIndexer",
     "Ranks",
+    "Reaper",
     "RecordCursor",
     "RecordStore",
     "Space",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -29,9 +29,11 @@ from recordlayer.world import World
 
 if TYPE_CHECKING:
     from recordlayer.aio.online import OnlineIndexer
+    from recordlayer.aio.reaping import FeedTrimmer, Reaper
     from recordlayer.aio.tenant import Tenant
     from recordlayer.online.indexer import BuildReport
-    from recordlayer.online.options import BuildLimits, BuildPolicy
+    from recordlayer.online.options import BuildLimits, BuildPolicy, WorkLimits
+    from recordlayer.online.reaper import ReapReport
 
 T = TypeVar("T")
 
@@ -255,6 +257,55 @@ class Database:
         from recordlayer.aio.tenant import Tenant
 
         return Tenant(self._beginning, path, options=options)
+
+    def reaper(
+        self,
+        metadata: RecordMetaData | StoredMetaData,
+        *,
+        path: Path,
+        types: Collection[str] | None = None,
+        limits: WorkLimits | Callable[[], WorkLimits] | None = None,
+        serializer: Serializer = PLAIN,
+        options: TransactionOptions | None = None,
+        told: Callable[[ReapReport], object] | None = None,
+    ) -> Reaper:
+        """Deletes records whose time has passed: `await db.reaper(...).reap()`. Several may run, in several processes.
+
+        types    names of record types; all that expire if nothing is said
+        limits   how much goes into one transaction, and how fast; or a function that is asked before each transaction
+        options  of the transactions; their priority is low if nothing is said
+        told     called after each transaction with the report so far
+        """
+        from recordlayer.aio.reaping import Reaper
+
+        return Reaper(
+            self._beginning,
+            metadata,
+            path,
+            types=types,
+            limits=limits,
+            serializer=serializer,
+            options=options,
+            told=told,
+        )
+
+    def feed_trimmer(
+        self,
+        metadata: RecordMetaData | StoredMetaData,
+        *,
+        path: Path,
+        older_than: timedelta,
+        limits: WorkLimits | Callable[[], WorkLimits] | None = None,
+        serializer: Serializer = PLAIN,
+        options: TransactionOptions | None = None,
+    ) -> FeedTrimmer:
+        """Forgets changes of a store's feed that are older: `await db.feed_trimmer(...).trim()`. Parameters as those of
+        `reaper`."""
+        from recordlayer.aio.reaping import FeedTrimmer
+
+        return FeedTrimmer(
+            self._beginning, metadata, path, older_than, limits=limits, serializer=serializer, options=options
+        )
 
     def _attempts(
         self, retry: Retry, options: TransactionOptions | None, key: Key | None, *, work: str = ""

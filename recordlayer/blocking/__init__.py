@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from recordlayer.blocking.metadata_store import MetaDataStore
     from recordlayer.blocking.online import IndexBuild, OnlineIndexer
     from recordlayer.blocking.ranks import Ranks
+    from recordlayer.blocking.reaping import FeedTrimmer, Reaper
     from recordlayer.blocking.space import Space
     from recordlayer.blocking.store import RecordStore
     from recordlayer.blocking.tenant import Tenant, TenantExport
@@ -32,6 +33,7 @@ _HOME = {
     "Database": "database",
     "DirectoryLayer": "keyspace",
     "EntryCursor": "cursor",
+    "FeedTrimmer": "reaping",
     "FeedWatch": "feed",
     "IdempotencyKeys": "idempotency",
     "IndexBuild": "online",
@@ -41,6 +43,7 @@ _HOME = {
     "MetaDataStore": "metadata_store",
     "OnlineIndexer": "online",
     "Ranks": "ranks",
+    "Reaper": "reaping",
     "RecordCursor": "cursor",
     "RecordStore": "store",
     "Space": "space",
@@ -67,6 +70,7 @@ __all__ = [
     "Database",
     "DirectoryLayer",
     "EntryCursor",
+    "FeedTrimmer",
     "FeedWatch",
     "IdempotencyKeys",
     "IndexBuild",
@@ -76,6 +80,7 @@ __all__ = [
     "MetaDataStore",
     "OnlineIndexer",
     "Ranks",
+    "Reaper",
     "RecordCursor",
     "RecordStore",
     "Space",

@@ -18,12 +18,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from recordlayer.errors import InvalidIndex, InvalidRecordType, SchemaError, UsageError
 from recordlayer.keys import KeyExpression, Literal, as_expression, primary_key_positions, value
 from recordlayer.metadata import files, load, proto_options, serial, validate
 from recordlayer.metadata.definitions import IndexDefinition
+from recordlayer.metadata.expiry import TimeUnit, expiry_index
 from recordlayer.metadata.given import definition_of, flag_of, name_of, number_of
 from recordlayer.metadata.index import FormerIndex, Index
 from recordlayer.metadata.metadata import RecordMetaData, unknown_index
@@ -180,6 +182,22 @@ class RecordMetaDataBuilder(SyntheticDefinitions):
         if where is None or first is None or first in self._synthetic:
             return where
         return where.typed(self._types[first].descriptor)
+
+    def expires(
+        self,
+        record_type: str,
+        expression: KeyExpression | str | None = None,
+        *,
+        ttl: timedelta | None = None,
+        unit: TimeUnit = TimeUnit.MILLISECONDS,
+        name: str | None = None,
+    ) -> RecordMetaDataBuilder:
+        """Records of a type expire at the time in a field, or `ttl` behind it, or `ttl` after they were saved last.
+
+        See `recordlayer.metadata.expiry`.
+        """
+        definition = expiry_index(expression, ttl, unit)
+        return self.index(record_type, f"{record_type}_expiry" if name is None else name, definition)
 
     def universal_index(
         self,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from recordlayer.metadata.expiry import EXPIRES
 from recordlayer.metadata.index import ALLOWED_FOR_QUERY, REPLACED_BY, UNIQUE, Index
 
 Read = Callable[[str | None], object]
@@ -68,7 +69,7 @@ FREE: dict[str, frozenset[str]] = {
 
 def objection(old: Index, new: Index, name: str) -> str | None:
     """Why an option may not change between two versions of an index; None if it may."""
-    if name == ALLOWED_FOR_QUERY or name.startswith(REPLACED_BY) or name in FREE.get(new.type, ()):
+    if name in (ALLOWED_FOR_QUERY, EXPIRES) or name.startswith(REPLACED_BY) or name in FREE.get(new.type, ()):
         return None
     if name == UNIQUE:
         return "stored records may break it" if new.unique and not old.unique else None

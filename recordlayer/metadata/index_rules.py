@@ -15,6 +15,7 @@ from google.protobuf.descriptor import FieldDescriptor as Types
 from recordlayer.errors import InvalidIndex
 from recordlayer.keys import Dimensions, Grouping, KeyWithValue, Then
 from recordlayer.keys.access import is_repeated
+from recordlayer.metadata import expiry
 from recordlayer.metadata.index import CELLS, Index
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def cells(index: Index) -> Iterator[InvalidIndex]:
 def problems(index: Index, metadata: RecordMetaData) -> Iterator[InvalidIndex]:
     """What is wrong with an index by the rules of its type; its expression is known to fit its record types."""
     yield from cells(index)
+    yield from expiry.problems(index, metadata.record_types_of(index))
     rule = RULES.get(index.type)
     if rule is not None:
         yield from rule(index, metadata)

@@ -9,8 +9,9 @@ Layout  S is the store's prefix; the first tuple element behind it is one of
         7   uniqueness violations: (index key, *columns, *primary key)
         8   record versions of old formats: (*primary key)
         9   index builds: (index key, ...)             10  sliding windows
-        255 the change feed, which is ours: `store.change_layout`. Java's numbers go up from 0. When it opens a store it
-            looks at the first pair and at keyspace 5, so it does not meet this one
+        254 versions by time, which is ours: `store.version_times`
+        255 the change feed, which is ours too: `store.change_layout`. Java's numbers go up from 0. When it opens a
+            store it looks at the first pair and at keyspace 5, so it meets neither
 
 Source  Record Layer, FDBRecordStoreKeyspace
 """
@@ -36,6 +37,7 @@ class Keyspace(enum.IntEnum):
     OLD_RECORD_VERSIONS = 8
     INDEX_BUILDS = 9
     SLIDING_WINDOWS = 10
+    VERSION_TIMES = 254
     CHANGE_FEED = 255
 
 

@@ -32,6 +32,7 @@ _PARTS = {
     Keyspace.OLD_RECORD_VERSIONS: "record versions",
     Keyspace.INDEX_BUILDS: "index build",
     Keyspace.SLIDING_WINDOWS: "sliding windows",
+    Keyspace.VERSION_TIMES: "versions by time",
     Keyspace.CHANGE_FEED: "change feed",
 }
 _PARTS_OF_AN_INDEX = {

@@ -26,6 +26,8 @@ _WRAPPED = (
     aio.StoreHeader,
     aio.ChangeFeed,
     aio.FeedWatch,
+    aio.FeedTrimmer,
+    aio.Reaper,
     aio.TypedCursor,
     aio.TypedStore,
     aio.RecordCursor,
