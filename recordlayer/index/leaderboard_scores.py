@@ -15,7 +15,7 @@ from recordlayer.index.bounds import End
 from recordlayer.index.entry import IndexEntry
 from recordlayer.index.leaderboard import LeaderboardIndex
 from recordlayer.index.leaderboard_directory import Directory, Window, negated
-from recordlayer.index.rank import Sought, scores_between
+from recordlayer.index.rank import RankEnd, Sought, scores_between
 from recordlayer.index.ranked_set import RankedSet
 from recordlayer.tuples import pack, unpack
 
@@ -75,15 +75,18 @@ class WindowScores:
 
     def scan(self, low: int | None, high: int | None, options: ScanOptions = FORWARD) -> Cursor[IndexEntry]:
         """The entries with ranks from `low` up to, not including, `high`: the best first."""
+        begin = None if low is None else (low, End.INCLUSIVE)
+        return self.between(begin, None if high is None else (high, End.EXCLUSIVE), options)
+
+    def between(self, low: RankEnd | None, high: RankEnd | None, options: ScanOptions) -> Cursor[IndexEntry]:
+        """The entries between two ranks; None is no end."""
 
         async def entries(inner: ScanOptions) -> Cursor[IndexEntry] | None:
             found = await self._there(snapshot=inner.snapshot)
             if found is None:
                 return None
             directory, window, ranks, _ = found
-            begin = None if low is None else (low, End.INCLUSIVE)
-            end = None if high is None else (high, End.EXCLUSIVE)
-            scores = await scores_between(ranks, self._group, begin, end, snapshot=inner.snapshot)
+            scores = await scores_between(ranks, self._group, low, high, snapshot=inner.snapshot)
             return None if scores is None else self._index.scan_window(directory, window, scores, inner)
 
         return Sought(entries, options)

@@ -70,6 +70,11 @@ def is_known(index_type: str) -> bool:
     return index_type in BUILT_IN or index_type in _offered()
 
 
+def offered_type(index_type: str) -> Make | None:
+    """What an installed package gives for a type: its class. None if none does, and for types of ours."""
+    return None if index_type in BUILT_IN else _offered().get(index_type)
+
+
 @cache
 def _built_in(index_type: str) -> Make | None:
     if index_type not in BUILT_IN:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from recordlayer import keys
-from recordlayer.index.columns import FieldColumn, converter, field_column
-from recordlayer.query.predicate import Compare, Path, PathStep
+from recordlayer.index.columns import FieldColumn, as_is, converter, field_column, value_converter
+from recordlayer.query.predicate import Compare, CompareKey, Path, PathStep
 
 if TYPE_CHECKING:
     from recordlayer.metadata import Index, RecordType
+    from recordlayer.pb.types import FieldDescriptor
+    from recordlayer.query.query import SortKey
 
 
 class Null(enum.Enum):
@@ -32,24 +34,44 @@ class Null(enum.Enum):
 class Column:
     """One column.
 
-    path       the field it holds, None for constants, functions, versions and lists
-    constant   for the column of the record's type: the key of the type that is asked for
-    field      what the field column knows
+    path        the field it holds, None for constants, functions, versions and lists
+    constant    for the column of the record's type: the key of the type that is asked for
+    field       what the field column knows
+    expression  what it is made of, None for what is not of the record, such as a token
+    operands    the field whose values the expression gives, None if it is none's
     """
 
     path: Path | None
     field: FieldColumn | None = None
     constant: Any = None
     is_constant: bool = False
+    expression: keys.KeyExpression | None = None
+    operands: FieldDescriptor | None = None
+
+    @property
+    def key(self) -> SortKey | None:
+        """What one orders by to get the order of this column."""
+        return self.path if self.path is not None else self.expression
 
     @property
     def repeats(self) -> bool:
-        return self.field is not None and self.field.repeats
+        if self.field is not None:
+            return self.field.repeats
+        return self.expression is not None and self.expression.creates_duplicates
 
-    def element(self, value: Any) -> Any:
-        """A value as an element of this column.  Raises  WrongType."""
-        assert self.field is not None, "only columns with a field are compared"
+    def element(self, condition: Compare | CompareKey, value: Any) -> Any:
+        """The operand of a condition as an element of this column.  Raises  WrongType."""
+        if isinstance(condition, CompareKey):
+            return self.operand(condition, value)
+        assert self.field is not None, "only columns with a field are compared by fields"
         return converter(self.field.field)(value)
+
+    def operand(self, condition: Compare | CompareKey, value: Any) -> Any:
+        """The same, defaults not as null: they bound a range."""
+        if isinstance(condition, CompareKey):
+            return as_is(value) if self.operands is None else value_converter(self.operands)(value)
+        assert self.field is not None, "only columns with a field are compared by fields"
+        return value_converter(self.field.field)(value)
 
     @property
     def null(self) -> Null:
@@ -58,19 +80,30 @@ class Column:
             return Null.UNSET
         return Null.DEFAULT if len(self.field.path) == 1 else Null.EITHER
 
-    def answers(self, predicate: object) -> bool:
+    def null_for(self, condition: Compare | CompareKey) -> Null:
+        """What a null says to a condition: to one on a key expression it is a null."""
+        return Null.UNSET if isinstance(condition, CompareKey) else self.null
+
+    def answers(self, predicate: object) -> TypeGuard[Compare | CompareKey]:
         """Whether a condition is one on this column."""
-        return isinstance(predicate, Compare) and self.path is not None and predicate.path == self.path
+        if isinstance(predicate, Compare):
+            return self.path is not None and predicate.path == self.path
+        if isinstance(predicate, CompareKey):
+            return self.expression is not None and predicate.expression == self.expression
+        return False
 
 
 def _column(expression: keys.KeyExpression, record_type: RecordType, *, single: bool) -> Column:
     if isinstance(expression, keys.RecordType):
-        return Column(None, None, record_type.record_type_key, single)
+        return Column(None, None, record_type.record_type_key, single, expression)
+    operands = expression.column_fields(record_type.descriptor)[0]
     field = field_column(expression, record_type.descriptor)
-    if field is None or field.whole or field.defaults:
-        return Column(None)
+    if field is None:
+        return Column(None, expression=expression, operands=operands)
+    if field.whole or field.defaults:
+        return Column(None, expression=None if field.whole else expression, operands=operands)
     path = tuple(PathStep(name, fans) for name, fans in zip(field.path, field.fans_out, strict=True))
-    return Column(path, field)
+    return Column(path, field, expression=expression, operands=operands)
 
 
 def index_columns(index: Index, record_type: RecordType, *, single: bool) -> list[Column]:

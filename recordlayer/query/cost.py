@@ -1,7 +1,7 @@
 """What a plan is expected to cost: pairs read and round trips.
 
-Without statistics these are assumptions, and explanations say so by their `~`. They are good enough to tell a look-up
-from a range and a range from a scan of everything, and that is what they are for.
+How many rows there are is the business of `query.knowledge`; these are the assumptions that it falls back on, and the
+weights by which plans are compared.
 """
 
 from __future__ import annotations
@@ -34,16 +34,6 @@ class Estimate:
     @property
     def cost(self) -> float:
         return self.keys + FETCH * self.fetched + ROUND_TRIP * self.round_trips
-
-
-def scanned(*, equalities: int, has_range: bool, is_text: bool, unique: bool) -> float:
-    """Rows of a scan with so many columns bound to a value, the next one perhaps to a range."""
-    if unique:
-        return 1.0
-    rows = ASSUMED_RECORDS * EQUALITY ** min(equalities, 2)
-    if has_range:
-        rows *= TEXT if is_text else RANGE
-    return max(1.0, rows)
 
 
 def shown(rows: float) -> str:

@@ -14,7 +14,7 @@ from recordlayer.keys import access
 from recordlayer.query.comparison import TESTS, Operator
 from recordlayer.query.pattern import Pattern
 from recordlayer.query.predicate import Compare, CompareKey, CompareRank, Parameter, PathStep, shown
-from recordlayer.query.tokens import tokenizer
+from recordlayer.query.tokens import newest, tokenizer
 from recordlayer.query.words import Words
 from recordlayer.tuples import compare, pack
 
@@ -68,7 +68,7 @@ def _like(pattern: Any, field: FieldDescriptor, path: str) -> Decide:
 def _words(words: Any, field: FieldDescriptor, path: str) -> Decide:
     if not isinstance(words, Words) or field.type != access.TYPE_STRING:
         raise WrongType(field=path, value=words, hint=f"only text has words, and {field.name} holds none")
-    decide = words.decider(*tokenizer(words.tokenizer))
+    decide = words.decider(*tokenizer(words.cut or newest(words.tokenizer)))
     return lambda value, record: None if value is None else decide(value)
 
 

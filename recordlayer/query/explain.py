@@ -177,7 +177,7 @@ def explain_plan(plan: Node, not_used: dict[str, str], *, query: str, problem: P
     )
 
 
-_WORK = frozenset(("FilterRecords", "SortRecords", "GroupInMemory"))
+_WORK = frozenset(("FilterRecords", "FilterByRank", "SortRecords", "GroupInMemory"))
 
 
 def _leaves_work(node: ExplainedNode) -> bool:

@@ -12,17 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recordlayer.errors import WrongType
 from recordlayer.index.bounds import Bounds, End
-from recordlayer.index.columns import value_converter
 from recordlayer.query.columns import Column, Null
 from recordlayer.query.comparison import TESTS, Operator
-from recordlayer.query.predicate import Compare, Path, Predicate
+from recordlayer.query.predicate import Compare, CompareKey, Path, Predicate
 from recordlayer.tuples import compare, pack
 
+if TYPE_CHECKING:
+    from recordlayer.query.query import SortKey
+
 Items = tuple[Any, ...]
+Comparison = Compare | CompareKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ def match(columns: Sequence[Column], conditions: Sequence[Predicate]) -> Match:
     """The tightest scan of these columns for these conditions."""
     found = _match(columns, conditions)
     for condition in conditions:
-        if isinstance(condition, Compare) and condition.operator is Operator.IN:
+        if isinstance(condition, (Compare, CompareKey)) and condition.operator is Operator.IN:
             for place, column in enumerate(columns):
                 if column.answers(condition) and not column.repeats:
                     chosen = _match_each(columns, conditions, condition, place)
@@ -71,12 +74,12 @@ def match(columns: Sequence[Column], conditions: Sequence[Predicate]) -> Match:
 
 
 def _match_each(
-    columns: Sequence[Column], conditions: Sequence[Predicate], condition: Compare, place: int
+    columns: Sequence[Column], conditions: Sequence[Predicate], condition: Comparison, place: int
 ) -> Match | None:
     """The scans for each of the values that a column may have; None if they do not answer that condition."""
     column = columns[place]
-    values = {pack((column.element(value),)): value for value in condition.value}
-    equal = [Compare(condition.path, Operator.EQUALS, values[packed]) for packed in sorted(values)]
+    values = {pack((column.element(condition, value),)): value for value in condition.value}
+    equal = [replace(condition, operator=Operator.EQUALS, value=values[packed]) for packed in sorted(values)]
     if not equal:
         return Match((), place + 1, False, (), (condition,), choice=place)
     found = [_match(columns, [one if other is condition else other for other in conditions]) for one in equal]
@@ -97,9 +100,9 @@ def _match(columns: Sequence[Column], conditions: Sequence[Predicate]) -> Match:
         if column.is_constant:
             values.append(column.constant)
             continue
-        if column.path is None or (column.repeats and bound_repeated):
+        if column.key is None or (column.repeats and bound_repeated):
             break
-        equal = _equality(column, left)
+        equal = equality(column, left)
         if equal is not None:
             condition, value, exact = equal
             if exact:
@@ -129,45 +132,78 @@ def _match(columns: Sequence[Column], conditions: Sequence[Predicate]) -> Match:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Leading columns that are bound to one value each: the values, and the conditions that this answers."""
+
+    values: Items
+    answered: tuple[Predicate, ...]
+
+
+def bind(columns: Sequence[Column], conditions: Sequence[Predicate]) -> Bound:
+    """As many of the columns, from the left, as conditions bind to one value."""
+    values: list[Any] = []
+    answered: list[Predicate] = []
+    repeated = False
+    for column in columns:
+        if column.is_constant:
+            values.append(column.constant)
+            continue
+        found = None if column.key is None or (column.repeats and repeated) else equality(column, conditions)
+        if found is None:
+            break
+        condition, value, exact = found
+        repeated |= column.repeats
+        values.append(value)
+        if exact:
+            answered.append(condition)
+    return Bound(tuple(values), tuple(answered))
+
+
 def fan(column: Column) -> Path:
     """The repeated field that makes a column repeat, the last one if there are several."""
     path = column.path or ()
     return path[: max((place for place, step in enumerate(path, 1) if step.any), default=0)]
 
 
-def _equality(column: Column, conditions: list[Predicate]) -> tuple[Compare, Any, bool] | None:
+def equality(column: Column, conditions: Sequence[Predicate]) -> tuple[Comparison, Any, bool] | None:
     """A condition that binds the column to one value, the value, and whether that answers the condition."""
     for condition in conditions:
-        if not isinstance(condition, Compare) or not column.answers(condition):
+        if not column.answers(condition):
             continue
+        null = column.null_for(condition)
         if condition.operator is Operator.EQUALS:
-            value = column.element(condition.value)
-            return condition, value, value is not None or column.null is not Null.EITHER
-        if condition.operator is Operator.IS_NULL and not column.repeats and column.null is not Null.DEFAULT:
-            return condition, None, column.null is Null.UNSET
+            value = column.element(condition, condition.value)
+            return condition, value, value is not None or null is not Null.EITHER
+        if condition.operator is Operator.IS_NULL and not column.repeats and null is not Null.DEFAULT:
+            return condition, None, null is Null.UNSET
     return None
 
 
 def _range(column: Column, prefix: Items, left: list[Predicate]) -> Bounds | None:
     """The range that conditions give a column; those it answers are taken out of `left`."""
-    found = [one for one in left if isinstance(one, Compare) and column.answers(one)]
+    found: list[Comparison] = [one for one in left if column.answers(one)]
     if column.repeats:
         found = found[:1]  # each condition is about some element, not all about the same one
+    found = [one for one in found if type(one) is type(found[0])]  # they differ in what they take a null for
+    if not found:
+        return None
+    column_null = column.null_for(found[0])
     low: tuple[Items, End] | None = None
     high: tuple[Items, End] | None = None
-    used: list[Compare] = []
+    used: list[Comparison] = []
     for condition in found:
         if condition.operator is Operator.STARTS_WITH and condition.value:
             left.remove(condition)
             return Bounds.text(prefix, condition.value)
-        if condition.operator is Operator.NOT_NULL and column.null is Null.UNSET:
+        if condition.operator is Operator.NOT_NULL and column_null is Null.UNSET:
             pass  # the range begins behind the nulls anyhow
         elif condition.operator in (Operator.GREATER, Operator.GREATER_OR_EQUAL):
             end = End.EXCLUSIVE if condition.operator is Operator.GREATER else End.INCLUSIVE
-            low = _tighter(low, ((*prefix, _element(column, condition)), end), largest=True)
+            low = _tighter(low, ((*prefix, column.operand(condition, condition.value)), end), largest=True)
         elif condition.operator in (Operator.LESS, Operator.LESS_OR_EQUAL):
             end = End.EXCLUSIVE if condition.operator is Operator.LESS else End.INCLUSIVE
-            high = _tighter(high, ((*prefix, _element(column, condition)), end), largest=False)
+            high = _tighter(high, ((*prefix, column.operand(condition, condition.value)), end), largest=False)
         else:
             continue
         used.append(condition)
@@ -175,7 +211,7 @@ def _range(column: Column, prefix: Items, left: list[Predicate]) -> Bounds | Non
         return None
     exact = True
     null = (*prefix, None)
-    if column.null is Null.UNSET:
+    if column_null is Null.UNSET:
         if low is None:
             low = null, End.EXCLUSIVE
     else:
@@ -190,14 +226,8 @@ def _range(column: Column, prefix: Items, left: list[Predicate]) -> Bounds | Non
     return Bounds.between(low_items, high_items, low_end=low_end, high_end=high_end)
 
 
-def _element(column: Column, condition: Compare) -> Any:
-    """The operand as it is stored, defaults not as null: they bound a range."""
-    assert column.field is not None, "only columns with a field are compared"
-    return value_converter(column.field.field)(condition.value)
-
-
 def _with_default(
-    column: Column, used: list[Compare], low: tuple[Items, End] | None, null: Items
+    column: Column, used: list[Comparison], low: tuple[Items, End] | None, null: Items
 ) -> tuple[tuple[Items, End] | None, bool]:
     """The lower end when nulls stand for the default, and whether the range then answers the conditions exactly."""
     assert column.field is not None, "only columns with a field are compared"
@@ -216,9 +246,9 @@ def _with_default(
     return None, isinstance(default, (str, bytes, bool))
 
 
-def _holds(column: Column, condition: Compare, value: Any) -> bool:
+def _holds(column: Column, condition: Comparison, value: Any) -> bool:
     test = TESTS[condition.operator]
-    operand = _element(column, condition)
+    operand = column.operand(condition, condition.value)
     if isinstance(value, float) or isinstance(operand, float):
         return test(pack((value,)), pack((operand,)))
     try:
@@ -236,21 +266,21 @@ def _tighter(one: tuple[Items, End] | None, other: tuple[Items, End], *, largest
     return one if (order > 0) is largest else other
 
 
-def in_order(columns: Sequence[Column], found: Match, sort: Sequence[Path]) -> bool:
+def in_order(columns: Sequence[Column], found: Match, sort: Sequence[SortKey]) -> bool:
     """Whether a scan gives records in the order of some fields."""
-    bound = {column.path for column in columns[: found.equalities] if column.path is not None}
+    bound = {column.key for column in columns[: found.equalities] if column.key is not None}
     at = found.equalities
     if found.choice is not None:
         at = found.choice
-        bound.discard(columns[at].path)
+        bound.discard(columns[at].key)
     for path in sort:
         if path in bound:
             continue
-        while at < len(columns) and columns[at].path in bound:
+        while at < len(columns) and columns[at].key in bound:
             at += 1
         if at == len(columns):
             return True  # the whole primary key is behind: nothing is left to order
-        if columns[at].path != path or columns[at].repeats:
+        if columns[at].key != path or columns[at].repeats:
             return False
         bound.add(path)
         at += 1

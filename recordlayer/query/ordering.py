@@ -8,18 +8,18 @@ from weakref import WeakKeyDictionary
 
 from recordlayer.keys import EMPTY, Field, KeyExpression, Then
 from recordlayer.keys.compiled import Keys, compile_keys
-from recordlayer.query.predicate import Path
 from recordlayer.store.record import StoredRecord
 
 if TYPE_CHECKING:
     from recordlayer.metadata import RecordType
+    from recordlayer.query.query import SortKey
 
 KeyOf = Callable[[StoredRecord], bytes]
 
-_MADE: WeakKeyDictionary[type[Any], dict[tuple[Path, ...], Keys]] = WeakKeyDictionary()
+_MADE: WeakKeyDictionary[type[Any], dict[tuple[SortKey, ...], Keys]] = WeakKeyDictionary()
 
 
-def key_of(paths: tuple[Path, ...], types: Mapping[str, RecordType], *, unique: bool) -> KeyOf:
+def key_of(paths: tuple[SortKey, ...], types: Mapping[str, RecordType], *, unique: bool) -> KeyOf:
     """A function from a record to the packed values of fields; `unique`: with its primary key behind them."""
     made = {name: _keys(paths, known) for name, known in types.items()}
     if len(made) == 1:
@@ -35,7 +35,7 @@ def key_of(paths: tuple[Path, ...], types: Mapping[str, RecordType], *, unique: 
     return key
 
 
-def _keys(paths: tuple[Path, ...], record_type: RecordType) -> Keys:
+def _keys(paths: tuple[SortKey, ...], record_type: RecordType) -> Keys:
     """Made once: that takes a millisecond."""
     known = _MADE.setdefault(record_type.message_class, {})
     found = known.get(paths)
@@ -46,7 +46,9 @@ def _keys(paths: tuple[Path, ...], record_type: RecordType) -> Keys:
     return found
 
 
-def _expression(path: Path) -> KeyExpression:
+def _expression(path: SortKey) -> KeyExpression:
+    if isinstance(path, KeyExpression):
+        return path
     expression: KeyExpression = Field(path[-1].name)
     for step in reversed(path[:-1]):
         expression = Field(step.name).nest(expression)

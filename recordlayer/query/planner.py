@@ -4,7 +4,8 @@ Every rule is a function from a `Problem` to plans; a plan that a rule gives ans
 not use it notes with the reason, for `explain`.
 
 Plans are values for one metadata and one set of readable indexes, and kept in a small cache by query. For queries that
-differ in their values only, it is kept which rule gave the plan and from which indexes: that rule alone is asked again.
+differ in their values only, it is kept which rule gave the plan, from which indexes and at what cost: that rule alone
+is asked again, and if it comes to another cost, all of them.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from weakref import WeakKeyDictionary
 
 from recordlayer.errors import NoPlan
 from recordlayer.query.advice import missing_index
+from recordlayer.query.effort import Effort
+from recordlayer.query.knowledge import ASSUMED, Knowledge
 from recordlayer.query.pattern import Pattern
 from recordlayer.query.plan.base import Node, Plan
 from recordlayer.query.predicate import (
@@ -48,71 +51,91 @@ T = TypeVar("T")
 
 Rule = Callable[[Problem], Iterator[Plan]]
 
-RULES: tuple[Rule, ...] = (scan_records, scan_indexes, unite, intersect)
+
+def combine_bitmaps(problem: Problem) -> Iterator[Plan]:
+    """See `rules.bitmaps`, which is imported where there are any."""
+    if any(index.type == "bitmap_value" for index in problem.indexes):
+        from recordlayer.query.rules import bitmaps
+
+        yield from bitmaps.combine_bitmaps(problem)
+
+
+RULES: tuple[Rule, ...] = (scan_records, scan_indexes, unite, intersect, combine_bitmaps)
 
 
 class Planned:
     """The plan of a query; and, worked out when somebody asks, the others that would answer it too and which indexes
     could not, with the reason."""
 
-    __slots__ = ("_others", "_rejected", "_survey", "plan", "query")
+    __slots__ = ("_looked", "_survey", "knowledge", "plan", "query")
 
-    def __init__(self, query: Query, plan: Plan, survey: Callable[[], Survey]) -> None:
+    def __init__(self, query: Query, plan: Plan, knowledge: Knowledge, survey: Callable[[], Survey]) -> None:
         self.query = query
         self.plan = plan
-        self._survey: Callable[[], Survey] | None = survey
-        self._others: tuple[Plan, ...] = ()
-        self._rejected: dict[str, str] = {}
+        self.knowledge = knowledge
+        self._survey = survey
+        self._looked: Survey | None = None
+
+    @property
+    def survey(self) -> Survey:
+        """All that was looked at."""
+        if self._looked is None:
+            self._looked = self._survey()
+        return self._looked
 
     @property
     def others(self) -> tuple[Plan, ...]:
-        self._look()
-        return self._others
+        return tuple([plan for _, plan in self.survey.found if plan.line != self.plan.line])
 
     @property
     def rejected(self) -> dict[str, str]:
-        self._look()
-        return self._rejected
-
-    def _look(self) -> None:
-        if self._survey is not None:
-            found, self._rejected = self._survey()
-            self._others = tuple([plan for _, plan in found if plan.line != self.plan.line])
-            self._survey = None
+        return self.survey.rejected
 
 
 Found = list[tuple[Rule | None, Plan]]
-Survey = tuple[Found, dict[str, str]]
-"""All plans with the rules that gave them, the cheapest first; and why indexes were not used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """All plans with the rules that gave them, the cheapest first; why indexes were not used; what looking cost."""
+
+    found: Found
+    rejected: dict[str, str]
+    effort: Effort
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which rule gave the plan of the queries of one shape, and from which indexes: values make no difference to that,
-    and the rule makes a plan for other values."""
+    """Which rule gave the plan of the queries of one shape, and from which indexes. The rule makes a plan for other
+    values; if that costs the same, the values make no difference to the choice. If not, all is looked at again."""
 
     rule: Rule
     indexes: frozenset[str]
+    cost: float
 
 
-def plan(query: RecordQuery, metadata: RecordMetaData, state_of: StateOf) -> Planned:
+def plan(query: RecordQuery, metadata: RecordMetaData, state_of: StateOf, *, knowledge: Knowledge = ASSUMED) -> Planned:
     """The cheapest plan of a query.
 
     The plan of the same query is kept, and of a query that differs in its values only which way to go.
 
-    Raises  NoPlan when nothing gives the order that is asked for; UnknownRecordType, UnknownField, WrongType.
+    Raises  NoPlan when nothing gives the order that is asked for; UnknownRecordType, UnknownField, UnknownIndex,
+            WrongType.
     """
     readable = readable_indexes(metadata, state_of)
     plans, choices = _CACHE.setdefault(metadata, (OrderedDict(), OrderedDict()))
-    shape = shape_of(query)
+    shape = (shape_of(query), knowledge)
     key = cache_key(query, shape, readable)
     if key is not None and key in plans:
         plans.move_to_end(key)
         return plans[key]
     choice = choices.get((shape, readable))
-    planned = None if choice is None else _by_choice(choice, query, metadata, state_of)
+    states = {name: state_of(index) for name, index in metadata.indexes.items()}
+    # What is kept here must not keep a store and its transaction.
+    asking = Asking(query, metadata, lambda index: states[index.name], knowledge)
+    planned = None if choice is None else _by_choice(choice, asking)
     if planned is None:
-        planned, choice = _by_survey(query, metadata, state_of)
+        planned, choice = _by_survey(asking)
         if choice is not None:
             keep(choices, (shape, readable), choice)
     if key is not None:
@@ -120,43 +143,58 @@ def plan(query: RecordQuery, metadata: RecordMetaData, state_of: StateOf) -> Pla
     return planned
 
 
-def _by_choice(choice: Choice, query: RecordQuery, metadata: RecordMetaData, state_of: StateOf) -> Planned | None:
-    found = list(choice.rule(problem_of(query, metadata, state_of, only=choice.indexes)))
-    if not found:
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A query, and what it is asked of."""
+
+    query: RecordQuery
+    metadata: RecordMetaData
+    state_of: StateOf
+    knowledge: Knowledge
+
+    def problem(self, only: frozenset[str] | None = None) -> Problem:
+        return problem_of(self.query, self.metadata, self.state_of, only=only, knowledge=self.knowledge)
+
+    def survey(self) -> Survey:
+        """All plans."""
+        problem = self.problem()
+        found: Found = [(rule, one) for rule in RULES for one in rule(problem)]
+        if problem.query.in_memory:
+            unordered = problem.asking(*problem.conditions)
+            plans = (one for rule in RULES for one in rule(unordered))
+            found += [(None, one) for one in sorted_in_memory(problem, plans)]
+        found.sort(key=lambda pair: (pair[1].estimate.cost, pair[1].line))
+        problem.effort.plans = len(found)
+        return Survey(found, problem.rejected, problem.effort)
+
+
+def _by_choice(choice: Choice, asking: Asking) -> Planned | None:
+    found = list(choice.rule(asking.problem(choice.indexes)))
+    best = min(found, key=lambda one: (one.estimate.cost, one.line), default=None)
+    if best is None or best.estimate.cost != choice.cost:
         return None
-    best = min(found, key=lambda one: (one.estimate.cost, one.line))
-    return Planned(query, best, lambda: _survey(problem_of(query, metadata, state_of)))
+    return Planned(asking.query, best, asking.knowledge, asking.survey)
 
 
-def _by_survey(query: RecordQuery, metadata: RecordMetaData, state_of: StateOf) -> tuple[Planned, Choice | None]:
-    problem = problem_of(query, metadata, state_of)
-    found, rejected = _survey(problem)
-    if not found:
+def _by_survey(asking: Asking) -> tuple[Planned, Choice | None]:
+    survey = asking.survey()
+    if not survey.found:
         raise NoPlan(
-            query=str(query),
-            not_used=rejected,
-            hint=f"no index has the records in this order; {missing_index(problem)} would, or order_by(..., "
+            query=str(asking.query),
+            not_used=survey.rejected,
+            hint=f"no index has the records in this order; {missing_index(asking.problem())} would, or order_by(..., "
             "in_memory=1000) lets so many records be sorted in memory",
         )
-    rule, best = found[0]
-    indexes = sources(best) & metadata.indexes.keys()
-    choice = None if rule is None else Choice(rule, frozenset(indexes))
-    return Planned(query, best, lambda: (found, rejected)), choice
-
-
-def _survey(problem: Problem) -> Survey:
-    found: Found = [(rule, one) for rule in RULES for one in rule(problem)]
-    if problem.query.in_memory:
-        unordered = problem.asking(*problem.conditions)
-        found += [(None, one) for one in sorted_in_memory(problem, (one for rule in RULES for one in rule(unordered)))]
-    found.sort(key=lambda pair: (pair[1].estimate.cost, pair[1].line))
-    return found, problem.rejected
+    rule, best = survey.found[0]
+    indexes = sources(best) & asking.metadata.indexes.keys()
+    choice = None if rule is None else Choice(rule, frozenset(indexes), best.estimate.cost)
+    return Planned(asking.query, best, asking.knowledge, lambda: survey), choice
 
 
 def sources(plan: Node) -> set[str]:
     """What a plan reads: indexes by name, and "primary key"."""
     if not plan.children:
-        return {getattr(plan, "index", "primary key")}
+        return {getattr(plan, "index", "primary key"), *getattr(plan, "asks", ())}
     return set[str](getattr(plan, "asks", ())).union(*(sources(child) for child in plan.children))
 
 
@@ -174,7 +212,7 @@ def keep(kept: OrderedDict[Key, T], key: Key, value: T) -> None:
 
 def shape_of(query: RecordQuery) -> Key:
     """A query without its values: what they are like, and how many."""
-    asked = (query.record_types, query.sort, query.reverse, query.fields, query.distinct, query.in_memory)
+    asked = (query.record_types, query.sort, query.reverse, query.fields, query.distinct, query.in_memory, query.hints)
     if query.filter is None:
         return asked
     return (asked, tuple([_shape(one) for one in walk(query.filter)]))

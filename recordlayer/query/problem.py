@@ -7,23 +7,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from recordlayer.errors import QueryError, UnknownField
-from recordlayer.keys import access
+from recordlayer.keys import KeyExpression, access
 from recordlayer.query.comparison import Operator
 from recordlayer.query.decide import Decide
+from recordlayer.query.effort import Effort
 from recordlayer.query.evaluate import compiled, resolve
-from recordlayer.query.pattern import Pattern
-from recordlayer.query.predicate import (
-    Compare,
-    Elements,
-    IsType,
-    Parameter,
-    Path,
-    Predicate,
-    conjuncts,
-    shown,
-    walk,
-)
-from recordlayer.query.query import RecordQuery
+from recordlayer.query.knowledge import ASSUMED, Knowledge
+from recordlayer.query.normal import normalized
+from recordlayer.query.predicate import IsType, Parameter, Predicate, shown, walk
+from recordlayer.query.query import RecordQuery, SortKey
+from recordlayer.query.tokens import with_tokenizers
 
 if TYPE_CHECKING:
     from recordlayer.index.state import IndexState
@@ -39,6 +32,8 @@ class Problem:
     conditions  what all must be true
     rejected    why indexes were not used, by name
     only        the names of the indexes that are looked at, None for all
+    knowledge   how much there is
+    effort      what planning has cost
     """
 
     query: RecordQuery
@@ -48,12 +43,18 @@ class Problem:
     state_of: StateOf
     rejected: dict[str, str] = field(default_factory=dict)
     only: frozenset[str] | None = None
+    knowledge: Knowledge = ASSUMED
+    effort: Effort = field(default_factory=Effort)
 
     @property
     def indexes(self) -> Iterable[Index]:
-        """The indexes that may be used."""
+        """The indexes that are looked at."""
         known = self.metadata.indexes
-        return known.values() if self.only is None else [known[name] for name in self.only]
+        return known.values() if self.only is None else [known[name] for name in sorted(self.only)]
+
+    def hidden(self, index: Index) -> str | None:
+        """Why an index may not be used for this query, whatever it asks; None if it may."""
+        return self.query.hints.against(index, self.state_of(index))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -71,22 +72,38 @@ class Problem:
     def reject(self, index: str, reason: str) -> None:
         self.rejected.setdefault(index, reason)
 
-    def asking(self, *conditions: Predicate, sort: tuple[Path, ...] = ()) -> Problem:
+    def asking(self, *conditions: Predicate, sort: tuple[SortKey, ...] = ()) -> Problem:
         """The same records under other conditions, in another order; what it rejects is not noted here."""
         query = replace(self.query, sort=sort, reverse=self.query.reverse and bool(sort), fields=None, in_memory=0)
-        return Problem(query, self.metadata, self.types, tuple(conditions), self.state_of, only=self.only)
+        return Problem(
+            query,
+            self.metadata,
+            self.types,
+            tuple(conditions),
+            self.state_of,
+            only=self.only,
+            knowledge=self.knowledge,
+            effort=self.effort,
+        )
 
 
 def problem_of(
-    query: RecordQuery, metadata: RecordMetaData, state_of: StateOf, *, only: frozenset[str] | None = None
+    query: RecordQuery,
+    metadata: RecordMetaData,
+    state_of: StateOf,
+    *,
+    only: frozenset[str] | None = None,
+    knowledge: Knowledge = ASSUMED,
 ) -> Problem:
     """The query's parts, checked against the metadata.
 
-    Raises  UnknownRecordType, UnknownField, WrongType, QueryError; UsageError for a parameter without a value.
+    Raises  UnknownRecordType, UnknownField, UnknownIndex, WrongType, QueryError; UsageError for a parameter without a
+            value.
     """
     types = _checked(query, metadata)
-    conditions = tuple(part for one in conjuncts(query.filter) for part in normal(one))
-    return Problem(query, metadata, types, conditions, state_of, only=only)
+    query.hints.check(metadata)
+    condition = None if query.filter is None else with_tokenizers(query.filter, metadata, types)
+    return Problem(query, metadata, types, normalized(condition), state_of, only=only, knowledge=knowledge)
 
 
 def check(query: RecordQuery, metadata: RecordMetaData) -> None:
@@ -120,8 +137,12 @@ def _checked(query: RecordQuery, metadata: RecordMetaData) -> tuple[RecordType, 
     return types
 
 
-def check_field(path: Path, record_type: RecordType) -> None:
-    """Raises  UnknownField; QueryError for a field that is repeated, or holds a message."""
+def check_field(path: SortKey, record_type: RecordType) -> None:
+    """Raises  UnknownField; QueryError for a field that is repeated, or holds a message; InvalidKeyExpression."""
+    if isinstance(path, KeyExpression):
+        for problem in path.problems(record_type.descriptor):
+            raise problem
+        return
     try:
         fields = resolve(path, record_type.descriptor)
     except UnknownField:
@@ -131,28 +152,3 @@ def check_field(path: Path, record_type: RecordType) -> None:
     last = fields[-1]
     if access.is_message(last) and not access.is_tuple_field(last.message_type):
         raise QueryError(field=shown(path), hint=f"{last.name} holds a message: name a field of it")
-
-
-def normal(condition: Predicate) -> tuple[Predicate, ...]:
-    """Conditions that are true where this one is, in words that indexes understand.
-
-    Only of what must be true: false and unknown are alike there.
-    """
-    if not isinstance(condition, Compare):
-        return (condition,)
-    if any(step.of is Elements.ANY_OR_UNKNOWN for step in condition.path):
-        path = tuple(
-            replace(step, of=Elements.ANY) if step.of is Elements.ANY_OR_UNKNOWN else step for step in condition.path
-        )
-        condition = replace(condition, path=path)
-    if condition.operator is Operator.NOT_DISTINCT:
-        return (replace(condition, operator=Operator.EQUALS),)
-    pattern = condition.value
-    if condition.operator is Operator.LIKE and isinstance(pattern, Pattern) and pattern.start:
-        begins = replace(condition, operator=Operator.STARTS_WITH, value=pattern.start)
-        if pattern.is_start:
-            return (begins,)
-        if not any(wild for wild, _ in pattern.parts()):
-            return (replace(condition, operator=Operator.EQUALS, value=pattern.start),)
-        return begins, condition
-    return (condition,)

@@ -16,15 +16,31 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from recordlayer.errors import UsageError, WrongType
+from recordlayer.keys import Field, KeyExpression, Nesting, NullInterpretation
 from recordlayer.options import Limits
 from recordlayer.query.aggregates import Aggregate
 from recordlayer.query.comparison import Operator
 from recordlayer.query.group import GroupQuery, grouped
+from recordlayer.query.hints import NO_HINTS, Hints
 from recordlayer.query.paths import FieldPath, as_steps, checked_list
-from recordlayer.query.predicate import And, Compare, CompareKey, CompareRank, Parameter, Path, Predicate, shown, walk
+from recordlayer.query.predicate import (
+    And,
+    Compare,
+    CompareKey,
+    CompareRank,
+    Parameter,
+    Path,
+    PathStep,
+    Predicate,
+    shown,
+    walk,
+)
 
 if TYPE_CHECKING:
     from recordlayer.metadata import RecordMetaData
+
+SortKey = Path | KeyExpression
+"""A field, or a key expression of one column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,24 +49,26 @@ class RecordQuery:
 
     record_types  names; none means all of the metadata's
     filter        the condition that records fulfil, None for none
-    sort          fields in order of importance
+    sort          fields and key expressions in order of importance
     reverse       descending
     fields        what is needed of the records; None for all. Others may be missing in what comes back, except those of
                   the primary key.
     distinct      each record comes once. Else, where a condition is about elements of a repeated field, it may come for
                   several of them: that costs less, and is for those who do not mind
+    hints         which indexes may be used
     in_memory     how many records may be held in memory to be sorted where no index has the order; 0 for none
     limits        what it may cost, None for what the store was opened with: see `within`
     """
 
     record_types: tuple[str, ...] = ()
     filter: Predicate | None = None
-    sort: tuple[Path, ...] = ()
+    sort: tuple[SortKey, ...] = ()
     reverse: bool = False
     fields: tuple[Path, ...] | None = None
     distinct: bool = True
     in_memory: int = 0
     limits: Limits | None = None
+    hints: Hints = NO_HINTS
 
     def where(self, *conditions: Predicate) -> RecordQuery:
         """Only records for which all these, and all conditions before, are true."""
@@ -64,8 +82,11 @@ class RecordQuery:
             found = condition if found is None else And((found, condition))
         return replace(self, filter=found)
 
-    def order_by(self, *fields: FieldPath | str, reverse: bool = False, in_memory: int = 0) -> RecordQuery:
-        """In the order of these fields, null first; `reverse`: descending, null last.
+    def order_by(
+        self, *fields: FieldPath | str | KeyExpression, reverse: bool = False, in_memory: int = 0
+    ) -> RecordQuery:
+        """In the order of these fields, null first; `reverse`: descending, null last. A key expression of one column
+        orders as well: order_by(version()) by the last change.
 
         in_memory  how many records may be held in memory to be sorted, if no index has this order; 0: then there is no
                    plan. With a limit no more than so many are held.
@@ -74,13 +95,23 @@ class RecordQuery:
         """
         if not fields:
             raise UsageError(what="order_by without fields", hint='name at least one: order_by("total")')
-        paths = tuple(as_steps(field) for field in fields)
-        for path in paths:
-            if any(step.any or step.entry is not None for step in path):
-                raise UsageError(field=shown(path), hint="records cannot be ordered by a repeated field")
+        paths = tuple(_sort_key(field) for field in fields)
         if not isinstance(in_memory, int) or isinstance(in_memory, bool) or in_memory < 0:
             raise UsageError(in_memory=in_memory, hint="give a number of records")
         return replace(self, sort=paths, reverse=reverse, in_memory=in_memory)
+
+    def use_indexes(self, *names: str) -> RecordQuery:
+        """Only these indexes may be used, or none at all; also such as their option keeps from queries."""
+        return replace(self, hints=replace(self.hints, allowed=_names(names)))
+
+    def hide_indexes(self, *names: str) -> RecordQuery:
+        """These indexes may not be used."""
+        return replace(self, hints=replace(self.hints, hidden=self.hints.hidden | _names(names)))
+
+    def try_indexes(self, *names: str) -> RecordQuery:
+        """Plan as if these indexes were readable: `explain` shows what they would bring before they are built. A plan
+        that uses one cannot run until it is."""
+        return replace(self, hints=replace(self.hints, trial=self.hints.trial | _names(names)))
 
     def with_duplicates(self) -> RecordQuery:
         """A record may come several times, once for each element of a repeated field that a condition speaks of."""
@@ -105,8 +136,8 @@ class RecordQuery:
 
     @property
     def asked(self) -> RecordQuery:
-        """The query without what makes no difference to its records: budgets, and what may be held in memory."""
-        return replace(self, in_memory=0, limits=None)
+        """The query without what makes no difference to its records: budgets, hints, what may be held in memory."""
+        return replace(self, in_memory=0, limits=None, hints=NO_HINTS)
 
     # -- groups ----------------------------------------------------------------------------------------
 
@@ -179,7 +210,7 @@ class RecordQuery:
         if self.filter is not None:
             parts.append(f"where {self.filter}")
         if self.sort:
-            parts.append(f"order by {', '.join(shown(path) for path in self.sort)}{' descending' * self.reverse}")
+            parts.append(f"order by {', '.join(shown_key(key) for key in self.sort)}{' descending' * self.reverse}")
         if self.fields is not None:
             parts.append(f"select {', '.join(shown(path) for path in self.fields)}")
         if not self.distinct:
@@ -219,6 +250,42 @@ def _bound(operator: Operator, value: Any, values: dict[str, Any]) -> tuple[Oper
     if isinstance(given, Parameter):
         raise UsageError(parameter=value.name, got=given, hint="give a value")
     return operator, tuple(given) if isinstance(given, list) else given
+
+
+def _names(names: tuple[str, ...]) -> frozenset[str]:
+    for name in names:
+        if not isinstance(name, str):
+            raise WrongType(index=name, hint='indexes are named by strings: use_indexes("by_total")')
+    return frozenset(names)
+
+
+def _sort_key(field: FieldPath | str | KeyExpression) -> SortKey:
+    if isinstance(field, KeyExpression):
+        if field.column_size != 1 or field.creates_duplicates:
+            raise UsageError(expression=repr(field), hint="order by expressions of one column that do not fan out")
+        return field_path(field) or field
+    path = as_steps(field)
+    if any(step.any or step.entry is not None for step in path):
+        raise UsageError(field=shown(path), hint="records cannot be ordered by a repeated field")
+    return path
+
+
+def field_path(expression: KeyExpression) -> Path | None:
+    """The path of a field that an expression gives as it is; None for others."""
+    names: list[str] = []
+    while isinstance(expression, Nesting):
+        if expression.parent.nulls is NullInterpretation.NOT_NULL:
+            return None
+        names.append(expression.parent.name)
+        expression = expression.child
+    if not isinstance(expression, Field) or expression.nulls is NullInterpretation.NOT_NULL:
+        return None
+    return tuple([PathStep(name) for name in (*names, expression.name)])
+
+
+def shown_key(key: SortKey) -> str:
+    """What is ordered by, in words."""
+    return repr(key) if isinstance(key, KeyExpression) else shown(key)
 
 
 def query(*record_types: str) -> RecordQuery:

@@ -12,6 +12,10 @@ import enum
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from recordlayer.query.tokens import Cut
 
 Truth = bool | None
 Tokens = Sequence[str]
@@ -35,13 +39,15 @@ class Words:
 
     tokens     a text that is yet to be cut into tokens, or tokens as they are
     within     for WITHIN: all of them lie among so many tokens in a row, and one more
-    tokenizer  its name, None for that of the index, or else the default one
+    tokenizer  its name, None for that of the field's indexes, or else the default one
+    cut        how texts are cut, once that is known: the planner finds out
     """
 
     kind: Kind
     tokens: str | tuple[str, ...]
     within: int = 0
     tokenizer: str | None = None
+    cut: Cut | None = None
 
     def wanted(self, asked: Callable[[str], Tokens]) -> tuple[str, ...]:
         """The tokens that are looked for."""

@@ -23,7 +23,7 @@ PORTION = 32
 class FetchRecords(Cursor[StoredRecord]):
     """The record of each entry, in the order of the entries.
 
-    missing  makes the error for an entry without a record
+    missing  makes the error for an entry without a record; None for one that is to be passed over
     keep     whether to give the record at this entry; None for always
     budget   records count as what scans read does. Bytes and time stop between two portions of records; a bound of keys
              has stopped the entries already, and is passed by as many records at most
@@ -35,7 +35,7 @@ class FetchRecords(Cursor[StoredRecord]):
         self,
         records: Records,
         source: Cursor[IndexEntry],
-        missing: Callable[[IndexEntry], Exception],
+        missing: Callable[[IndexEntry], Exception | None],
         keep: Callable[[IndexEntry, StoredRecord], bool] | None,
         *,
         snapshot: bool,
@@ -69,7 +69,10 @@ class FetchRecords(Cursor[StoredRecord]):
         places: list[int] = []
         for place, record in enumerate(found):
             if record is None:
-                raise self._missing(entries[place])
+                error = self._missing(entries[place])
+                if error is not None:
+                    raise error
+                continue
             if keep is None or keep(entries[place], record):
                 places.append(place)
         self._at = last = first + len(entries)

@@ -9,7 +9,9 @@ Cost  1 range read a record, all of a batch under way together
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from recordlayer.cursor.step import Cursor
 from recordlayer.errors import CorruptIndexEntry
@@ -21,6 +23,16 @@ from recordlayer.query.plan.base import Plan, Run
 from recordlayer.query.plan.scan import Ranges
 from recordlayer.store.fetch import FetchRecords
 from recordlayer.store.record import StoredRecord
+from recordlayer.store.store import RecordStore
+
+IsFirst = Callable[[IndexEntry, StoredRecord], bool]
+"""Whether an entry is the first of its record's that a scan gives."""
+
+
+class Once(Protocol):
+    """Keeps a record that a scan gives several times at the first of its entries."""
+
+    def of(self, store: RecordStore) -> IsFirst: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +43,27 @@ class OnceEach:
     ranges: Ranges
     reverse: bool
 
+    def of(self, store: RecordStore) -> IsFirst:
+        maintainer = store.index_maintainer(self.index)
+        assert isinstance(maintainer, ValueIndex), "only entries by value lead to records"
+        within = [bounds.keys(maintainer.space.entries) for bounds in self.ranges]
+        start = len(maintainer.space.entries)
+        first = max if self.reverse else min
+
+        def is_first(entry: IndexEntry, record: StoredRecord) -> bool:
+            entries = [key for key, _ in maintainer.expected(record)]
+            inside = [key for key in entries if any(keys.begin <= key < keys.end for keys in within)]
+            return bool(inside) and first(inside)[start:] == entry.suffix
+
+        return is_first
+
 
 class Fetch:
     """The records of index entries, in the order of the entries."""
 
     unit = "records"
 
-    def __init__(self, source: Plan, *, names: tuple[str, ...], once: OnceEach | None = None) -> None:
+    def __init__(self, source: Plan, *, names: tuple[str, ...], once: Once | None = None) -> None:
         self.children: tuple[Plan, ...] = (source,)
         self._once = once
         each = "" if once is None else ", each once"
@@ -52,20 +78,7 @@ class Fetch:
 
     def execute(self, run: Run) -> Cursor[StoredRecord]:
         store, once = run.store, self._once
-        keep = None
-        if once is not None:
-            maintainer = store.index_maintainer(once.index)
-            assert isinstance(maintainer, ValueIndex), "only entries by value lead to records"
-            within = [bounds.keys(maintainer.space.entries) for bounds in once.ranges]
-            start = len(maintainer.space.entries)
-            first = max if once.reverse else min
-
-            def is_first(entry: IndexEntry, record: StoredRecord) -> bool:
-                entries = [key for key, _ in maintainer.pairs(record)]
-                inside = [key for key in entries if any(keys.begin <= key < keys.end for keys in within)]
-                return bool(inside) and first(inside)[start:] == entry.suffix
-
-            keep = is_first
+        keep = None if once is None else once.of(store)
         source = self.children[0].execute(run)
         return FetchRecords(store.records, source, _missing, keep, snapshot=run.snapshot, budget=run.budget)
 

@@ -14,7 +14,7 @@ from recordlayer.cursor.merge import Intersection, Union
 from recordlayer.cursor.step import Cursor
 from recordlayer.cursor.transform import CursorFactory
 from recordlayer.index.entry import IndexEntry
-from recordlayer.query.cost import ASSUMED_RECORDS, Estimate
+from recordlayer.query.cost import Estimate
 from recordlayer.query.identity import Part
 from recordlayer.query.plan.base import Plan, Run
 from recordlayer.store.record import StoredRecord
@@ -86,12 +86,13 @@ class IntersectEntries(_Merged):
 
     word = "Intersect"
 
-    def __init__(self, sources: Sequence[Ordered], *, reverse: bool, order: str) -> None:
+    def __init__(self, sources: Sequence[Ordered], *, reverse: bool, order: str, among: float) -> None:
+        """`among`: how many records there are."""
         super().__init__(sources, reverse=reverse, order=order)
         below = [child.estimate for child in self.children]
-        rows = float(ASSUMED_RECORDS)
+        rows = among = max(1.0, among)
         for one in below:
-            rows *= one.rows / ASSUMED_RECORDS
+            rows *= min(1.0, one.rows / among)
         self.estimate = Estimate(max(1.0, rows), sum(one.keys for one in below), max(one.round_trips for one in below))
 
     def execute(self, run: Run) -> Cursor[IndexEntry]:

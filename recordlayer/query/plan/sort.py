@@ -14,7 +14,7 @@ from recordlayer.cursor.step import Cursor
 from recordlayer.query.identity import Part, parts_of
 from recordlayer.query.ordering import key_of
 from recordlayer.query.plan.base import Plan, Run
-from recordlayer.query.predicate import Path, shown
+from recordlayer.query.query import SortKey, shown_key
 from recordlayer.store.record import StoredRecord
 from recordlayer.tuples import unpack
 
@@ -30,14 +30,14 @@ class SortRecords:
     """Nothing comes before the source is read to its end."""
 
     def __init__(
-        self, source: Plan, sort: tuple[Path, ...], types: Mapping[str, RecordType], size: int, reverse: bool
+        self, source: Plan, sort: tuple[SortKey, ...], types: Mapping[str, RecordType], size: int, reverse: bool
     ) -> None:
         self.children: tuple[Plan, ...] = (source,)
         self._sort = sort
         self._key = key_of(sort, types, unique=True)
         self._size = size
         self._reverse = reverse
-        by = f"{', '.join(shown(path) for path in sort)}{' descending' * reverse}"
+        by = f"{', '.join(shown_key(key) for key in sort)}{' descending' * reverse}"
         self.title = f"Sort in memory by {by}, holding {size:,} records at most"
         self.line = f"Sort({source.line} by {by})"
         below = source.estimate

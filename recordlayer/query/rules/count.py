@@ -8,10 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from recordlayer.keys import Grouping
-from recordlayer.query.columns import Null, expression_columns
-from recordlayer.query.comparison import Operator
+from recordlayer.query.columns import expression_columns
+from recordlayer.query.match import equality
 from recordlayer.query.plan.aggregate import CountFromIndex
-from recordlayer.query.predicate import Compare
 
 if TYPE_CHECKING:
     from recordlayer.metadata import Index
@@ -28,16 +27,20 @@ def _count(problem: Problem, index: Index) -> CountFromIndex | None:
     if index.type != "count" or not isinstance(index.root_expression, Grouping):
         return None
     grouping = index.root_expression
-    if not problem.state_of(index).is_readable:
-        problem.reject(index.name, f"is {problem.state_of(index).name}")
+    hidden = problem.hidden(index)
+    if hidden is not None:
+        problem.reject(index.name, hidden)
         return None
     if index.predicate is not None or grouping.creates_duplicates:
         problem.reject(index.name, "does not count every record once")
         return None
     covered = {known.name for known in problem.metadata.record_types_of(index)}
+    if not covered.issuperset(problem.names):
+        problem.reject(index.name, "counts records of other types")
+        return None
     columns = expression_columns(grouping, problem.types[0], single=len(problem.types) == 1)
     by_type = len(problem.types) == 1 and bool(columns) and columns[0].is_constant
-    if covered != set(problem.names) and not (by_type and covered.issuperset(problem.names)):
+    if covered != set(problem.names) and not by_type:
         problem.reject(index.name, "counts records of other types as well")
         return None
     left = list(problem.conditions)
@@ -46,21 +49,11 @@ def _count(problem: Problem, index: Index) -> CountFromIndex | None:
         if column.is_constant:
             group.append(column.constant)
             continue
-        equal = next(
-            (
-                one
-                for one in left
-                if isinstance(one, Compare)
-                and one.operator is Operator.EQUALS
-                and column.answers(one)
-                and column.null is not Null.EITHER
-            ),
-            None,
-        )
-        if equal is None:
+        found = None if column.key is None else equality(column, left)
+        if found is None or not found[2]:
             break
-        left.remove(equal)
-        group.append(column.element(equal.value))
+        left.remove(found[0])
+        group.append(found[1])
     if left:
         problem.reject(index.name, f"does not answer {left[0]}")
         return None

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from recordlayer.errors import NoPlan
 from recordlayer.query.advice import missing_index
+from recordlayer.query.effort import Effort
 from recordlayer.query.group import GroupQuery
 from recordlayer.query.grouping import Groups, needed
 from recordlayer.query.having import decider
+from recordlayer.query.knowledge import ASSUMED, Knowledge
 from recordlayer.query.plan.base import Plan
 from recordlayer.query.plan.group import FilterGroups, GroupInMemory, StreamGroups
-from recordlayer.query.planner import Found, Planned, plan
+from recordlayer.query.planner import Found, Planned, Survey, plan
 from recordlayer.query.predicate import shown
 from recordlayer.query.problem import problem_of
 
@@ -26,7 +28,9 @@ MOST_PERMUTED = 3
 """So many columns are tried in every order: groups come together in any of them."""
 
 
-def plan_groups(query: GroupQuery, metadata: RecordMetaData, state_of: StateOf) -> Planned:
+def plan_groups(
+    query: GroupQuery, metadata: RecordMetaData, state_of: StateOf, *, knowledge: Knowledge = ASSUMED
+) -> Planned:
     """The cheapest plan of a query for groups.
 
     Raises  NoPlan when records come group by group from no index, and none may be held; as `plan`.
@@ -44,7 +48,7 @@ def plan_groups(query: GroupQuery, metadata: RecordMetaData, state_of: StateOf) 
         )
         return found if query.condition is None or decide is None else FilterGroups(found, query.condition, decide)
 
-    sources = list(_sources(query, metadata, state_of))
+    sources = list(_sources(query, metadata, state_of, knowledge))
     if not sources:
         problem = problem_of(replace(query.source, sort=query.columns), metadata, state_of)
         raise NoPlan(
@@ -54,30 +58,32 @@ def plan_groups(query: GroupQuery, metadata: RecordMetaData, state_of: StateOf) 
         )
     best = min([grouped(one.plan, ordered=ordered) for one, ordered in sources], key=lambda one: one.estimate.cost)
 
-    def survey() -> tuple[Found, dict[str, str]]:
+    def survey() -> Survey:
         found: Found = []
         rejected: dict[str, str] = {}
         for one, ordered in sources:
             found += [(None, grouped(source, ordered=ordered)) for source in (one.plan, *one.others)]
             rejected = {**one.rejected, **rejected}
         found.sort(key=lambda pair: (pair[1].estimate.cost, pair[1].line))
-        return found, rejected
+        return Survey(found, rejected, Effort())
 
-    return Planned(query, best, survey)
+    return Planned(query, best, knowledge, survey)
 
 
-def _sources(query: GroupQuery, metadata: RecordMetaData, state_of: StateOf) -> Iterator[tuple[Planned, bool]]:
+def _sources(
+    query: GroupQuery, metadata: RecordMetaData, state_of: StateOf, knowledge: Knowledge
+) -> Iterator[tuple[Planned, bool]]:
     """Plans for the records, and whether they come group by group."""
     source = replace(query.source, fields=needed(query))
     if not query.columns:
-        yield plan(source, metadata, state_of), True
+        yield plan(source, metadata, state_of, knowledge=knowledge), True
         return
     orders = permutations(query.columns) if len(query.columns) <= MOST_PERMUTED else [query.columns]
     for order in orders:
         try:
-            yield plan(replace(source, sort=order), metadata, state_of), True
+            yield plan(replace(source, sort=order), metadata, state_of, knowledge=knowledge), True
         except NoPlan:
             continue
         break
     if query.in_memory:
-        yield plan(source, metadata, state_of), False
+        yield plan(source, metadata, state_of, knowledge=knowledge), False

@@ -14,58 +14,50 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from recordlayer.query.columns import primary_key_columns
-from recordlayer.query.comparison import Operator
 from recordlayer.query.match import in_order
+from recordlayer.query.normal import Branch, alternatives
 from recordlayer.query.plan.base import Plan
 from recordlayer.query.plan.fetch import Fetch
 from recordlayer.query.plan.merge import IntersectEntries, OneAfterTheOther, Ordered, UnionEntries, entry_key
-from recordlayer.query.predicate import Compare, Elements, NotTrue, Or, Path, Predicate, conjunction, conjuncts, shown
-from recordlayer.query.problem import normal
-from recordlayer.query.rules.index import Access, accesses, fetched_names, scan_indexes
+from recordlayer.query.predicate import And, NotTrue, Or, Predicate, conjunction
+from recordlayer.query.query import SortKey, shown_key
+from recordlayer.query.rules.index import fetched_names, filtered, offers, scan_indexes
 from recordlayer.query.rules.primary_key import scan_records
 from recordlayer.query.rules.shared import with_filter, with_types
+from recordlayer.query.serving.protocol import Offer
 
 if TYPE_CHECKING:
     from recordlayer.query.problem import Problem
 
-MOST_BRANCHES = 32
-"""Unions of more branches are not tried: planning and merging would cost more than they save."""
 MOST_INTERSECTED = 8
-"""So many indexes are tried in pairs."""
+"""So many scans are tried in pairs."""
 
 
 def unite(problem: Problem) -> Iterator[Plan]:
-    """A plan for each condition that is an OR, or an IN, if every alternative has an index."""
-    for condition in problem.conditions:
-        branches = _alternatives(condition)
-        if not 2 <= len(branches) <= MOST_BRANCHES:
-            continue
-        rest = tuple(one for one in problem.conditions if one is not condition)
-        merged = _merged_union(problem, condition, branches, rest)
-        if merged is not None:
-            yield merged
-        elif isinstance(condition, Or) and not problem.query.sort:
-            yield from _following(problem, branches, rest)
+    """A plan for each condition that is an OR, or an IN, if every alternative has an index; and one for all of them
+    together, multiplied out."""
+    several = {place: branches for place, one in enumerate(problem.conditions) if (branches := alternatives(one))}
+    for place, branches in several.items():
+        yield from _unite(problem, (problem.conditions[place],), branches)
+    if len(several) > 1:
+        chosen = tuple([problem.conditions[place] for place in several])
+        branches = alternatives(And(chosen))
+        if len(branches) > max(len(one) for one in several.values()):
+            yield from _unite(problem, chosen, branches)
 
 
-def _alternatives(condition: Predicate) -> list[tuple[Predicate, ...]]:
-    """The conditions of each branch."""
-    if isinstance(condition, Or):
-        return [tuple(part for one in conjuncts(child) for part in normal(one)) for child in condition.children]
-    if isinstance(condition, Compare) and condition.operator is Operator.IN and _of_any(condition.path):
-        values = {(type(value), value): value for value in condition.value}
-        return [(Compare(condition.path, Operator.EQUALS, value),) for value in values.values()]
-    return []
+def _unite(problem: Problem, chosen: Branch, branches: Sequence[Branch]) -> Iterator[Plan]:
+    if not problem.effort.left:
+        return
+    rest = tuple([one for one in problem.conditions if not any(one is other for other in chosen)])
+    merged = _merged_union(problem, chosen, branches, rest)
+    if merged is not None:
+        yield merged
+    elif any(isinstance(one, Or) for one in chosen) and not problem.query.sort:
+        yield from _following(problem, branches, rest)
 
 
-def _of_any(path: Path) -> bool:
-    """Whether one element is enough: then "one is among these" is "one is this, or one is that"."""
-    return all(step.of is Elements.ANY for step in path if step.any)
-
-
-def _merged_union(
-    problem: Problem, condition: Predicate, branches: Sequence[tuple[Predicate, ...]], rest: tuple[Predicate, ...]
-) -> Plan | None:
+def _merged_union(problem: Problem, chosen: Branch, branches: Sequence[Branch], rest: Branch) -> Plan | None:
     """The union of one ordered scan for each branch; what a branch does not answer is tested on the records."""
     order = _common_order(problem)
     if order is None:
@@ -79,40 +71,63 @@ def _merged_union(
         best = _best_ordered(part, order, helping=branch)
         if best is None:
             return None
-        access, scan, open_conditions = best
+        offer, scan, open_conditions = best
         scans.append(scan)
         left += [one for one in rest if one in open_conditions and one not in left]
         exact = exact and not any(one in open_conditions for one in branch)
-        covered = max(covered, len(problem.metadata.record_types_of(access.index)))
+        covered = max(covered, len(problem.metadata.record_types_of(offer.index)))
     plan: Plan = UnionEntries(scans, reverse=problem.query.reverse, order=_words(problem))
     plan = with_types(problem, Fetch(plan, names=fetched_names(problem)), covered=covered)
-    return with_filter(problem, plan, left if exact else [*left, condition])
+    return with_filter(problem, plan, left if exact else [*left, *chosen])
 
 
 def intersect(problem: Problem) -> Iterator[Plan]:
-    """The records that two scans have, for each pair of indexes that answer different conditions."""
+    """The records that several scans have: of each pair that answer different conditions, and of as many scans as each
+    answer one more."""
     order = _common_order(problem)
     if order is None or len(problem.conditions) < 2:
         return
-    found = [access for access in accesses(problem) if _is_ordered(problem, access, order) and access.found.answered]
-    for one, other in combinations(found[:MOST_INTERSECTED], 2):
-        if not _differ(one, other) or not _differ(other, one):
-            continue
-        (first, first_open), (second, second_open) = (_ordered(problem, access) for access in (one, other))
-        plan: Plan = IntersectEntries([first, second], reverse=problem.query.reverse, order=_words(problem))
-        covered = min(len(problem.metadata.record_types_of(access.index)) for access in (one, other))
-        plan = with_types(problem, Fetch(plan, names=fetched_names(problem)), covered=covered)
-        yield with_filter(problem, plan, [condition for condition in first_open if condition in second_open])
+    found = [offer for offer in offers(problem) if _is_ordered(problem, offer, order) and offer.found.answered]
+    found = found[:MOST_INTERSECTED]
+    for one, other in combinations(found, 2):
+        if _differ(one, other) and _differ(other, one):
+            yield _intersection(problem, (one, other))
+    several = _each_more(found)
+    if len(several) > 2:
+        yield _intersection(problem, several)
 
 
-def _differ(one: Access, other: Access) -> bool:
+def _each_more(found: Sequence[Offer]) -> list[Offer]:
+    """Scans of which each answers something that those before it do not, the cheapest first."""
+    chosen: list[Offer] = []
+    answered: list[Predicate] = []
+    for offer in sorted(found, key=lambda one: (one.scan.estimate.cost, one.scan.line)):
+        more = [one for one in offer.found.answered if one not in answered]
+        if more:
+            chosen.append(offer)
+            answered += more
+    return chosen
+
+
+def _intersection(problem: Problem, chosen: Sequence[Offer]) -> Plan:
+    scans = [_ordered(problem, offer) for offer in chosen]
+    left = [one for one in problem.conditions if all(one in still_open for _, still_open in scans)]
+    covered = min(len(problem.metadata.record_types_of(offer.index)) for offer in chosen)
+    plan: Plan = IntersectEntries(
+        [scan for scan, _ in scans],
+        reverse=problem.query.reverse,
+        order=_words(problem),
+        among=problem.knowledge.of_types(problem.names, problem.metadata),
+    )
+    return with_filter(problem, with_types(problem, Fetch(plan, names=fetched_names(problem)), covered=covered), left)
+
+
+def _differ(one: Offer, other: Offer) -> bool:
     """Whether one answers a condition that the other does not."""
     return any(condition not in other.found.answered for condition in one.found.answered)
 
 
-def _following(
-    problem: Problem, branches: Sequence[tuple[Predicate, ...]], rest: tuple[Predicate, ...]
-) -> Iterator[Plan]:
+def _following(problem: Problem, branches: Sequence[Branch], rest: Branch) -> Iterator[Plan]:
     """The branches one after the other, each without the records of those before it."""
     plans: list[Plan] = []
     before: list[Predicate] = []
@@ -131,7 +146,7 @@ def _following(
 # -- orders ----------------------------------------------------------------------------------------------------------
 
 
-def _common_order(problem: Problem) -> tuple[Path, ...] | None:
+def _common_order(problem: Problem) -> tuple[SortKey, ...] | None:
     """The fields by which entries of different indexes are merged: those of the order asked for, then the primary key.
     None where the primary key is not made of fields."""
     first = problem.types[0]
@@ -145,37 +160,37 @@ def _common_order(problem: Problem) -> tuple[Path, ...] | None:
 
 
 def _words(problem: Problem) -> str:
-    return ", ".join([shown(path) for path in problem.query.sort] + ["primary key"])
+    return ", ".join([shown_key(key) for key in problem.query.sort] + ["primary key"])
 
 
-def _is_ordered(problem: Problem, access: Access, order: Sequence[Path]) -> bool:
+def _is_ordered(problem: Problem, offer: Offer, order: Sequence[SortKey]) -> bool:
     """Whether a scan gives one entry for each of its records, in this order, and its entries tell where they are."""
-    found = access.found
-    if found.repeats or not found.is_bound or not in_order(access.columns, found, order):
+    found = offer.found
+    if not offer.ordered or found.repeats or not found.is_bound or not in_order(offer.columns, found, order):
         return False
-    return all(_place(access, path) is not None for path in problem.query.sort)
+    return all(_place(offer, key) is not None for key in problem.query.sort)
 
 
-def _place(access: Access, path: Path) -> int | None:
-    return next((place for place, column in enumerate(access.columns) if column.path == path), None)
+def _place(offer: Offer, key: SortKey) -> int | None:
+    return next((place for place, column in enumerate(offer.columns) if column.key == key), None)
 
 
-def _ordered(problem: Problem, access: Access) -> tuple[Ordered, tuple[Predicate, ...]]:
+def _ordered(problem: Problem, offer: Offer) -> tuple[Ordered, tuple[Predicate, ...]]:
     """The scan, with the conditions that it leaves open."""
-    places = [_place(access, path) for path in problem.query.sort]
-    plan, left = access.filtered(problem, access.found.residual)
+    places = [_place(offer, key) for key in problem.query.sort]
+    plan, left = filtered(problem, offer, offer.found.residual)
     return Ordered(plan, entry_key([place for place in places if place is not None])), left
 
 
 def _best_ordered(
-    part: Problem, order: Sequence[Path], *, helping: Sequence[Predicate]
-) -> tuple[Access, Ordered, tuple[Predicate, ...]] | None:
+    part: Problem, order: Sequence[SortKey], *, helping: Sequence[Predicate]
+) -> tuple[Offer, Ordered, tuple[Predicate, ...]] | None:
     """The cheapest ordered scan that answers something of a branch, with the conditions that it leaves open."""
-    best: tuple[float, str, Access, Ordered, tuple[Predicate, ...]] | None = None
-    for access in accesses(part):
-        if _is_ordered(part, access, order) and any(one in access.found.answered for one in helping):
-            scan, left = _ordered(part, access)
+    best: tuple[float, str, Offer, Ordered, tuple[Predicate, ...]] | None = None
+    for offer in offers(part):
+        if _is_ordered(part, offer, order) and any(one in offer.found.answered for one in helping):
+            scan, left = _ordered(part, offer)
             key = (scan.plan.estimate.cost, scan.plan.line)
             if best is None or key < best[:2]:
-                best = (*key, access, scan, left)
+                best = (*key, offer, scan, left)
     return None if best is None else best[2:]

@@ -9,7 +9,6 @@ from weakref import WeakKeyDictionary
 
 from recordlayer.index.bounds import Bounds
 from recordlayer.metadata import RecordMetaData
-from recordlayer.query import cost
 from recordlayer.query.columns import Column, primary_key_columns
 from recordlayer.query.identity import Part, of_types
 from recordlayer.query.match import Match, in_order, match
@@ -35,20 +34,16 @@ def scan_records(problem: Problem) -> Iterator[Plan]:
         problem.reject("primary key", "gives another order")
         return
     unique = found.equalities == len(columns)
-    rows = cost.scanned(
-        equalities=found.equalities,
-        has_range=found.has_range,
-        is_text=found.is_text,
-        unique=unique,
-    ) * len(found.ranges)
+    knowledge, metadata = problem.knowledge, problem.metadata
+    rows = knowledge.scanned(found, columns, of=knowledge.records, unique=unique)
     if not found.is_bound or (by_type and found.equalities == 1 and not found.has_range):
-        rows = cost.ASSUMED_RECORDS / (len(problem.metadata.record_types) if by_type else 1)
+        rows = knowledge.of_types(problem.names, metadata) if by_type else knowledge.records
     plan: Plan
     if unique and len(found.ranges) > 1:
         plan = LoadRecords(found.ranges, reverse=query.reverse, answered=found.answered, types=parts)
     else:
         plan = ScanRecords(found.ranges, reverse=query.reverse, answered=found.answered, rows=rows, types=parts)
-    covered = 1 if by_type else len(problem.metadata.record_types)
+    covered = 1 if by_type else len(metadata.record_types)
     plan = with_types(problem, plan, covered=covered)
     yield with_filter(problem, plan, found.residual)
 

@@ -30,14 +30,15 @@ def with_filter(problem: Problem, plan: Plan, residual: Sequence[Predicate]) -> 
         plan = FilterRecords(plan, plain, problem.decide(plain))
     by_rank = conjunction(tuple([one for one in residual if ranks_of(one)]))
     if by_rank is not None:
-        indexes = {ranked: _index_of(problem, ranked) for ranked in ranks_of(by_rank)}
+        indexes = {ranked: keeper_of(problem, ranked) for ranked in ranks_of(by_rank)}
         plan = FilterByRank(plan, by_rank, problem.decide(by_rank), indexes)
     return plan
 
 
-def _index_of(problem: Problem, ranked: Ranked) -> str:
+def keeper_of(problem: Problem, ranked: Ranked) -> str:
+    """The index that tells a rank.  Raises  NoPlan if none does."""
     for index in problem.metadata.indexes.values():
         covered = {known.name for known in problem.metadata.record_types_of(index)}
-        if knows(index, ranked) and covered.issuperset(problem.names) and problem.state_of(index).is_readable:
+        if knows(index, ranked) and covered.issuperset(problem.names) and problem.hidden(index) is None:
             return index.name
     raise missing(ranked)

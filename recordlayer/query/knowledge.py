@@ -1,0 +1,82 @@
+"""How much there is, as far as the planner knows: counted, estimated by the engine, or assumed.
+
+Assumptions are good enough to tell a look-up from a range and a range from a scan of everything. Where statistics were
+gathered (`query.statistics`), they take the place of the assumptions, one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from recordlayer.query.cost import ASSUMED_RECORDS, EQUALITY, RANGE, TEXT
+
+if TYPE_CHECKING:
+    from recordlayer.metadata import Index, RecordMetaData
+    from recordlayer.query.columns import Column
+    from recordlayer.query.match import Match
+    from recordlayer.query.query import SortKey
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Knowledge:
+    """What is known of one store. Two of these are never equal: plans are kept under one.
+
+    total     records of all types, None if nobody knows
+    by_type   records of one type, by its name
+    by_index  entries of an index, by its name
+    distinct  how many different values some columns have together
+    sources   what was counted or estimated, in words
+    """
+
+    total: float | None = None
+    by_type: Mapping[str, float] = field(default_factory=dict)
+    by_index: Mapping[str, float] = field(default_factory=dict)
+    distinct: Mapping[tuple[SortKey, ...], float] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
+
+    @property
+    def records(self) -> float:
+        """About how many records there are."""
+        return float(ASSUMED_RECORDS) if self.total is None else self.total
+
+    def of_types(self, names: Sequence[str], metadata: RecordMetaData) -> float:
+        """About how many records of some types there are."""
+        if all(name in self.by_type for name in names):
+            return sum(self.by_type[name] for name in names)
+        return self.records * len(names) / len(metadata.record_types)
+
+    def entries(self, index: Index, metadata: RecordMetaData) -> float:
+        """About how many entries an index has."""
+        found = self.by_index.get(index.name)
+        if found is None:
+            names = [known.name for known in metadata.record_types_of(index)]
+            # Without any statistics an index is taken to be about all records, whichever types there are.
+            found = self.records if self.total is None else self.of_types(names, metadata)
+        return found
+
+    def scanned(self, found: Match, columns: Sequence[Column], *, of: float, unique: bool = False) -> float:
+        """About how many of so many rows the ranges of a scan have."""
+        each = 1.0
+        if not unique:
+            each = of * self._bound(columns[: found.equalities])
+            if found.has_range:
+                each *= TEXT if found.is_text else RANGE
+        return max(1.0, each) * len(found.ranges)
+
+    def _bound(self, columns: Sequence[Column]) -> float:
+        """The part of the rows that have one value in each of these columns."""
+        keys = tuple([column.key for column in columns if not column.is_constant])
+        together = self.distinct.get(keys)  # type: ignore[arg-type]  # None is no key of it
+        if keys and together:
+            return 1 / together
+        part = 1.0
+        for column in columns[:2]:  # with more columns bound, values are seldom independent of each other
+            known = None if column.key is None else self.distinct.get((column.key,))
+            part *= 1 / known if known else EQUALITY
+        return part
+
+
+ASSUMED = Knowledge()
+"""Nothing is known."""

@@ -1,0 +1,1 @@
+"""How index types serve queries: one module for each, and the protocol by which others join in."""
