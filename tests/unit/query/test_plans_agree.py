@@ -6,8 +6,6 @@ that decides them in three values.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -25,119 +23,29 @@ from recordlayer.kv.registry import open_engine
 from recordlayer.query.execute import planned, run_query
 from recordlayer.query.explain import explain
 from recordlayer.query.plan.base import Run
-from recordlayer.query.predicate import Predicate
 from recordlayer.store.check import check
 from recordlayer.store.open import open_store
 from recordlayer.store.store import RecordStore
 from recordlayer.waiting.drivers import run_blocking
 from recordlayer.world import World
+from tests.support.conditions import (
+    both,
+    compare_with,
+    either,
+    is_null,
+    like,
+    negated,
+    not_null,
+    one_of,
+    pair,
+    same,
+    some_tag,
+)
 from tests.support.shop import shop_file
-
-Truth = bool | None
-Decide = Callable[[dict[str, Any]], Truth]
 
 NAMES = ["", "a", "a\x00", "ab", "b"]
 NUMBERS = [-3, 0, 1, 2]
 TAGS = ["x", "y", "z"]
-
-
-@dataclass(frozen=True)
-class Condition:
-    """A predicate and the same as a function on a dictionary."""
-
-    predicate: Predicate
-    decide: Decide
-
-    def __repr__(self) -> str:
-        return str(self.predicate)
-
-
-def compare_with(name: str, values: list[Any]) -> st.SearchStrategy[Condition]:
-    path = rl.q[name]
-    operators: dict[str, tuple[Callable[[Any], Predicate], Callable[[Any, Any], bool]]] = {
-        "==": (lambda v: path == v, lambda a, b: a == b),
-        "!=": (lambda v: path != v, lambda a, b: a != b),
-        "<": (lambda v: path < v, lambda a, b: a < b),
-        "<=": (lambda v: path <= v, lambda a, b: a <= b),
-        ">": (lambda v: path > v, lambda a, b: a > b),
-        ">=": (lambda v: path >= v, lambda a, b: a >= b),
-    }
-    if isinstance(values[0], str):
-        operators["starts"] = (path.starts_with, lambda a, b: a.startswith(b))
-
-    def made(operator: str, value: Any) -> Condition:
-        build, test = operators[operator]
-        return Condition(build(value), lambda row: None if row[name] is None else test(row[name], value))
-
-    return st.builds(made, st.sampled_from(sorted(operators)), st.sampled_from(values))
-
-
-def one_of(name: str, values: list[Any]) -> st.SearchStrategy[Condition]:
-    def made(chosen: list[Any]) -> Condition:
-        return Condition(rl.q[name].in_(chosen), lambda row: None if row[name] is None else row[name] in chosen)
-
-    return st.builds(made, st.lists(st.sampled_from(values), max_size=3))
-
-
-def like(pattern: str, test: Callable[[str], bool]) -> Condition:
-    return Condition(
-        rl.q.customer.like(pattern), lambda row: None if row["customer"] is None else test(row["customer"])
-    )
-
-
-def same(name: str, value: Any) -> Condition:
-    return Condition(rl.q[name].is_not_distinct_from(value), lambda row: row[name] == value)
-
-
-def pair(value: str, number: int) -> Condition:
-    """A key expression on two columns: a field without presence that holds its default is null there."""
-
-    def decide(row: dict[str, Any]) -> Truth:
-        left = row["customer"], row["total"]
-        if None in left or (not row["presence"] and not all(left)):
-            return None
-        return left >= (value, number)
-
-    return Condition(rl.q(rl.concat("customer", "total")) >= (value, number), decide)
-
-
-def is_null(name: str) -> Condition:
-    return Condition(rl.q[name].is_null(), lambda row: row[name] is None)
-
-
-def not_null(name: str) -> Condition:
-    return Condition(rl.q[name].not_null(), lambda row: row[name] is not None)
-
-
-def some_tag(least: bool, tag: str) -> Condition:
-    element = rl.q.tags.one_of_them()
-    if least:
-        return Condition(element >= tag, lambda row: any(one >= tag for one in row["tags"]))
-    return Condition(element == tag, lambda row: tag in row["tags"])
-
-
-def both(one: Condition, other: Condition) -> Condition:
-    def decide(row: dict[str, Any]) -> Truth:
-        found = one.decide(row), other.decide(row)
-        return False if False in found else None if None in found else True
-
-    return Condition(one.predicate & other.predicate, decide)
-
-
-def either(one: Condition, other: Condition) -> Condition:
-    def decide(row: dict[str, Any]) -> Truth:
-        found = one.decide(row), other.decide(row)
-        return True if True in found else None if None in found else False
-
-    return Condition(one.predicate | other.predicate, decide)
-
-
-def negated(one: Condition) -> Condition:
-    def decide(row: dict[str, Any]) -> Truth:
-        found = one.decide(row)
-        return None if found is None else not found
-
-    return Condition(~one.predicate, decide)
 
 
 LEAVES = st.one_of(
