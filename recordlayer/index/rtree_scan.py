@@ -80,6 +80,8 @@ class Leaves:
                 self._waiting.appendleft(first)
                 await self._fetch_some(self._waiting)
             elif first.leaf:
+                if self._behind is not None and first.slots and first.slots[-1].order <= self._behind:
+                    continue  # a root that is a leaf, and nothing of it lies behind: nobody must stop there again
                 return [item for item in first.slots if self._wants(item)], first
             else:
                 behind = self._behind

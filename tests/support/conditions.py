@@ -1,5 +1,5 @@
-"""Conditions drawn together with functions on dictionaries that decide them in three values: the oracle of queries knows
-nothing of protobuf, tuples or plans."""
+"""Conditions drawn together with functions on dictionaries that decide them in three values: the oracle of queries
+knows nothing of protobuf, tuples or plans."""
 
 from __future__ import annotations
 
