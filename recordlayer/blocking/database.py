@@ -18,7 +18,7 @@ from recordlayer.kv.idempotency import DEFAULT_PREFIX, Key
 from recordlayer.kv.idempotency import IdempotencyKeys as Keys
 from recordlayer.kv.open_transactions import OpenTransactions
 from recordlayer.kv.registry import open_engine
-from recordlayer.kv.retry import NEVER, Attempts, Retry
+from recordlayer.kv.retry import DEFAULT_RETRY, NEVER, Attempts, Gate, Retry
 from recordlayer.metadata import RecordMetaData
 from recordlayer.observe.observer import Observer
 from recordlayer.options import DEFAULT_OPTIONS, TransactionOptions
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from recordlayer.online.reaper import ReapReport
 
 T = TypeVar("T")
-
-DEFAULT_RETRY = Retry()
 
 
 def open(  # noqa: A001  (the word for it)
@@ -257,7 +255,7 @@ class Database:
         """
         from recordlayer.blocking.tenant import Tenant
 
-        return Tenant(self._beginning, path, options=options)
+        return Tenant(self._beginning, path, self._attempts, options=options)
 
     def reaper(
         self,
@@ -309,7 +307,13 @@ class Database:
         )
 
     def _attempts(
-        self, retry: Retry, options: TransactionOptions | None, key: Key | None, *, work: str = ""
+        self,
+        retry: Retry,
+        options: TransactionOptions | None,
+        key: Key | None,
+        *,
+        work: str = "",
+        gate: Gate | None = None,
     ) -> Attempts:
         return Attempts(
             self._beginning,
@@ -317,6 +321,7 @@ class Database:
             options=self._options if options is None else options,
             work=work,
             claim=None if key is None else self._keys.claim(key),
+            gate=gate,
         )
 
     def close(self) -> None:

@@ -4,16 +4,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO
+from datetime import timedelta
+from typing import BinaryIO, Protocol, TypeVar
 
+from recordlayer.blocking.attempts import run_until_done
+from recordlayer.blocking.transaction import Transaction
 from recordlayer.errors import WrongType
 from recordlayer.kv.beginning import Beginning
+from recordlayer.kv.idempotency import Key
+from recordlayer.kv.retry import DEFAULT_RETRY, NEVER, Attempts, Retry
 from recordlayer.metadata import RecordMetaData
 from recordlayer.options import TransactionOptions
 from recordlayer.store.open import Path
 from recordlayer.store.serializer import PLAIN, Serializer
 from recordlayer.tenant.export import Exporter, ExportReport, Guard
+from recordlayer.tenant.governor import Gate, limits_of, set_limits, usage_of
 from recordlayer.tenant.importing import Importer, ImportReport
+from recordlayer.tenant.limits import Overload, TenantLimits, TenantUsage
 from recordlayer.tenant.looking import size_below, stores_below, thaw_below
 from recordlayer.tenant.removal import RemovalReport, delete_tenant
 from recordlayer.tenant.statistics import Statistics, count_exactly, estimate
@@ -21,7 +28,17 @@ from recordlayer.tenant.steps import StepLimits
 from recordlayer.tenant.stores import StorePage
 from recordlayer.waiting.drivers import run_blocking
 
+T = TypeVar("T")
+
 _PIECE = 1 << 20
+
+
+class MakeAttempts(Protocol):
+    """What gives a database's attempts of some work."""
+
+    def __call__(
+        self, retry: Retry, options: TransactionOptions | None, key: Key | None, *, work: str = "", gate: Gate
+    ) -> Attempts: ...
 
 
 class Tenant:
@@ -30,10 +47,78 @@ class Tenant:
     What it does takes as many transactions as it needs, each of them small: see `recordlayer.tenant.StepLimits`.
     """
 
-    def __init__(self, beginning: Beginning, path: Path, *, options: TransactionOptions | None = None) -> None:
+    def __init__(
+        self, beginning: Beginning, path: Path, attempts: MakeAttempts, *, options: TransactionOptions | None = None
+    ) -> None:
         self._beginning = beginning
         self._path = path
+        self._attempts = attempts
         self._options = options
+
+    # -- working within limits
+
+    def transaction(
+        self,
+        *,
+        options: TransactionOptions | None = None,
+        idempotency_key: Key | None = None,
+        overload: Overload = Overload.FAIL,
+        most: timedelta | None = None,
+    ) -> Transaction:
+        """`Database.transaction` for work of this tenant's: it is let in while the tenant is within its limits, and
+        what it reads and writes is counted.
+
+        overload  what happens otherwise: Overload.FAIL, or WAIT
+        most      how long to wait at most
+
+        Cost    as `Database.transaction`; a few times a second, 2 reads and up to 7 writes.
+        Raises  entering the block: TenantOverLimit; AlreadyApplied.
+        """
+        attempts = self._attempts(NEVER, options, idempotency_key, gate=self._gate(overload, most))
+        return Transaction(attempts.begin(), claim=attempts.claim, alone=attempts)
+
+    def run(
+        self,
+        function: Callable[[Transaction], T],
+        *,
+        retry: Retry = DEFAULT_RETRY,
+        options: TransactionOptions | None = None,
+        idempotency_key: Key | None = None,
+        overload: Overload = Overload.FAIL,
+        most: timedelta | None = None,
+    ) -> T:
+        """`Database.run` for work of this tenant's: each attempt is let in and counted, as by `transaction`.
+
+        Raises  TenantOverLimit; as `Database.run`.
+        """
+        work = getattr(function, "__qualname__", "")
+        gate = self._gate(overload, most)
+        return run_until_done(self._attempts(retry, options, idempotency_key, work=work, gate=gate), function)
+
+    def _gate(self, overload: Overload, most: timedelta | None) -> Gate:
+        if not isinstance(overload, Overload):
+            raise WrongType(argument="overload", value=overload, hint="use Overload.FAIL or WAIT")
+        return Gate(self._beginning, self._path, overload=overload, most=most)
+
+    def limits(self) -> TenantLimits | None:
+        """What the tenant may read and write, None if it has no limits.  Cost  1 read.  Raises  NameNotInterned."""
+        return run_blocking(limits_of(self._beginning, self._path))
+
+    def set_limits(self, limits: TenantLimits | None) -> None:
+        """Say what the tenant may read and write, over all processes; None takes the limits away. They all go by that
+        within some seconds.
+
+        Cost  1 read, 2 writes; a name that is new is interned.
+        """
+        run_blocking(set_limits(self._beginning, self._path, limits))
+
+    def usage(self) -> TenantUsage:
+        """What `transaction` and `run` have counted for the tenant, in all processes: in others than this one up to
+        some seconds ago. What a process counted in its last seconds is lost with it.
+
+        Cost  6 reads in 1 round trip; 2 reads and up to 7 writes.  Raises  NameNotInterned.
+        """
+        return run_blocking(usage_of(self._beginning, self._path))
 
     # -- looking
 

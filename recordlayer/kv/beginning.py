@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import DatabaseOption, Engine, OptionValue, Transaction, TransactionOption
-from recordlayer.kv.observed import ObservedEngine
+from recordlayer.kv.observed import Meter, ObservedEngine
 from recordlayer.kv.read_limits import ReadLimits
 from recordlayer.kv.read_version_cache import ReadVersionCache
 from recordlayer.kv.shared import Shared
 from recordlayer.kv.span_parent import span_parent
-from recordlayer.observe.observer import Observer, effective
+from recordlayer.observe.observer import Observer, Observers, effective
 from recordlayer.options import DEFAULT_OPTIONS, Priority, TransactionOptions
 from recordlayer.world import World
 
@@ -34,7 +34,7 @@ class Beginning:
     shared    caches of the layers above
     """
 
-    __slots__ = ("engine", "observed", "shared", "versions", "world")
+    __slots__ = ("_metered", "engine", "observed", "shared", "versions", "world")
 
     def __init__(self, engine: Engine, world: World, *, observer: Observer | None = None) -> None:
         observers = effective(observer)
@@ -42,20 +42,25 @@ class Beginning:
         self.engine: Engine = engine if self.observed is None else self.observed
         self.world = world
         self.shared = Shared()
+        self._metered: ObservedEngine | None = None  # what counts without an observer
         self.versions: ReadVersionCache | None = None
         if is_local(engine):
             engine.set_option(DatabaseOption.TRANSACTION_REPORT_CONFLICTING_KEYS)
         else:
             self.versions = ReadVersionCache(world.clock)
 
-    def context(self, options: TransactionOptions = DEFAULT_OPTIONS, *, work: str = "") -> Context:
+    def context(
+        self, options: TransactionOptions = DEFAULT_OPTIONS, *, work: str = "", meter: Meter | None = None
+    ) -> Context:
         """A new transaction for `work`, if the options do not name it.
+
+        meter  told at the end of each attempt what it took
 
         Raises  what the engine says of options that it does not take.
         """
-        if self.observed is None and self.versions is None and options is DEFAULT_OPTIONS:
+        if self.observed is None and self.versions is None and options is DEFAULT_OPTIONS and meter is None:
             return Context(self.engine.begin(), world=self.world, shared=self.shared)
-        transaction = self._begin(options, work)
+        transaction = self._begin(options, work) if meter is None else self._begin_metered(options, work, meter)
         context = Context(transaction, world=self.world, versions=self.versions, shared=self.shared)
         try:
             self._set(context, options)
@@ -87,6 +92,16 @@ class Beginning:
         if self.observed is not None:
             return self.observed.begin(work=options.name or work, tags=options.tags)
         return self.engine.begin()
+
+    def _begin_metered(self, options: TransactionOptions, work: str, meter: Meter) -> Transaction:
+        engine = self.observed
+        if engine is None:
+            if self._metered is None:
+                self._metered = ObservedEngine(self.engine, Observers(), self.world)
+            engine = self._metered
+        transaction = engine.begin(work=options.name or work, tags=options.tags)
+        transaction.meter = meter
+        return transaction
 
     def _set(self, context: Context, options: TransactionOptions) -> None:
         transaction = context.transaction

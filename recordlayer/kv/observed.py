@@ -11,7 +11,7 @@ What is told, in this order: `TransactionBegan`; reads as their answers are take
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -34,6 +34,7 @@ from recordlayer.observe.events import (
     Bytes,
     CommitBegan,
     CommitFinished,
+    Counts,
     Event,
     Origin,
     Outcome,
@@ -48,6 +49,8 @@ from recordlayer.observe.events import (
 from recordlayer.observe.observer import Observers
 from recordlayer.waiting.waitable import Waitable
 from recordlayer.world import World
+
+Meter = Callable[[Origin, Counts], None]
 
 _numbers = itertools.count(1)
 _STOPPED_WAITING = frozenset({1025, 1031, 1101})  # cancelled, timed out, operation cancelled
@@ -90,6 +93,8 @@ class ObservedTransaction(Transaction):
         self.engine = engine
         self.origin = origin
         self._clock = engine.clock
+        self.meter: Meter | None = None
+        """Told at the end of each attempt what it took."""
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -267,6 +272,8 @@ class ObservedTransaction(Transaction):
         if self._ended:
             return
         self._ended = True
+        if self.meter is not None:
+            self.meter(self.origin, self.tallies.whole())
         if not self.engine.wants_ends:
             return
         end = self._clock.monotonic() if self._finished is None else self._finished

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Protocol
 
 from recordlayer.errors import TransactionError, UsageError
 from recordlayer.kv.beginning import Beginning
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import TransactionOption
 from recordlayer.kv.idempotency import Applied, Claim
-from recordlayer.observe.events import IdempotencyKeyFound
+from recordlayer.observe.events import Counts, IdempotencyKeyFound, Origin
 from recordlayer.options import DEFAULT_OPTIONS, TransactionOptions
 
 
@@ -45,6 +46,16 @@ class Retry:
 
 
 NEVER = Retry(attempts=1)
+DEFAULT_RETRY = Retry()
+
+
+class Gate(Protocol):
+    """Who decides when an attempt may begin, and is told what it took."""
+
+    async def admit(self) -> None: ...
+
+    def charge(self, origin: Origin, counts: Counts) -> None: ...
+
 
 _USUAL_DELAY = timedelta(seconds=1)  # the engines' own longest wait
 
@@ -54,6 +65,7 @@ class Attempts:
 
     work   what it is called if the options do not say
     claim  the idempotency key of the work
+    gate   lets each attempt in
     """
 
     def __init__(
@@ -64,6 +76,7 @@ class Attempts:
         options: TransactionOptions = DEFAULT_OPTIONS,
         work: str = "",
         claim: Claim | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._beginning = beginning
         self._retry = retry
@@ -73,10 +86,12 @@ class Attempts:
         self._started = self._clock.monotonic()
         self._last: BaseException | None = None
         self.claim = claim
+        self._gate = gate
         self.made = 0
 
     def begin(self) -> Context:
-        context = self._beginning.context(self._options, work=self._work)
+        meter = None if self._gate is None else self._gate.charge
+        context = self._beginning.context(self._options, work=self._work, meter=meter)
         delay = self._retry.max_delay
         if delay != _USUAL_DELAY:
             milliseconds = max(0, round(delay.total_seconds() * 1000))
@@ -87,7 +102,7 @@ class Attempts:
     @property
     def prepares(self) -> bool:
         """Whether `prepare` has anything to do."""
-        return self.claim is not None or self._options.staleness is not None
+        return self.claim is not None or self._gate is not None or self._options.staleness is not None
 
     async def prepare(self, context: Context) -> Applied | None:
         """To be awaited before the work of each attempt. The earlier attempt that was applied, if there is one.
@@ -95,6 +110,8 @@ class Attempts:
         Cost    with a key, 1 read; 2 writes more at the commit.
         Raises  AlreadyApplied if work with this key was applied by somebody else; after the last attempt, its error.
         """
+        if self._gate is not None:
+            await self._gate.admit()
         await self._beginning.prepare(context, self._options)
         claim = self.claim
         if claim is None:

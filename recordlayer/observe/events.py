@@ -327,6 +327,28 @@ class BuildFinished(Event):
     error: str = ""
 
 
+# -- tenants -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantCharged(Event):
+    """An attempt of a tenant's has ended, and used so much of its limits. `tenant` is its path."""
+
+    tenant: str
+    keys_read: int = 0
+    bytes_read: Bytes = Bytes(0)
+    keys_written: int = 0
+    bytes_written: Bytes = Bytes(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantRefused(Event):
+    """A transaction was not let in, because its tenant has used up its limits."""
+
+    tenant: str
+    retry_after: timedelta
+
+
 KINDS: tuple[type[Event], ...] = tuple(
     found for found in globals().values() if isinstance(found, type) and issubclass(found, Event) and found is not Event
 )

@@ -15,9 +15,12 @@
     recordlayer_builds_total{index, result}      builds ended
     recordlayer_idempotency_keys_found_total{own}
     recordlayer_transactions_leaked_total
+    recordlayer_tenant_keys_read_total, _bytes_read_total, _keys_written_total, _bytes_written_total {tenant}
+    recordlayer_tenant_refused_total {tenant}    transactions that were not let in
 
 Labels are names of indexes and error codes: as many as the metadata has, never what users stored. Paths of stores are
-no labels, because there may be a million.
+no labels, because there may be a million. Paths of tenants are if asked for, up to a number: the first to come; all the
+others are "other" together.
 
 Needs the package prometheus-client (`pip install recordlayer[prometheus]`), which is imported when a `Prometheus` is
 made. Serving the numbers is the application's business.
@@ -41,6 +44,8 @@ from recordlayer.observe.events import (
     QueryPlanned,
     Retried,
     StoreOpened,
+    TenantCharged,
+    TenantRefused,
     TransactionEnded,
     TransactionLeaked,
 )
@@ -59,17 +64,25 @@ _MOVED = (
     ("written", "written_bytes", "bytes of keys, values and operands written"),
 )
 """Field of Counts, name of the counter, what it counts."""
+_USED = (
+    ("keys_read", "pairs read"),
+    ("bytes_read", "bytes of keys and values read"),
+    ("keys_written", "keys written or cleared"),
+    ("bytes_written", "bytes of keys, values and operands written"),
+)
+_OTHER = "other"
 
 
 class Prometheus:
     """An observer that counts. One for a process is enough: several databases may share it.
 
     registry  where the numbers are registered; None for prometheus_client's own
+    tenants   how many tenants are told apart, by their paths
 
     Raises  EngineMissing if prometheus-client is not installed.
     """
 
-    def __init__(self, *, registry: CollectorRegistry | None = None) -> None:
+    def __init__(self, *, registry: CollectorRegistry | None = None, tenants: int = 0) -> None:
         try:
             import prometheus_client
         except ImportError as error:
@@ -97,6 +110,10 @@ class Prometheus:
         self._builds = counter("builds", "index builds ended", "index", "result")
         self._found = counter("idempotency_keys_found", "work that was not applied again", "own")
         self._leaked = counter("transactions_leaked", "transactions left open")
+        self._charged = [(name, counter(f"tenant_{name}", f"{about} for a tenant", "tenant")) for name, about in _USED]
+        self._refused = counter("tenant_refused", "transactions of a tenant that were not let in", "tenant")
+        self._tenants: set[str] = set()
+        self._most_tenants = tenants
         self._by_kind: Mapping[type[Event], Callable[[Any], None]] = {
             TransactionEnded: self._ended,
             CommitFinished: self._committed,
@@ -108,6 +125,8 @@ class Prometheus:
             BuildFinished: lambda event: self._builds.labels(event.index, event.error or "built").inc(),
             IdempotencyKeyFound: lambda event: self._found.labels(_word(event.own)).inc(),
             TransactionLeaked: lambda event: self._leaked.inc(),
+            TenantCharged: self._charge,
+            TenantRefused: lambda event: self._refused.labels(self._tenant(event.tenant)).inc(),
         }
 
     def wants(self, kind: type[Event]) -> bool:
@@ -138,6 +157,18 @@ class Prometheus:
     def _queried(self, event: QueryFinished) -> None:
         self._query_seconds.observe(event.took.total_seconds())
         self._query_rows.observe(event.rows)
+
+    def _charge(self, event: TenantCharged) -> None:
+        tenant = self._tenant(event.tenant)
+        for name, total in self._charged:
+            total.labels(tenant).inc(getattr(event, name))
+
+    def _tenant(self, name: str) -> str:
+        if name not in self._tenants:
+            if len(self._tenants) >= self._most_tenants:
+                return _OTHER
+            self._tenants.add(name)
+        return name
 
     def _advanced(self, event: BuildAdvanced) -> None:
         self._built.labels(event.index).inc(event.records)

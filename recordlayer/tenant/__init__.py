@@ -9,6 +9,7 @@ from recordlayer.on_demand import on_demand
 if TYPE_CHECKING:
     from recordlayer.tenant.export import ExportReport, Guard
     from recordlayer.tenant.importing import ImportReport
+    from recordlayer.tenant.limits import Overload, TenantLimits, TenantUsage
     from recordlayer.tenant.removal import RemovalReport
     from recordlayer.tenant.statistics import Size, Statistics
     from recordlayer.tenant.steps import StepLimits
@@ -19,11 +20,14 @@ _HOME = {
     "FoundStore": "stores",
     "Guard": "export",
     "ImportReport": "importing",
+    "Overload": "limits",
     "RemovalReport": "removal",
     "Size": "statistics",
     "Statistics": "statistics",
     "StepLimits": "steps",
     "StorePage": "stores",
+    "TenantLimits": "limits",
+    "TenantUsage": "limits",
 }
 
 
@@ -34,9 +38,12 @@ __all__ = [
     "FoundStore",
     "Guard",
     "ImportReport",
+    "Overload",
     "RemovalReport",
     "Size",
     "Statistics",
     "StepLimits",
     "StorePage",
+    "TenantLimits",
+    "TenantUsage",
 ]

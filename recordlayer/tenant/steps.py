@@ -1,4 +1,4 @@
-"""Long work in steps, each a transaction that is small enough; every step may be done twice.
+"""Long work in steps, each a transaction that is small enough.
 
 Source  Record Layer: runners/throttled, the throttled retrying iterator
 """
@@ -74,8 +74,11 @@ class Steps:
         """A transaction that the caller ends."""
         return self.beginning.context(self._options, work=self._work)
 
-    async def run(self, work: Callable[[Context], Coroutine[Any, Any, T]]) -> T:
-        """The result of `work(context)`, committed; tried again after conflicts and other passing troubles."""
+    async def run(self, work: Callable[[Context], Coroutine[Any, Any, T]], *, twice: bool = True) -> T:
+        """The result of `work(context)`, committed; tried again after conflicts and other passing troubles.
+
+        twice  doing it twice does no harm: try again also when the commit may have happened
+        """
         tries = 0
         while True:
             context = self.context()
@@ -86,6 +89,8 @@ class Steps:
                 tries += 1
                 too_much = isinstance(error, _TOO_MUCH)
                 if not (too_much or error.retryable) or tries >= self.limits.retries:
+                    raise
+                if error.maybe_committed and not twice:
                     raise
                 if too_much:
                     self._size.failed()

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from recordlayer.errors import EngineMissing
-from recordlayer.observe.events import KINDS, Event, PointRead, RangeRead, TransactionEnded
+from recordlayer.observe.events import (
+    KINDS,
+    Event,
+    PointRead,
+    RangeRead,
+    TenantCharged,
+    TenantRefused,
+    TransactionEnded,
+)
 from recordlayer.observe.prometheus import Prometheus
 from tests.support.recording import ALL, sample
 
@@ -50,7 +59,7 @@ def test_every_wanted_event_moves_a_number_and_single_reads_are_not_wanted(regis
         before = generate_latest(registry)
         observer.observe(event)
         assert generate_latest(registry) != before, type(event).__name__
-    assert len(wanted) == 10
+    assert len(wanted) == 12
     assert not observer.wants(PointRead)
     assert not observer.wants(RangeRead)
 
@@ -61,6 +70,19 @@ def test_no_label_holds_a_path_a_key_or_a_query(registry: CollectorRegistry) -> 
     assert "order_by_customer" in text
     for secret in ("/shop/acme", "ana", "checkout"):
         assert secret not in text
+
+
+def test_the_first_tenants_have_numbers_of_their_own_if_asked_for(registry: CollectorRegistry) -> None:
+    observer = Prometheus(registry=registry, tenants=2)
+    for number, path in enumerate(("/a", "/b", "/c", "/a", "/d"), 1):
+        observer.observe(TenantCharged(tenant=path, keys_read=number))
+    observer.observe(TenantRefused(tenant="/c", retry_after=timedelta(seconds=1)))
+    found = {
+        tenant: registry.get_sample_value("recordlayer_tenant_keys_read_total", {"tenant": tenant})
+        for tenant in ("/a", "/b", "/c", "other")
+    }
+    assert found == {"/a": 5, "/b": 2, "/c": None, "other": 8}
+    assert registry.get_sample_value("recordlayer_tenant_refused_total", {"tenant": "other"}) == 1
 
 
 def test_unwanted_events_are_ignored(registry: CollectorRegistry) -> None:
