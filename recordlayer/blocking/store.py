@@ -22,6 +22,7 @@ from recordlayer.keys import EMPTY, KeyExpression
 from recordlayer.kv.engine import ConflictKind
 from recordlayer.metadata import RecordMetaData
 from recordlayer.query.group import GroupQuery
+from recordlayer.query.join import JoinQuery
 from recordlayer.query.query import Query, RecordQuery
 from recordlayer.store import batch
 from recordlayer.store.expect import Expect, VersionBehavior
@@ -274,7 +275,7 @@ class RecordStore:
     @overload
     def query(
         self,
-        query: GroupQuery,
+        query: GroupQuery | JoinQuery,
         *,
         limit: int | None = None,
         skip: int = 0,
@@ -297,7 +298,8 @@ class RecordStore:
         prefetch: bool = False,
         seal: ContinuationSeal | None = None,
     ) -> RecordCursor | EntryCursor:
-        """The records of a query, or the rows of one for groups. Nothing is read before they are iterated.
+        """The records of a query, the rows of one for groups, or the pairs of a join. Nothing is read before they are
+        iterated.
 
         limit     records, None for all
         skip      records to leave out before the first. They are read all the same: a continuation is the cheaper way

@@ -22,6 +22,7 @@ from recordlayer.query.budget import keeps, limits_of, over_budget, within
 from recordlayer.query.envelope import Envelope, opened
 from recordlayer.query.explain import Explanation, explain_plan, reasons
 from recordlayer.query.group import GroupQuery
+from recordlayer.query.join import JoinQuery
 from recordlayer.query.measuring import Measured
 from recordlayer.query.observing import QueryWatch
 from recordlayer.query.plan.aggregate import CountFromIndex, CountRows
@@ -31,6 +32,7 @@ from recordlayer.query.problem import Problem, problem_of
 from recordlayer.query.query import Query, RecordQuery
 from recordlayer.query.rules.count import count_from_index
 from recordlayer.query.rules.grouping import plan_groups
+from recordlayer.query.rules.joining import plan_join, side_to_help
 from recordlayer.store.store import RecordStore
 
 
@@ -38,6 +40,8 @@ def planned(store: RecordStore, query: Query) -> Planned:
     """The plan of a query on a store.  Raises  NoPlan, and what does not fit the metadata."""
     if isinstance(query, GroupQuery):
         return plan_groups(query, store.metadata, store.states.peek)
+    if isinstance(query, JoinQuery):
+        return plan_join(query, store.metadata, store.states.peek)
     if not isinstance(query, RecordQuery):
         raise WrongType(query=query, hint='make one with query("Order").where(...)')
     return plan(query, store.metadata, store.states.peek)
@@ -134,7 +138,9 @@ def _check_number(name: str, number: int) -> None:
 
 
 def _problem(store: RecordStore, query: Query) -> Problem:
-    """The query as one for records in the order that is wanted of them."""
+    """The query as one for records in the order that is wanted of them; of a join, the side that needs an index."""
+    if isinstance(query, JoinQuery):
+        return side_to_help(query, store.metadata, store.states.peek)
     records = replace(query.source, sort=query.columns) if isinstance(query, GroupQuery) else query
     return problem_of(records, store.metadata, store.states.peek)
 

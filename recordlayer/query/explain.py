@@ -229,7 +229,7 @@ def _did(actual: Actual, unit: str) -> str:
         return "not run"
     parts = [
         f"{actual.rows:,} {unit}",
-        f"{actual.keys:,} pairs",
+        f"{actual.keys:,} keys",
         f"{actual.bytes:,} bytes",
         f"{actual.reads:,} read{'s' * (actual.reads != 1)}",
         f"{actual.time / timedelta(milliseconds=1):.1f} ms",

@@ -93,6 +93,18 @@ class Measured:
             stopped=found.stopped,
         )
 
+    def like(self, plan: Plan) -> Measured:
+        """Another plan that adds to what this one has counted, node by node as far as they are alike."""
+        made = Measured(plan)
+        made._add_to(self)
+        return made
+
+    def _add_to(self, other: Measured) -> None:
+        self._measures = other._measures
+        for own, theirs in zip(self.children, other.children, strict=False):
+            if isinstance(own, Measured) and isinstance(theirs, Measured) and own.kind == theirs.kind:
+                own._add_to(theirs)
+
     def execute(self, run: Run) -> Cursor[Any]:
         self._measures.runs += 1
         return _Counting(self._node.execute(run), run.store.context, self._measures)

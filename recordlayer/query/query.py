@@ -11,6 +11,7 @@ Source  Record Layer, RecordQuery
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from recordlayer.query.aggregates import Aggregate
 from recordlayer.query.comparison import Operator
 from recordlayer.query.group import GroupQuery, grouped
 from recordlayer.query.hints import NO_HINTS, Hints
+from recordlayer.query.join import JoinQuery, On, joined
 from recordlayer.query.paths import FieldPath, as_steps, checked_list
 from recordlayer.query.predicate import (
     And,
@@ -166,6 +168,28 @@ class RecordQuery:
             raise UsageError(what="select_distinct without fields", hint='name at least one: "customer"')
         return grouped(self, fields, in_memory=in_memory)
 
+    # -- joins -----------------------------------------------------------------------------------------
+
+    def join(
+        self,
+        other: RecordQuery | str,
+        *,
+        on: On | None = None,
+        feed: Mapping[str, FieldPath | str] | None = None,
+        kind: str = "inner",
+    ) -> JoinQuery:
+        """Each of these records with those of another query, or of a record type, that belong to it: as pairs.
+
+        on    what is equal: {"customer": "name"}, fields of these records first; or a name that is the same in both
+        feed  parameters of the other query that fields of these records give: {"least": "total"}
+        kind  "inner", or "left": a record that has no other comes once, with None
+        """
+        if isinstance(other, str):
+            other = RecordQuery(record_types=(other,))
+        if not isinstance(other, RecordQuery):
+            raise WrongType(query=other, hint='name a record type, or make a query: query("Customer").where(...)')
+        return joined(self, other, on, feed or {}, kind)
+
     # -- parameters ------------------------------------------------------------------------------------
 
     @property
@@ -222,7 +246,7 @@ class RecordQuery:
         return " ".join(parts)
 
 
-Query = RecordQuery | GroupQuery
+Query = RecordQuery | GroupQuery | JoinQuery
 """What stores can be asked."""
 
 
