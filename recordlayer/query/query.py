@@ -14,10 +14,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from recordlayer.errors import UsageError, WrongType
-from recordlayer.keys import Field, KeyExpression, Nesting, NullInterpretation
 from recordlayer.options import Limits
 from recordlayer.query.aggregates import Aggregate
 from recordlayer.query.comparison import Operator
@@ -39,9 +38,10 @@ from recordlayer.query.predicate import (
 )
 
 if TYPE_CHECKING:
+    from recordlayer.keys import KeyExpression
     from recordlayer.metadata import RecordMetaData
 
-SortKey = Path | KeyExpression
+SortKey = Union[Path, "KeyExpression"]
 """A field, or a key expression of one column."""
 
 
@@ -284,10 +284,13 @@ def _names(names: tuple[str, ...]) -> frozenset[str]:
 
 
 def _sort_key(field: FieldPath | str | KeyExpression) -> SortKey:
-    if isinstance(field, KeyExpression):
-        if field.column_size != 1 or field.creates_duplicates:
-            raise UsageError(expression=repr(field), hint="order by expressions of one column that do not fan out")
-        return field_path(field) or field
+    if not isinstance(field, (FieldPath, str)):
+        from recordlayer.keys import KeyExpression
+
+        if isinstance(field, KeyExpression):
+            if field.column_size != 1 or field.creates_duplicates:
+                raise UsageError(expression=repr(field), hint="order by expressions of one column that do not fan out")
+            return field_path(field) or field
     path = as_steps(field)
     if any(step.any or step.entry is not None for step in path):
         raise UsageError(field=shown(path), hint="records cannot be ordered by a repeated field")
@@ -296,6 +299,8 @@ def _sort_key(field: FieldPath | str | KeyExpression) -> SortKey:
 
 def field_path(expression: KeyExpression) -> Path | None:
     """The path of a field that an expression gives as it is; None for others."""
+    from recordlayer.keys import Field, Nesting, NullInterpretation
+
     names: list[str] = []
     while isinstance(expression, Nesting):
         if expression.parent.nulls is NullInterpretation.NOT_NULL:
@@ -309,7 +314,7 @@ def field_path(expression: KeyExpression) -> Path | None:
 
 def shown_key(key: SortKey) -> str:
     """What is ordered by, in words."""
-    return repr(key) if isinstance(key, KeyExpression) else shown(key)
+    return shown(key) if isinstance(key, tuple) else repr(key)
 
 
 def query(*record_types: str) -> RecordQuery:
