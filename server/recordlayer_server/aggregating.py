@@ -96,7 +96,7 @@ class _Asked:
         values: list[Any] = [zone]
         for place, one in enumerate(request.group):
             _, fields = steps_of(one.field, descriptor, f"group[{place}].field")
-            by.append(field_path(*[each.name for each in fields]))
+            by.append(field_path([each.name for each in fields]))
             values.append(operand(fields[-1], one.value, f"group[{place}].value"))
         self.by = concat(*by) if len(by) > 1 else by[0]
         self.group = tuple(values)
@@ -104,7 +104,7 @@ class _Asked:
         self.last: Any = None
         if request.field:
             _, fields = steps_of(request.field, descriptor, "field")
-            self.columns, self.last = field_path(*[each.name for each in fields]), fields[-1]
+            self.columns, self.last = field_path([each.name for each in fields]), fields[-1]
 
 
 async def _counted(store: RecordStore, asked: _Asked, databases: Databases, time_left: float) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import Protocol
 
 from google.protobuf.message import Message
@@ -147,21 +148,26 @@ class Call:
         """Seconds until the deadline; below 0 behind it."""
         return self.deadline - asyncio.get_running_loop().time()
 
-    def options(self) -> TransactionOptions:
-        """What the call says about its transactions."""
-        asked = self.context.consistency if self.context.HasField("consistency") else None
-        staleness = None
-        if asked is not None and asked.HasField("max_staleness"):
-            wanted = asked.max_staleness.ToMilliseconds()
-            staleness = timedelta(milliseconds=min(wanted, 60_000)) if wanted > 0 else None
+    def options(self, *, reads_only: bool) -> TransactionOptions:
+        """What the call says about its transactions. Its deadline is not among it: a call whose time is up is cancelled
+        where it waits, and what it waits for with it."""
+        priority = Priority.BATCH if self.priority == context_pb2.BATCH else Priority.DEFAULT
+        if not reads_only or not self.context.HasField("consistency"):
+            return _options(self.method, priority)
+        asked = self.context.consistency
+        wanted = min(asked.max_staleness.ToMilliseconds(), 60_000)
         return TransactionOptions(
             name=self.method,
-            priority=Priority.BATCH if self.priority == context_pb2.BATCH else Priority.DEFAULT,
-            timeout=timedelta(seconds=max(0.001, self.time_left)),
-            staleness=staleness,
-            at_least=max(0, asked.minimum_version) if asked is not None and staleness is not None else 0,
-            causal_read_risky=asked is not None and asked.causal_read_risky,
+            priority=priority,
+            staleness=timedelta(milliseconds=wanted) if wanted > 0 else None,
+            at_least=max(0, asked.minimum_version) if wanted > 0 else 0,
+            causal_read_risky=asked.causal_read_risky,
         )
+
+
+@lru_cache(maxsize=256)
+def _options(method: str, priority: Priority) -> TransactionOptions:
+    return TransactionOptions(name=method, priority=priority)
 
 
 _NO_CONTEXT = context_pb2.RequestContext()

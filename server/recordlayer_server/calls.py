@@ -15,8 +15,8 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -101,8 +101,10 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
         self, behaviour: Callable[..., Any], method: str, request_id: str, parse: Parse | None
     ) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, context: aio.ServicerContext) -> Any:
-            async with self._around(method, request_id, context) as made:
-                return await behaviour(await _parsed(request, parse, made), context)
+            async def work(made: Call) -> Any:
+                return await behaviour(_parsed(request, parse, made), context)
+
+            return await self._around(method, request_id, context, work)
 
         return call
 
@@ -110,8 +112,8 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
         self, behaviour: Callable[..., Any], method: str, request_id: str, parse: Parse | None
     ) -> Callable[..., Awaitable[None]]:
         async def call(request: Any, context: aio.ServicerContext) -> None:
-            async with self._around(method, request_id, context, endless=True) as made:
-                answer = behaviour(await _parsed(request, parse, made), context)
+            async def work(made: Call) -> None:
+                answer = behaviour(_parsed(request, parse, made), context)
                 if not hasattr(answer, "__aiter__"):  # a handler that writes by itself
                     await answer
                     return
@@ -119,12 +121,19 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
                     async for response in answer:
                         await context.write(response)
 
+            await self._around(method, request_id, context, work, endless=True)
+
         return call
 
-    @asynccontextmanager
     async def _around(
-        self, method: str, request_id: str, context: aio.ServicerContext, *, endless: bool = False
-    ) -> AsyncIterator[Call]:
+        self,
+        method: str,
+        request_id: str,
+        context: aio.ServicerContext,
+        work: Callable[[Call], Awaitable[Any]],
+        *,
+        endless: bool = False,
+    ) -> Any:
         began = time.monotonic()
         task = asyncio.current_task()
         if task is not None and method not in _ENDLESS:
@@ -143,12 +152,13 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
                         call.identity = await self._identify(
                             context.invocation_metadata() or (), context.auth_context()
                         )
-                    yield call
+                    result = await work(call)
             except TimeoutError:
                 if not limit.expired():
                     raise
                 raise statuses.refusal(code_pb2.DEADLINE_EXCEEDED, "DEADLINE", "the call's time is up") from None
             context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
+            return result
         except aio.AbortError:
             raise
         except asyncio.CancelledError:
@@ -202,7 +212,7 @@ async def _abort(context: aio.ServicerContext, call: Call, status: status_pb2.St
     await context.abort(statuses.CODES[status.code], status.message, trailing)
 
 
-async def _parsed(request: Any, parse: Parse | None, call: Call) -> Any:
+def _parsed(request: Any, parse: Parse | None, call: Call) -> Any:
     """The request as a message, and the call bound to what it says of itself. Left to grpc, bytes that are no message
     would be answered with the parser's own words."""
     if parse is None:

@@ -16,7 +16,7 @@ from recordlayer.client.pb import types_pb2
 from recordlayer_server.limits import Limits
 from recordlayer_server.schema import SYSTEM
 from recordlayer_server.statuses import bad_request
-from recordlayer_server.values import get, put, timestamp, unknown_field
+from recordlayer_server.values import put, timestamp, unknown_field, writer
 
 Wanted = Mapping[str, Any]
 """Fields that are wanted, each with those that are wanted of it, or None for all of it."""
@@ -145,15 +145,16 @@ def carry(source: Any, target: Any, name: str) -> None:
 
 def _fields(message: Message, wanted: Wanted | None, into: types_pb2.Fields) -> None:
     into.SetInParent()
-    for field, _ in message.ListFields():
+    fields = into.fields
+    for field, held in message.ListFields():
         name = field.name
         if name == SYSTEM or field.is_extension or (wanted is not None and name not in wanted):
             continue
         inner = None if wanted is None else wanted[name]
         if inner is None or field.message_type is None or field.is_repeated:
-            into.fields[name].CopyFrom(get(message, field))
+            writer(field)(fields[name], held)
         else:
-            _fields(getattr(message, name), inner, into.fields[name].message_value)
+            _fields(held, inner, fields[name].message_value)
 
 
 # -- in --------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from typing import TextIO
 
 ROOT = "recordlayer"
 
+_as_json = json.JSONEncoder(default=str, ensure_ascii=False).encode  # one for all lines: it is costly to make
+
 server = logging.getLogger(f"{ROOT}.server")
 calls = logging.getLogger(f"{ROOT}.server.call")
 
@@ -41,7 +43,7 @@ class JsonLines(logging.Formatter):
             line |= {name: value for name, value in values.items() if name not in line or name == "event"}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return _as_json(line)
 
 
 class TextLines(logging.Formatter):

@@ -123,7 +123,7 @@ class Pages:
         if metadata is None:
             raise statuses.forbidden()
         place = await self._databases.prefix(tx, self.tenant)
-        sealing = Sealing(self._seal, place, b"query")
+        sealing = Sealing(self._seal, place, b"query of all zones" if self._request.zone_wide else b"query")
         limits = read_limits(self._request.limits, self._databases.limits, time_left)
         zone, inner = sealing.open(continuation) if continuation else (None, b"")
         conditions = self._partition(Sealing(self._seal, place, b"partition"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
@@ -23,16 +24,13 @@ T = TypeVar("T")
 def reply_context(
     call: Call, *, read_version: int = 0, commit_version: int = 0, cost: context_pb2.Cost | None = None
 ) -> context_pb2.ReplyContext:
-    now = Timestamp()
-    now.GetCurrentTime()
-    left = Duration()
-    left.FromMilliseconds(max(0, round(call.time_left * 1_000)))
+    now, left = time.time_ns(), max(0, int(call.time_left * 1e9))
     return context_pb2.ReplyContext(
         request_id=call.request_id,
         read_version=read_version,
         commit_version=commit_version,
-        server_time=now,
-        time_left=left,
+        server_time=Timestamp(seconds=now // 1_000_000_000, nanos=now % 1_000_000_000),
+        time_left=Duration(seconds=left // 1_000_000_000, nanos=left % 1_000_000_000),
         cost=cost,
     )
 
@@ -51,4 +49,4 @@ async def reading(databases: Databases, call: Call, work: Callable[[Transaction]
         return await work(tx)
 
     retry = Retry(time=timedelta(seconds=max(0.0, call.time_left)), idempotent=True)
-    return await databases.database.run(at_least, retry=retry, options=call.options())
+    return await databases.database.run(at_least, retry=retry, options=call.options(reads_only=True))

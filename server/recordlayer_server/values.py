@@ -12,6 +12,8 @@ other messages    message_value; repeated fields list_value; maps message_value,
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -216,59 +218,111 @@ def unknown_field(name: str, where: str) -> Refusal:
 # -- out of messages -------------------------------------------------------------------------------------------------
 
 
+Writer = Callable[[Value, Any], None]
+"""Lets a value be what a field of a message holds."""
+
+
 def get(message: Message, field: FieldDescriptor) -> Value:
     """What a field holds. Ask only for one that is set."""
-    held = getattr(message, field.name)
+    found = Value()
+    writer(field)(found, getattr(message, field.name))
+    return found
+
+
+@lru_cache(maxsize=10_000)
+def writer(field: FieldDescriptor) -> Writer:
+    """What puts the content of a field, as its attribute gives it, into a value."""
     if is_map(field):
-        entry = field.message_type.fields_by_name["value"]
-        found = Value()
-        found.message_value.SetInParent()
+        return _map_writer(_single_writer(field.message_type.fields_by_name["value"]))
+    one = _single_writer(field)
+    if not is_repeated(field):
+        return one
+
+    def write(value: Value, held: Any) -> None:
+        value.list_value.SetInParent()
+        values = value.list_value.values
+        for element in held:
+            one(values.add(), element)
+
+    return write
+
+
+def _map_writer(one: Writer) -> Writer:
+    def write(value: Value, held: Any) -> None:
+        value.message_value.SetInParent()
+        fields = value.message_value.fields
         for key in held:
-            text = str(key).lower() if isinstance(key, bool) else str(key)
-            found.message_value.fields[text].CopyFrom(_of(entry, held[key]))
-        return found
-    if is_repeated(field):
-        return Value(list_value=types_pb2.ListValue(values=[_of(field, one) for one in held]))
-    return _of(field, held)
+            one(fields[str(key).lower() if isinstance(key, bool) else str(key)], held[key])
+
+    return write
 
 
-def _of(field: FieldDescriptor, held: Any) -> Value:
+def _single_writer(field: FieldDescriptor) -> Writer:
     kind = field.cpp_type
-    if kind == Types.CPPTYPE_STRING:
-        if field.type == Types.TYPE_BYTES:
-            return Value(bytes_value=held)
-        return Value(string_value=held if isinstance(held, str) else held.decode("utf-8", "replace"))
     if kind == Types.CPPTYPE_MESSAGE:
-        return _of_message(held)
-    if kind == Types.CPPTYPE_BOOL:
-        return Value(bool_value=held)
-    if kind in (Types.CPPTYPE_DOUBLE, Types.CPPTYPE_FLOAT):
-        return Value(double_value=held)
+        return _write_message
     if field.enum_type is not None:
-        known = field.enum_type.values_by_number.get(held)
-        return Value(integer_value=held) if known is None else Value(string_value=known.name)
-    return Value(integer_value=held)
+        return _enum_writer({number: known.name for number, known in field.enum_type.values_by_number.items()})
+    if field.type == Types.TYPE_BYTES:
+        return _write_bytes
+    if kind == Types.CPPTYPE_STRING:
+        return _write_text
+    if kind == Types.CPPTYPE_BOOL:
+        return _write_bool
+    return _write_double if kind in (Types.CPPTYPE_DOUBLE, Types.CPPTYPE_FLOAT) else _write_integer
 
 
-def _of_message(held: Any) -> Value:
+def _write_bytes(value: Value, held: Any) -> None:
+    value.bytes_value = held
+
+
+def _write_text(value: Value, held: Any) -> None:
+    value.string_value = held if isinstance(held, str) else held.decode("utf-8", "replace")
+
+
+def _write_bool(value: Value, held: Any) -> None:
+    value.bool_value = held
+
+
+def _write_double(value: Value, held: Any) -> None:
+    value.double_value = held
+
+
+def _write_integer(value: Value, held: Any) -> None:
+    value.integer_value = held
+
+
+def _enum_writer(names: Mapping[int, str]) -> Writer:
+    def write(value: Value, held: Any) -> None:
+        name = names.get(held)
+        if name is None:
+            value.integer_value = held
+        else:
+            value.string_value = name
+
+    return write
+
+
+def _write_message(value: Value, held: Any) -> None:
     descriptor = held.DESCRIPTOR
     name = descriptor.full_name
     if name == _TIMESTAMP:
-        return Value(timestamp_value=Timestamp(seconds=held.seconds, nanos=held.nanos))
-    if name == _REFERENCE:
-        return Value(reference_value=types_pb2.Reference.FromString(held.SerializeToString()))
-    if name == _UUID:
-        return Value(string_value=str(uuid_of(held)))
-    if name in TUPLE_FIELDS:
-        return get(held, descriptor.fields_by_name["value"])
-    if is_location(descriptor) and len(descriptor.fields) == 2:
-        return Value(location_value=types_pb2.GeoPoint(latitude=held.latitude, longitude=held.longitude))
-    made = Value()
-    made.message_value.SetInParent()
-    for field, _ in held.ListFields():
-        if not field.is_extension:
-            made.message_value.fields[field.name].CopyFrom(get(held, field))
-    return made
+        value.timestamp_value.seconds, value.timestamp_value.nanos = held.seconds, held.nanos
+        value.timestamp_value.SetInParent()
+    elif name == _REFERENCE:
+        value.reference_value.ParseFromString(held.SerializeToString())
+    elif name == _UUID:
+        value.string_value = str(uuid_of(held))
+    elif name in TUPLE_FIELDS:
+        writer(descriptor.fields_by_name["value"])(value, held.value)
+    elif is_location(descriptor) and len(descriptor.fields) == 2:
+        value.location_value.latitude, value.location_value.longitude = held.latitude, held.longitude
+    else:
+        value.message_value.SetInParent()
+        fields = value.message_value.fields
+        for field, inner in held.ListFields():
+            if not field.is_extension:
+                writer(field)(fields[field.name], inner)
 
 
 def of_python(held: Any) -> Value:

@@ -56,7 +56,7 @@ async def writing(
     result = await databases.database.run(
         noted,
         retry=Retry(time=timedelta(seconds=max(0.0, call.time_left))),
-        options=dataclasses.replace(call.options(), staleness=None, at_least=0),
+        options=call.options(reads_only=False),
         idempotency_key=key,
     )
     assert last is not None, "the work has run"
