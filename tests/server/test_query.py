@@ -396,15 +396,16 @@ def test_behind_the_deadline_nothing_more_is_read(whose: str) -> None:
     run(run_it())
 
 
-def test_a_page_ends_before_the_deadline_does() -> None:
+def test_a_page_ends_when_it_has_read_as_many_bytes_as_it_may() -> None:
     async def scenario(caller: Caller) -> None:
-        names = await fill(caller, 400, hash=bytes(400))
-        said: dict[str, Any] = {"limits": context_pb2.ReadLimits(time=Duration(nanos=1_000)), "limit": 1_000}
+        names = await fill(caller, 50, hash=bytes(400))
+        said: dict[str, Any] = {"limits": context_pb2.ReadLimits(bytes=4_000)}
         page = await caller.query(**said)
-        assert page.end_reason == context_pb2.TIME_LIMIT
+        assert page.end_reason == context_pb2.BYTE_LIMIT
+        assert len(page.records) < 15
         assert await caller.names(**said) == names
 
-    with_caller(scenario, limits=Limits(records_per_page=1_000))
+    with_caller(scenario)
 
 
 def test_a_caller_who_leaves_takes_the_work_along() -> None:
