@@ -122,6 +122,12 @@ class ChangeFeed:
         """
         return await run_asyncio(groups.groups_changed(self._core, since, sealed(self._core, seal), limit=limit))
 
+    async def groups_now(self, *, seal: ContinuationSeal | None = None) -> bytes:
+        """The token for `groups_changed` behind all that this transaction can see: for who lists the groups by other
+        means, and then follows them.  Cost  none.
+        """
+        return await run_asyncio(groups.groups_now(self._core, sealed(self._core, seal)))
+
     def watch(self, *, group: Any = None) -> FeedWatch:
         """Waits for a change that this transaction does not see, of the feed or of a group. It begins at the commit.
 

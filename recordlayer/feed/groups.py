@@ -83,3 +83,10 @@ async def groups_changed(
         token=following,
         more=more,
     )
+
+
+async def groups_now(store: RecordStore, sealed: Sealed) -> bytes:
+    """The token behind everything that this transaction can see."""
+    log = log_of(store)
+    give = Giver(store, log.settings.id, None, sealed, purpose=Purpose.GROUPS)
+    return give.token(await now(store.context, log, store))

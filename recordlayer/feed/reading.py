@@ -10,7 +10,7 @@ Cost    1 read, and 1 range read a log: 1 for a feed without groups, 2 for one g
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from recordlayer.cursor.limits import NO_LIMITS, Budget, Limits, budget_of
 from recordlayer.cursor.sealing import EXPIRED, Sealed
@@ -23,7 +23,7 @@ from recordlayer.feed.token import Purpose, Token
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import KeyValue, StreamingMode
 from recordlayer.options import as_limits
-from recordlayer.store.change_layout import FIRST, Entry, FeedState, assembled, behind, parts_of
+from recordlayer.store.change_layout import FIRST, ChangeKind, Entry, FeedState, assembled, behind, parts_of
 from recordlayer.store.change_log import ChangeLog
 from recordlayer.store.store import RecordStore
 from recordlayer.tuples import pack
@@ -152,8 +152,12 @@ async def read(store: RecordStore, log: ChangeLog, position: bytes, asked: Asked
     stop = Stop.EXHAUSTED
     if frontier is not None:
         stop = (budget.spent() if budget is not None else None) or Stop.LIMIT_REACHED
-    entries = [(place, entries[at][1]) for place, entries, at in merged]
-    changes = [Change.of(store.codec, entry, place) for place, entry in entries if _wanted(entry, asked.types)]
+    entries = [(place, _within(entries[at][1], asked.group)) for place, entries, at in merged]
+    changes = [
+        Change.of(store.codec, entry, place)
+        for place, entry in entries
+        if entry is not None and _wanted(entry, asked.types)
+    ]
     if asked.coalesced:
         changes = await coalesced(store, changes)
     return Portion(changes=changes, position=end if frontier is None else frontier, stop=stop)
@@ -161,6 +165,13 @@ async def read(store: RecordStore, log: ChangeLog, position: bytes, asked: Asked
 
 def _keyed(log: _Log) -> list[tuple[bytes, list[tuple[bytes, Entry]], int]]:
     return [(place, log.entries, at) for at, (place, _) in enumerate(log.entries)]
+
+
+def _within(entry: Entry, group: bytes | None) -> Entry | None:
+    """What a change is to readers of a group: of what was cleared in several groups, the part that is in this one."""
+    if group is None or entry.kind is not ChangeKind.CLEAR or len(entry.key) >= len(group):
+        return entry
+    return replace(entry, key=group) if entry.covers(group) else None
 
 
 def _wanted(entry: Entry, types: Collection[str] | None) -> bool:

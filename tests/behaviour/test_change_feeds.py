@@ -508,8 +508,20 @@ def test_clearing_everything_reaches_every_group(zones: Fed) -> None:
         store.save(Order(customer="a", id=2))
         store.delete_all()
         store.save(Order(customer="a", id=3))
-    assert seen(zones.changes(token, group="a")) == [(INSERT, ("a", 2)), (CLEAR, ()), (INSERT, ("a", 3))]
-    assert seen(zones.changes(group="b")) == [(INSERT, ("b", 1)), (CLEAR, ())]
+    assert seen(zones.changes(token, group="a")) == [(INSERT, ("a", 2)), (CLEAR, ("a",)), (INSERT, ("a", 3))]
+    assert seen(zones.changes(group="b")) == [(INSERT, ("b", 1)), (CLEAR, ("b",))]
+    assert seen(zones.changes())[-2:] == [(CLEAR, ()), (INSERT, ("a", 3))]
+
+
+def test_what_is_cleared_in_several_groups_is_told_in_each_of_them(db: Any) -> None:
+    fed = Fed(db, ZONES, group_by=2)
+    fed.save(*(Order(customer=name, id=number) for name in ("a", "ab", "a\0") for number in (1, 2)))
+    with db.transaction() as tx:
+        fed.opened(tx).delete_where(customer="a")
+    assert seen(fed.changes(group=("a", 1)))[1:] == [(CLEAR, ("a", 1))]
+    assert seen(fed.changes(group=("ab", 1)))[1:] == seen(fed.changes(group=("a\0", 1)))[1:] == []
+    assert seen(fed.changes())[6:] == [(CLEAR, ("a",))]
+    fed.check()
 
 
 # -- consumers -----------------------------------------------------------------------------------------------
