@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from recordlayer.aio.attempts import Attempt
     from recordlayer.aio.cursor import EntryCursor, RecordCursor
     from recordlayer.aio.database import Database, open  # noqa: A004  (the word for it)
-    from recordlayer.aio.feed import ChangeFeed, FeedWatch
+    from recordlayer.aio.feed import ChangeFeed, FeedWatch, VersionFeed
     from recordlayer.aio.header import StoreHeader
     from recordlayer.aio.idempotency import IdempotencyKeys
     from recordlayer.aio.keyspace import DirectoryLayer, InternedNames, KeySpace
@@ -53,6 +53,7 @@ _HOME = {
     "Transaction": "transaction",
     "TypedCursor": "typed",
     "TypedStore": "typed",
+    "VersionFeed": "feed",
     "open": "database",
 }
 
@@ -90,5 +91,6 @@ __all__ = [
     "Transaction",
     "TypedCursor",
     "TypedStore",
+    "VersionFeed",
     "open",
 ]

@@ -6,7 +6,7 @@ checks. A verb for it imports it when it is called.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from google.protobuf.message import Message
@@ -32,7 +32,7 @@ from recordlayer.tuples import Versionstamp
 from recordlayer.waiting.drivers import run_asyncio
 
 if TYPE_CHECKING:
-    from recordlayer.aio.feed import ChangeFeed
+    from recordlayer.aio.feed import ChangeFeed, VersionFeed
     from recordlayer.aio.leaderboard import Leaderboard
     from recordlayer.aio.online import IndexBuild
     from recordlayer.aio.ranks import Ranks
@@ -68,6 +68,21 @@ class RecordStore:
         from recordlayer.aio.feed import ChangeFeed
 
         return ChangeFeed(self._core)
+
+    def version_feed(
+        self, index: str, *prefix: Any, deleted: str | Callable[[Message], bool] | None = None
+    ) -> VersionFeed:
+        """The records of a VERSION index in the order of their last changes, those with these values in the columns
+        before the version. For stores that are shared with Java: it has no deletions.
+
+        deleted  a field, or a function, that is true for records that the application keeps as tombstones
+
+        Raises  UnknownIndex, UnknownField; UsageError for another type of index or another number of values.
+        """
+        from recordlayer.aio.feed import VersionFeed
+        from recordlayer.feed import versions
+
+        return VersionFeed(versions.VersionFeed(self._core, index, prefix, deleted), self._core)
 
     def typed(self, message_class: type[M]) -> TypedStore[M]:
         """A view of the records of one type: what it loads is of this message class.

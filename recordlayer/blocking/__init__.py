@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from recordlayer.blocking.attempts import Attempt
     from recordlayer.blocking.cursor import EntryCursor, RecordCursor
     from recordlayer.blocking.database import Database, open  # noqa: A004  (the word for it)
-    from recordlayer.blocking.feed import ChangeFeed, FeedWatch
+    from recordlayer.blocking.feed import ChangeFeed, FeedWatch, VersionFeed
     from recordlayer.blocking.header import StoreHeader
     from recordlayer.blocking.idempotency import IdempotencyKeys
     from recordlayer.blocking.keyspace import DirectoryLayer, InternedNames, KeySpace
@@ -54,6 +54,7 @@ _HOME = {
     "Transaction": "transaction",
     "TypedCursor": "typed",
     "TypedStore": "typed",
+    "VersionFeed": "feed",
     "open": "database",
 }
 
@@ -91,5 +92,6 @@ __all__ = [
     "Transaction",
     "TypedCursor",
     "TypedStore",
+    "VersionFeed",
     "open",
 ]

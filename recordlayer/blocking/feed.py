@@ -9,11 +9,12 @@ from typing import Any
 
 from recordlayer.cursor.limits import NO_LIMITS, Limits
 from recordlayer.cursor.sealing import ContinuationSeal
-from recordlayer.feed import consumers, groups, reading, settings, trimming, watching
+from recordlayer.feed import consumers, groups, reading, settings, trimming, versions, watching
 from recordlayer.feed.consumers import Consumer, FeedStart
 from recordlayer.feed.groups import GroupsPage
 from recordlayer.feed.reading import Asked, ChangesPage
 from recordlayer.feed.trimming import Trimmed
+from recordlayer.feed.versions import VersionsPage
 from recordlayer.store.change_layout import FeedSettings
 from recordlayer.store.scanning import sealed
 from recordlayer.store.store import RecordStore as Core
@@ -38,6 +39,39 @@ class FeedWatch:
     def cancel(self) -> None:
         """Give the watch up."""
         self._core.cancel()
+
+
+class VersionFeed:
+    """The records of a VERSION index in the order of their last changes: `RecordStore.version_feed`. For stores that
+    are shared with the Java Record Layer; others can have a `ChangeFeed`.
+
+    Deletions are not in it: a record that is gone has left the index as well, and a replica would keep it for ever.
+    Where they matter, save a record with a mark instead of deleting it, and remove it once all who follow have seen it.
+    """
+
+    def __init__(self, core: versions.VersionFeed, store: Core) -> None:
+        self._core = core
+        self._store = store
+
+    def changes(
+        self,
+        *,
+        since: bytes | None = None,
+        limit: int | None = None,
+        limits: Limits = NO_LIMITS,
+        seal: ContinuationSeal | None = None,
+    ) -> VersionsPage:
+        """The records that have changed behind a token, or all of them, each once, as it is now. Go on at `page.token`,
+        at once if there is `page.more`. Parameters as those of `ChangeFeed.changes`.
+
+        Cost    1 range read a page, 1 a record. Nobody conflicts with it.
+        Raises  FeedTokenExpired once the store's incarnation is raised; BadFeedToken, IndexNotReadable, UsageError.
+        """
+        return run_blocking(self._core.changes(since, sealed(self._store, seal), limit=limit, limits=limits))
+
+    def now(self, *, seal: ContinuationSeal | None = None) -> bytes:
+        """The token behind all that this transaction can see.  Cost  none."""
+        return run_blocking(self._core.now(sealed(self._store, seal)))
 
 
 class ChangeFeed:

@@ -7,7 +7,7 @@ checks. A verb for it imports it when it is called.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from google.protobuf.message import Message
@@ -33,7 +33,7 @@ from recordlayer.tuples import Versionstamp
 from recordlayer.waiting.drivers import run_blocking
 
 if TYPE_CHECKING:
-    from recordlayer.blocking.feed import ChangeFeed
+    from recordlayer.blocking.feed import ChangeFeed, VersionFeed
     from recordlayer.blocking.leaderboard import Leaderboard
     from recordlayer.blocking.online import IndexBuild
     from recordlayer.blocking.ranks import Ranks
@@ -69,6 +69,21 @@ class RecordStore:
         from recordlayer.blocking.feed import ChangeFeed
 
         return ChangeFeed(self._core)
+
+    def version_feed(
+        self, index: str, *prefix: Any, deleted: str | Callable[[Message], bool] | None = None
+    ) -> VersionFeed:
+        """The records of a VERSION index in the order of their last changes, those with these values in the columns
+        before the version. For stores that are shared with Java: it has no deletions.
+
+        deleted  a field, or a function, that is true for records that the application keeps as tombstones
+
+        Raises  UnknownIndex, UnknownField; UsageError for another type of index or another number of values.
+        """
+        from recordlayer.blocking.feed import VersionFeed
+        from recordlayer.feed import versions
+
+        return VersionFeed(versions.VersionFeed(self._core, index, prefix, deleted), self._core)
 
     def typed(self, message_class: type[M]) -> TypedStore[M]:
         """A view of the records of one type: what it loads is of this message class.

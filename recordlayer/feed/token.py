@@ -79,12 +79,12 @@ class Token:
             raise BadFeedToken(reason="it is damaged or cut off", hint="keep tokens as the bytes they are")
         assert found is not None, "it was measured"
         assert position is not None, "it was measured"
-        if found != feed:
-            if owner == digest(store.layout.prefix):
-                raise FeedTokenExpired(reason="the feed was begun anew since")
+        if found != feed and owner != digest(store.layout.prefix):
             raise BadFeedToken(reason="it belongs to another store")
         if found_purpose != purpose or its_group != group:
             raise BadFeedToken(reason="it was given for something else", hint="resume with the same group and call")
+        if found != feed:
+            raise FeedTokenExpired(reason="the feed was begun anew since")
         return cls(purpose=purpose, feed=feed, group=its_group, position=position, place=place, until=until)
 
 

@@ -26,6 +26,7 @@ _WRAPPED = (
     aio.StoreHeader,
     aio.ChangeFeed,
     aio.FeedWatch,
+    aio.VersionFeed,
     aio.FeedTrimmer,
     aio.Reaper,
     aio.TypedCursor,
