@@ -71,7 +71,7 @@ class Tenant:
         most      how long to wait at most
 
         Cost    as `Database.transaction`; a few times a second, 2 reads and up to 7 writes.
-        Raises  entering the block: TenantOverLimit; AlreadyApplied.
+        Raises  TenantOverLimit, at once or when the block is entered; AlreadyApplied.
         """
         attempts = self._attempts(NEVER, options, idempotency_key, gate=self._gate(overload, most))
         return Transaction(attempts.begin(), claim=attempts.claim, alone=attempts)
@@ -97,7 +97,9 @@ class Tenant:
     def _gate(self, overload: Overload, most: timedelta | None) -> Gate:
         if not isinstance(overload, Overload):
             raise WrongType(argument="overload", value=overload, hint="use Overload.FAIL or WAIT")
-        return Gate(self._beginning, self._path, overload=overload, most=most)
+        gate = Gate(self._beginning, self._path, overload=overload, most=most)
+        gate.check()
+        return gate
 
     async def limits(self) -> TenantLimits | None:
         """What the tenant may read and write, None if it has no limits.  Cost  1 read.  Raises  NameNotInterned."""

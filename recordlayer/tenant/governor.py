@@ -53,10 +53,22 @@ class Account:
     unsaid   what was counted and is not in the database yet, in the order of COUNTED
     """
 
-    __slots__ = ("again_at", "balance", "clear_at", "limits", "place", "settled_at", "settling", "unsaid", "usual")
+    __slots__ = (
+        "again_at",
+        "balance",
+        "clear_at",
+        "limits",
+        "place",
+        "settled_at",
+        "settling",
+        "text",
+        "unsaid",
+        "usual",
+    )
 
     def __init__(self, place: TenantPlace) -> None:
         self.place = place
+        self.text = str(place)
         self.limits: TenantLimits | None = None
         self.balance: Amounts = list(_NONE)
         self.usual: Amounts = list(_NONE)
@@ -79,6 +91,19 @@ class Account:
             return True
         age = now - self.settled_at
         return age >= (UNLIMITED_SECONDS if self.limits is None else LEASE_SECONDS)
+
+    def seconds_left(self, now: float) -> float:
+        """How long it takes until there is something again, at least."""
+        rates = [] if self.limits is None else self.limits.rates
+        owed = max([-left / rate for rate, left in zip(rates, self.balance, strict=False) if rate], default=0.0)
+        return max(0.01, self.clear_at - now, self.again_at - now, owed)
+
+    def refusal(self, beginning: Beginning, now: float) -> TenantOverLimit:
+        """What is told to somebody who is not let in."""
+        wait = self.seconds_left(now)
+        self.unsaid[_REFUSED] += 1
+        _tell(beginning, TenantRefused(tenant=self.text, retry_after=timedelta(seconds=wait)))
+        return TenantOverLimit(tenant=self.text, retry_after_seconds=round(wait, 3))
 
     def reserve(self) -> Amounts:
         """Take what a transaction usually needs."""
@@ -103,6 +128,11 @@ class Governor:
         self._accounts: dict[bytes, Account] = {}
         self._places: dict[object, TenantPlace] = {}
         self._holder = 0
+
+    def known(self, path: Path) -> Account | None:
+        """The account of a tenant that has one already."""
+        place = self._places.get(tuple(path) if isinstance(path, list) else path)
+        return None if place is None else self._accounts.get(place.prefix)
 
     async def account(self, beginning: Beginning, path: Path) -> Account | None:
         """The account of a tenant; None for one of a name that nobody has interned: it has no limits."""
@@ -181,12 +211,10 @@ class Governor:
                 may_go, now = account.may_go(), clock.monotonic()
             if may_go:
                 return account.reserve()
-            wait = max(0.01, account.clear_at - now, account.again_at - now)
+            wait = account.seconds_left(now)
             late = most is not None and now + wait - began > most.total_seconds()
             if overload is Overload.FAIL or late:
-                account.unsaid[_REFUSED] += 1
-                _tell(beginning, TenantRefused(tenant=str(account.place), retry_after=timedelta(seconds=wait)))
-                raise TenantOverLimit(tenant=str(account.place), retry_after_seconds=round(wait, 3))
+                raise account.refusal(beginning, now)
             await sleep(max(0.01, min(account.again_at - now, _LONGEST_NAP)), beginning.world)
             now = clock.monotonic()
 
@@ -202,6 +230,14 @@ class Gate:
         self._most = most
         self._account: Account | None = None
         self._reserved: Amounts | None = None
+
+    def check(self) -> None:
+        """Refuse at once what would be refused anyway, before anything is begun for it.  Raises  TenantOverLimit."""
+        if self._overload is Overload.FAIL:
+            account = self._account = self._governor.known(self._path)
+            now = self._beginning.world.clock.monotonic()
+            if account is not None and now < account.again_at and not account.may_go():
+                raise account.refusal(self._beginning, now)
 
     async def admit(self) -> None:
         """Raises  TenantOverLimit."""
@@ -222,7 +258,7 @@ class Gate:
         account.charge(amounts, reserved)
         event = TenantCharged(
             origin=origin,
-            tenant=str(account.place),
+            tenant=account.text,
             **dict(zip(RESOURCES, amounts, strict=True)),  # type: ignore[arg-type]  # numbers of bytes
         )
         _tell(self._beginning, event)

@@ -1,0 +1,123 @@
+"""What a tenant at a hundred times its limit does to others: their latency with it, and without.
+
+Five tenants share a file that is written without waiting for the disk. Four of them work steadily in a thread each:
+transactions that save a record and query ten, with a pause of some milliseconds. The fifth is limited, and four threads
+ask for a hundred times of what it may: they wait for their turn, or are refused and ask again all the same. The peer is
+the same without the fifth, in turns with it in the same run.
+"""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median, quantiles
+from time import perf_counter, sleep
+
+import recordlayer as rl
+from bench.harness import Case, Ops, Report, Settings, Spread
+from bench.stores import ITEMS, Item
+from recordlayer.blocking.database import Database
+from recordlayer.errors import TenantOverLimit
+from recordlayer.tenant import Overload, TenantLimits
+
+OTHERS, GREEDY = 4, 4  # threads
+PAUSE = 0.004  # seconds between two transactions of a tenant that behaves
+LIMIT = 50  # keys written a second
+TIMES_OVER = 100
+MOVED = 1.2
+"""Upper bound of the others' p99 with / without."""
+
+
+def run(settings: Settings) -> Report:
+    """Every case in one temporary directory."""
+    with tempfile.TemporaryDirectory(prefix="recordlayer-bench-") as directory:
+        return Report(bench="tenants", engine="file:", cases=tuple(cases(settings, Path(directory))))
+
+
+def cases(settings: Settings, directory: Path) -> Iterator[Case]:
+    rounds, seconds = (3, 1.5) if settings.quick else (6, 4.0)
+    with rl.open(f"file:{directory / 'tenants'}.rl", durability="relaxed") as db:
+        for number in range(OTHERS):
+            for start in range(0, 1_000, 100):
+                with db.transaction() as tx:
+                    tx.store(ITEMS, path=("other", number)).save_many([_item(start + one) for one in range(100)])
+        db.tenant(("greedy",)).set_limits(TenantLimits(keys_written=LIMIT))
+        for overload in Overload:
+            settings.say(f"a tenant over its limit: {overload.value}")
+            with_it: list[float] = []
+            without: list[float] = []
+            ratios: list[float] = []
+            asked = used = 0.0
+            _phase(db, 1.0, greedy=None)
+            for number in range(rounds):
+                pair = {}
+                for greedy in (None, overload) if number % 2 else (overload, None):
+                    before = db.tenant(("greedy",)).usage().keys_written
+                    latencies, tries = _phase(db, seconds, greedy=greedy)
+                    pair[greedy] = quantiles(latencies, n=100)[98] * 1e3
+                    if greedy is not None:
+                        asked += tries / seconds / rounds
+                        used += (db.tenant(("greedy",)).usage().keys_written - before) / seconds / rounds
+                with_it.append(pair[overload])
+                without.append(pair[None])
+                ratios.append(pair[overload] / pair[None])
+            settings.say(f"it asked for {asked:,.0f} transactions a second, and wrote {used:,.0f} keys a second")
+            yield Case(
+                case=f"p99 of others beside a tenant at {TIMES_OVER} times its limit: {overload.value}",
+                unit="ms",
+                ours=Spread(median(with_it), min(with_it), max(with_it)),
+                peers={"without it": Spread(median(without), min(without), max(without))},
+                ratio={"without it": median(ratios)},
+                target={"without it": MOVED},
+                ops=Ops(),
+            )
+
+
+def _phase(db: Database, seconds: float, *, greedy: Overload | None) -> tuple[list[float], int]:
+    """The latencies of the others in seconds, and how often the greedy tenant asked."""
+    latencies: list[float] = []
+    asked: list[int] = []
+    end = perf_counter() + seconds
+    threads = [threading.Thread(target=_other, args=(db, number, end, latencies)) for number in range(OTHERS)]
+    if greedy is not None:
+        threads += [threading.Thread(target=_greedy, args=(db, end, greedy, asked)) for _ in range(GREEDY)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return latencies, sum(asked)
+
+
+def _other(db: Database, number: int, end: float, latencies: list[float]) -> None:
+    numbers = random.Random(number)
+    while perf_counter() < end:
+        began = perf_counter()
+        with db.transaction() as tx:
+            store = tx.store(ITEMS, path=("other", number))
+            store.save(_item(numbers.randrange(1_000)))
+            store.query(rl.query("Item").where(rl.q.owner == f"owner {numbers.randrange(100)}"), limit=10).all()
+        latencies.append(perf_counter() - began)
+        sleep(PAUSE * numbers.uniform(0.5, 1.5))
+
+
+def _greedy(db: Database, end: float, overload: Overload, asked: list[int]) -> None:
+    """Ask for a hundred times of what the limit allows, whatever the answer."""
+    tries = 0
+    tenant = db.tenant(("greedy",))
+    between = GREEDY * 3 / (LIMIT * TIMES_OVER)  # a transaction writes three keys
+    while (now := perf_counter()) < end:
+        tries += 1
+        try:
+            with tenant.transaction(overload=overload) as tx:
+                tx.store(ITEMS, path=("greedy",)).save(_item(random.randrange(1_000_000)))
+        except TenantOverLimit:
+            pass
+        sleep(max(0.0, now + between - perf_counter()))
+    asked.append(tries)
+
+
+def _item(number: int) -> object:
+    return Item(id=number, owner=f"owner {number % 100}", text="x" * 60)
