@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from google.protobuf.message import Message
 
@@ -24,6 +24,9 @@ from recordlayer_server import statuses
 from recordlayer_server.limits import Limits
 from recordlayer_server.places import PRIVATE, PUBLIC, Tenant
 from recordlayer_server.security.identity import Identity
+
+if TYPE_CHECKING:
+    from recordlayer_server.operation.tenant_calls import TenantCalls
 
 WORD = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
@@ -65,11 +68,15 @@ class Call:
 
     __slots__ = (
         "_authority",
+        "_tenants",
+        "begun",
         "container",
         "context",
         "deadline",
         "device",
         "identity",
+        "keys_read",
+        "keys_written",
         "labels",
         "limits",
         "method",
@@ -79,7 +86,15 @@ class Call:
     )
 
     def __init__(
-        self, method: str, request_id: str, identity: Identity, *, deadline: float, limits: Limits, authority: Authority
+        self,
+        method: str,
+        request_id: str,
+        identity: Identity,
+        *,
+        deadline: float,
+        limits: Limits,
+        authority: Authority,
+        tenants: TenantCalls | None = None,
     ) -> None:
         self.method = method
         self.request_id = request_id
@@ -88,6 +103,10 @@ class Call:
         """On the clock of the event loop."""
         self.limits = limits
         self._authority = authority
+        self._tenants = tenants
+        self.begun = False
+        """Whether it counts among the calls of its tenant."""
+        self.keys_read = self.keys_written = 0
         self.context = _NO_CONTEXT
         self.container = ""
         self.tenant: Tenant | None = None
@@ -141,7 +160,16 @@ class Call:
         if self.tenant is None:
             raise statuses.bad_request("context.container", "name the container")
         self._authority.check(Asked(self.identity, self.tenant, tuple(zones), self.method))
+        if self._tenants is not None and not self.begun:
+            self._tenants.begin(self.tenant)
+            self.begun = True
         return self.tenant
+
+    def ended(self) -> None:
+        """The call has ended: another one of its tenant may begin."""
+        if self.begun and self._tenants is not None and self.tenant is not None:
+            self.begun = False
+            self._tenants.end(self.tenant)
 
     @property
     def time_left(self) -> float:

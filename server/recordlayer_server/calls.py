@@ -17,15 +17,21 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from datetime import timedelta
 from typing import Any
 
 import grpc
 from google.rpc import code_pb2, status_pb2
 from grpc import aio
 
+from recordlayer.client.pb import context_pb2
+from recordlayer.errors import Overloaded
 from recordlayer_server import logs, statuses
-from recordlayer_server.call import WORD, Authority, Call, Everybody, Identify, context_of, enter
+from recordlayer_server.call import WORD, Call, context_of, enter
 from recordlayer_server.limits import DEFAULT, Limits
+from recordlayer_server.operation.admission import Priority
+from recordlayer_server.operation.around import Around
+from recordlayer_server.places import label
 from recordlayer_server.security.identity import ANONYMOUS
 
 REQUEST_ID = "x-request-id"
@@ -46,17 +52,14 @@ _FOREVER = 365 * 86_400.0
 class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
     """The calls of one server.
 
-    identify   finds out who calls
-    authority  says what they may do
-    limits     what calls are held to
+    around  who may call, how many, and what is shown of them
+    limits  what calls are held to
     """
 
-    def __init__(
-        self, *, identify: Identify | None = None, authority: Authority | None = None, limits: Limits = DEFAULT
-    ) -> None:
-        self._identify = identify
-        self._authority = authority if authority is not None else Everybody()
+    def __init__(self, around: Around | None = None, *, limits: Limits = DEFAULT) -> None:
+        self._asks = around if around is not None else Around()
         self._limits = limits
+        self._streams = 0
         self._tasks: set[asyncio.Task[Any]] = set()
         self._cutting = False
         self._idle = asyncio.Event()
@@ -102,7 +105,15 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
     ) -> Callable[..., Awaitable[Any]]:
         async def call(request: Any, context: aio.ServicerContext) -> Any:
             async def work(made: Call) -> Any:
-                return await behaviour(_parsed(request, parse, made), context)
+                parsed, admission = _parsed(request, parse, made), self._asks.admission
+                if admission is None or method.startswith(_HEALTH):
+                    return await behaviour(parsed, context)
+                priority = Priority.BATCH if made.priority == context_pb2.BATCH else Priority.INTERACTIVE
+                since = await admission.enter(priority, time_left=made.time_left)
+                try:
+                    return await behaviour(parsed, context)
+                finally:
+                    admission.leave(priority, since)
 
             return await self._around(method, request_id, context, work)
 
@@ -113,6 +124,8 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
     ) -> Callable[..., Awaitable[None]]:
         async def call(request: Any, context: aio.ServicerContext) -> None:
             async def work(made: Call) -> None:
+                if self._streams > self._asks.streams:
+                    raise Overloaded(why="too many streams are open", retry_after=timedelta(seconds=1))
                 answer = behaviour(_parsed(request, parse, made), context)
                 if not hasattr(answer, "__aiter__"):  # a handler that writes by itself
                     await answer
@@ -139,8 +152,20 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
         if task is not None and method not in _ENDLESS:
             self._tasks.add(task)
             self._idle.clear()
-        call = Call(method, request_id, ANONYMOUS, deadline=0.0, limits=self._limits, authority=self._authority)
+        asks, is_health, span = self._asks, method.startswith(_HEALTH), None
+        call = Call(
+            method,
+            request_id,
+            ANONYMOUS,
+            deadline=0.0,
+            limits=self._limits,
+            authority=asks.authority,
+            tenants=asks.tenants,
+        )
         enter(call)
+        if asks.tracing is not None and not is_health:
+            span = asks.tracing.begin(method, context.invocation_metadata())
+        self._streams += endless
         unforeseen: Exception | None = None
         code = reason = ""
         try:
@@ -148,10 +173,9 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
                 seconds = self._seconds(context, endless=endless)
                 call.deadline = asyncio.get_running_loop().time() + seconds
                 async with asyncio.timeout(None if endless else seconds) as limit:
-                    if self._identify is not None:
-                        call.identity = await self._identify(
-                            context.invocation_metadata() or (), context.auth_context()
-                        )
+                    if asks.identify is not None and not is_health:  # who asks for health has nothing to show
+                        shown = context.invocation_metadata() or ()
+                        call.identity = await asks.identify(shown, context.auth_context())
                     result = await work(call)
             except TimeoutError:
                 if not limit.expired():
@@ -181,7 +205,14 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
             self._tasks.discard(task)
             if not self._tasks:
                 self._idle.set()
-            level = logging.ERROR if unforeseen else logging.DEBUG if method.startswith(_HEALTH) else logging.INFO
+            self._streams -= endless
+            code, took = code or _name(context.code()), time.monotonic() - began
+            call.ended()
+            if asks.metrics is not None and not is_health:
+                asks.metrics.call(call, code, reason, took)
+            if asks.tracing is not None and span is not None:
+                asks.tracing.end(span, code, call.request_id)
+            level = logging.ERROR if unforeseen else logging.DEBUG if is_health else logging.INFO
             logs.write(
                 logs.calls,
                 level,
@@ -189,10 +220,13 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
                 traceback_of=unforeseen,
                 request=call.request_id,
                 method=method,
-                code=code or _name(context.code()),
+                code=code,
                 **({"reason": reason} if reason else {}),
-                **({"container": call.container} if call.container else {}),
-                milliseconds=round((time.monotonic() - began) * 1_000, 3),
+                **({} if call.identity is ANONYMOUS else {"identity": call.identity.name}),
+                **({} if call.tenant is None else {"tenant": label(call.tenant)}),
+                **({"keys_read": call.keys_read} if call.keys_read else {}),
+                **({"keys_written": call.keys_written} if call.keys_written else {}),
+                milliseconds=round(took * 1_000, 3),
                 peer=context.peer(),
             )
 

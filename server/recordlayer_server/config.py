@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
 from recordlayer.errors import InvalidSettings, UnsafeSettings
+from recordlayer_server.security.policy import read_policy
+from recordlayer_server.security.static_tokens import read_tokens
 from recordlayer_server.settings import PREFIX, Given, gather
 
 
@@ -46,13 +48,51 @@ class Address:
         return cls(host, int(port))
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class Tls:
-    """Certificates as PEM. With `client_ca`, callers have to show a certificate that it signed."""
+    """Files of certificates, as PEM. With `client_ca`, callers have to show a certificate that it signed."""
 
-    certificate: bytes
-    key: bytes
-    client_ca: bytes | None
+    certificate: Path
+    key: Path
+    client_ca: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Security:
+    """What callers may show to be known, and the policy that says what they may do then."""
+
+    tokens: Path | None = None
+    jwt_keys: str = ""
+    """A file, or an https address."""
+    jwt_issuer: str = ""
+    jwt_audience: str = ""
+    jwt_refresh: timedelta = timedelta(minutes=5)
+    policy: Path | None = None
+
+    @property
+    def asks_for_tokens(self) -> bool:
+        return self.tokens is not None or bool(self.jwt_keys)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """How much the server takes on; see `operation`. 0 is any number."""
+
+    running: int = 256
+    waiting: int = 1024
+    streams: int = 20_000
+    tenant_rate: float = 0.0
+    tenant_concurrent: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Showing:
+    """What the server shows of itself."""
+
+    metrics: Address | None = None
+    metrics_tenants: int = 50
+    tracing: bool = False
+    slow: timedelta = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +114,9 @@ class Config:
     """From names to descriptions of their schemas."""
     listen: Address = Address("127.0.0.1", 50_051)
     tls: Tls | None = None
+    security: Security = Security()
+    load: Load = Load()
+    showing: Showing = Showing()
     reuse_port: bool = False
     reflection: bool = False
     drain_delay: timedelta = timedelta(0)
@@ -99,22 +142,39 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
     if not given["db"].value:
         problems.append(f"db: nobody names the database; say --db URL or {PREFIX}DB=URL, such as file:shop.rl or fdb:")
     containers = _containers(given["containers"], problems)
-    listen = _address(given["listen"], problems)
+    listen = _address("listen", given["listen"], problems)
     tls = _tls(given, problems)
+    metrics = _address("metrics_listen", given["metrics_listen"], problems) if given["metrics_listen"].value else None
+    known = tls is not None and tls.client_ca is not None
+    security = _security(given, problems, certificates=known)
     if problems or listen is None:
         raise InvalidSettings(problems=tuple(problems))
-    if listen.public and (tls is None or tls.client_ca is None) and not given["insecure"].value:
+    if listen.public and not given["insecure"].value and (tls is None or not (known or security.asks_for_tokens)):
         raise UnsafeSettings(
             listen=str(listen),
-            lacks="TLS" if tls is None else "the certificates of callers",
-            hint="listen on 127.0.0.1, or give tls_certificate, tls_key and tls_client_ca; "
-            "where something in front of the server keeps strangers out, say --insecure",
+            lacks="TLS" if tls is None else "a way to know callers",
+            hint="listen on 127.0.0.1, or give tls_certificate and tls_key, and tls_client_ca, auth_tokens or "
+            "auth_jwt_keys; where something in front of the server keeps strangers out, say --insecure",
         )
     return Config(
         db=str(given["db"].value),
         containers=containers,
         listen=listen,
         tls=tls,
+        security=security,
+        load=Load(
+            running=int(given["max_running_calls"].value),
+            waiting=int(given["max_waiting_calls"].value),
+            streams=int(given["max_streams"].value),
+            tenant_rate=float(given["tenant_calls_per_second"].value),
+            tenant_concurrent=int(given["tenant_concurrent_calls"].value),
+        ),
+        showing=Showing(
+            metrics=metrics,
+            metrics_tenants=int(given["metrics_tenants"].value),
+            tracing=bool(given["tracing"].value),
+            slow=_seconds(given["slow"]),
+        ),
         reuse_port=bool(given["reuse_port"].value),
         reflection=bool(given["reflection"].value),
         drain_delay=_seconds(given["drain_delay"]),
@@ -138,12 +198,62 @@ def _seconds(given: Given) -> timedelta:
     return timedelta(seconds=float(given.value))
 
 
-def _address(given: Given, problems: list[str]) -> Address | None:
+def _address(name: str, given: Given, problems: list[str]) -> Address | None:
     try:
         return Address.parse(str(given.value))
     except ValueError as error:
-        problems.append(f"listen = {given.value!r} (from {given.source}): {error}")
+        problems.append(f"{name} = {given.value!r} (from {given.source}): {error}")
         return None
+
+
+def _security(given: Mapping[str, Given], problems: list[str], *, certificates: bool) -> Security:
+    """What callers may show, if the files can be read and everything that belongs together is there."""
+    keys = str(given["auth_jwt_keys"].value)
+    _readable(given["auth_tokens"], "auth_tokens", read_tokens, problems)
+    _readable(given["policy"], "policy", read_policy, problems)
+    if keys:
+        from recordlayer_server.security.web_tokens import judged_address, read_keys
+
+        if "://" not in keys:
+            _readable(given["auth_jwt_keys"], "auth_jwt_keys", read_keys, problems)
+        else:
+            try:
+                judged_address(keys)
+            except ValueError as error:
+                problems.append(f"auth_jwt_keys = {keys!r} (from {given['auth_jwt_keys'].source}): {error}")
+    problems += [
+        f"{name}: " + ("web tokens need it" if keys else "it is of no use without auth_jwt_keys")
+        for name in ("auth_jwt_issuer", "auth_jwt_audience")
+        if bool(keys) != bool(given[name].value)
+    ]
+    tokens, policy = _path(given["auth_tokens"]), _path(given["policy"])
+    if (tokens or keys or certificates) and policy is None:
+        problems.append("policy: callers are known, and nothing says who may do what; give a file with [[allow]] rules")
+    return Security(
+        tokens=tokens,
+        jwt_keys=keys,
+        jwt_issuer=str(given["auth_jwt_issuer"].value),
+        jwt_audience=str(given["auth_jwt_audience"].value),
+        jwt_refresh=_seconds(given["auth_jwt_refresh"]),
+        policy=policy,
+    )
+
+
+def _path(given: Given) -> Path | None:
+    return Path(str(given.value)) if given.value else None
+
+
+def _readable(given: Given, name: str, read: Callable[[Sequence[bytes]], object], problems: list[str]) -> None:
+    """Whether a file that is named can be used."""
+    path = _path(given)
+    if path is None:
+        return
+    try:
+        read([path.read_bytes()])
+    except OSError as error:
+        problems.append(f"{name} = {given.value!r} (from {given.source}): {error.strerror}")
+    except ValueError as error:
+        problems.append(f"{name} = {given.value!r} (from {given.source}): {error}")
 
 
 def _containers(given: Given, problems: list[str]) -> dict[str, bytes]:
@@ -168,13 +278,14 @@ def _tls(given: Mapping[str, Given], problems: list[str]) -> Tls | None:
         return None
     missing = [name for name in names[:2] if name not in paths]
     problems += [f"{name}: {' and '.join(paths)} will not do without it" for name in missing]
-    content: dict[str, bytes] = {}
+    readable: set[str] = set()
     for name, path in paths.items():
         try:
-            content[name] = Path(path).read_bytes()
+            Path(path).read_bytes()
+            readable.add(name)
         except OSError as error:
             problems.append(f"{name} = {path!r} (from {given[name].source}): {error.strerror}")
-    if not content.keys() >= {"tls_certificate", "tls_key"} or content.keys() != paths.keys():
+    if not readable >= {"tls_certificate", "tls_key"} or readable != paths.keys():
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
@@ -186,7 +297,8 @@ def _tls(given: Mapping[str, Given], problems: list[str]) -> Tls | None:
             context.load_verify_locations(paths["tls_client_ca"])
         except (ssl.SSLError, OSError) as error:
             problems.append(f"tls_client_ca = {paths['tls_client_ca']!r}: no PEM certificates: {error}")
-    return Tls(content["tls_certificate"], content["tls_key"], content.get("tls_client_ca"))
+    client_ca = paths.get("tls_client_ca")
+    return Tls(Path(paths["tls_certificate"]), Path(paths["tls_key"]), None if client_ca is None else Path(client_ca))
 
 
 def _no_password() -> str:

@@ -22,7 +22,6 @@ from typing import Any, TextIO
 
 from recordlayer import aio
 from recordlayer.errors import LibraryMissing, RecordLayerError
-from recordlayer.observe import LogEvents
 from recordlayer_server import logs
 from recordlayer_server.config import Config, load
 from recordlayer_server.settings import PREFIX, SETTINGS
@@ -89,16 +88,18 @@ async def serve(config: Config) -> int:
     """Serve until a signal comes; the exit status.  Raises  CannotListen, LibraryMissing, and what opening raises."""
     need_grpc()
     from recordlayer_server.databases import Databases
+    from recordlayer_server.operation.around import around_of, observer_of
     from recordlayer_server.services import services
     from recordlayer_server.serving import Serving
 
     logs.configure(config.log_level, config.log_format)
     # A cluster that is away just now is a matter of health, and not a reason to refuse to start.
     options: dict[str, Any] = {"connect_timeout": 0} if config.db.startswith("fdb:") else {}
-    async with aio.open(config.db, observer=LogEvents(), **options) as database:
+    around = around_of(config)
+    async with aio.open(config.db, observer=observer_of(config, around), **options) as database:
         databases = Databases(database)
         await databases.put_containers(config.containers)
-        serving = Serving(config, database, services=services(databases))
+        serving = Serving(config, database, services=services(databases), around=around)
         stop, hurry = asyncio.Event(), asyncio.Event()
         _on_signals(stop, hurry)
         address = await serving.start()
@@ -109,6 +110,7 @@ async def serve(config: Config) -> int:
             address=str(address),
             db=config.db,
             tls=config.tls is not None,
+            metrics=str(serving.metrics_address or ""),
             pid=os.getpid(),
             version=version("recordlayer"),
         )
@@ -125,7 +127,8 @@ def _on_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
 
 
 def need_grpc() -> None:
-    missing = [name for name in ("grpc", "grpc_health", "grpc_reflection") if find_spec(name) is None]
+    needed = ("grpc", "grpc_health", "grpc_reflection", "jwt", "prometheus_client")
+    missing = [name for name in needed if find_spec(name) is None]
     if missing:
         raise LibraryMissing(libraries=missing, hint='pip install "recordlayer[server]"')
 

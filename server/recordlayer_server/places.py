@@ -31,6 +31,12 @@ class Tenant(NamedTuple):
     user: str
 
 
+def label(tenant: Tenant) -> str:
+    """A database in a word, for logs and numbers."""
+    environment = "production" if tenant.environment == PRODUCTION else "development"
+    return f"{tenant.container}/{environment}/" + (f"private/{tenant.user}" if tenant.user else "public")
+
+
 def _stores() -> tuple[KeySpaceDirectory, ...]:
     return KeySpaceDirectory("records", int, value=0), KeySpaceDirectory("zones", int, value=1)
 

@@ -24,6 +24,9 @@ T = TypeVar("T")
 def reply_context(
     call: Call, *, read_version: int = 0, commit_version: int = 0, cost: context_pb2.Cost | None = None
 ) -> context_pb2.ReplyContext:
+    if cost is not None:
+        call.keys_read += cost.keys_read
+        call.keys_written += cost.keys_written
     now, left = time.time_ns(), max(0, int(call.time_left * 1e9))
     return context_pb2.ReplyContext(
         request_id=call.request_id,

@@ -6,7 +6,6 @@ import os
 import platform
 from dataclasses import fields
 from datetime import timedelta
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
@@ -15,6 +14,7 @@ from recordlayer.client.pb import server_pb2, server_pb2_grpc
 from recordlayer_server.call import current
 from recordlayer_server.databases import Databases
 from recordlayer_server.limits import Limits
+from recordlayer_server.operation.libraries import libraries
 from recordlayer_server.replies import reply_context
 
 NAME = "recordlayer.v1.Server"
@@ -26,14 +26,13 @@ FEATURES = (
     "transforms",
     "zones",
 )
-_LIBRARIES = ("recordlayer", "grpcio", "protobuf", "lmdb", "foundationdb")
 
 
 class Server(server_pb2_grpc.ServerServicer):  # type: ignore[misc]  # generated, without types
     """What this server is."""
 
     def __init__(self, databases: Databases) -> None:
-        self._libraries = {"python": platform.python_version(), **{name: _version(name) for name in _LIBRARIES}}
+        self._libraries = {"python": platform.python_version(), **libraries()}
         self._limits = _as_message(databases.limits)
         self._engine = databases.database.url.partition(":")[0]
 
@@ -47,13 +46,6 @@ class Server(server_pb2_grpc.ServerServicer):  # type: ignore[misc]  # generated
             features=FEATURES,
             limits=self._limits,
         )
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
 
 
 def _as_message(limits: Limits) -> server_pb2.Limits:

@@ -7,14 +7,13 @@ is cut off with UNAVAILABLE. Who watches the health of the server is told first 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
+import os
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import grpc
 from grpc import aio
 from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
@@ -22,11 +21,14 @@ from grpc_health.v1.health import SERVICE_NAME as HEALTH
 from recordlayer.aio import Database
 from recordlayer.errors import CannotListen
 from recordlayer_server import logs
-from recordlayer_server.call import Authority, Identify
 from recordlayer_server.calls import Calls
-from recordlayer_server.config import Address, Config, Tls
+from recordlayer_server.config import Address, Config
 from recordlayer_server.health import Monitor
 from recordlayer_server.limits import DEFAULT, Limits
+from recordlayer_server.operation.around import Around, around_of, ended
+from recordlayer_server.operation.libraries import libraries
+from recordlayer_server.operation.metrics import Exposition
+from recordlayer_server.security.certificates import credentials
 
 _UNRULY = timedelta(seconds=5)  # for handlers that do not end when they are cut off
 
@@ -42,9 +44,8 @@ class Service:
 class Serving:
     """A server over an open database, which stays the caller's. Make it where an event loop runs.
 
-    identify   finds out who calls; nobody in particular without it
-    authority  says what callers may do; everything without it
-    limits     what calls are held to
+    around  who may call, how many, and what is shown; what the settings say without it
+    limits  what calls are held to
     """
 
     def __init__(
@@ -53,17 +54,18 @@ class Serving:
         database: Database,
         *,
         services: Sequence[Service] = (),
-        identify: Identify | None = None,
-        authority: Authority | None = None,
+        around: Around | None = None,
         limits: Limits = DEFAULT,
     ) -> None:
-        self.calls = Calls(identify=identify, authority=authority, limits=limits)
+        self.around = around_of(config) if around is None else around
+        self.calls = Calls(self.around, limits=limits)
         self.monitor = Monitor(database, config.health)
         self.address: Address | None = None
         """Where it listens, with the port that was taken for port 0."""
         self._config = config
         self._server = aio.server(interceptors=(self.calls,), options=_options(config))
-        self._watching: asyncio.Task[None] | None = None
+        self._watching: list[asyncio.Task[None]] = []
+        self._exposition: Exposition | None = None
         self._stopped: asyncio.Future[int] | None = None
         health_pb2_grpc.add_HealthServicer_to_server(self.monitor.servicer, self._server)
         for service in services:
@@ -82,14 +84,40 @@ class Serving:
             if self._config.tls is None:
                 port = self._server.add_insecure_port(str(wanted))
             else:
-                port = self._server.add_secure_port(str(wanted), _credentials(self._config.tls))
+                port = self._server.add_secure_port(str(wanted), credentials(self._config.tls))
         except RuntimeError as error:
             hint = "another process may have it, or this machine has no such address"
             raise CannotListen(listen=str(wanted), reason=str(error), hint=hint) from error
+        self._expose()
         await self._server.start()
         self.address = Address(wanted.host, port)
-        self._watching = asyncio.create_task(self.monitor.run())
+        self._watching = [asyncio.create_task(self.monitor.run()), asyncio.create_task(self.around.watch_lag())]
         return self.address
+
+    @property
+    def metrics_address(self) -> Address | None:
+        """Where the numbers are, with the port that was taken for port 0."""
+        wanted = self._config.showing.metrics
+        return None if wanted is None or self._exposition is None else Address(wanted.host, self._exposition.port)
+
+    def _expose(self) -> None:
+        """Show the numbers, if the settings say where.  Raises  CannotListen."""
+        metrics, wanted = self.around.metrics, self._config.showing.metrics
+        if metrics is None or wanted is None:
+            return
+        admission = self.around.admission
+        metrics.follow("ready", "whether it takes calls", lambda: float(self.monitor.ready))
+        metrics.follow("running_calls", "calls that run now", lambda: float(self.calls.running))
+        if admission is not None:
+            metrics.follow("waiting_calls", "calls that wait for their turn", lambda: float(admission.waiting))
+            metrics.follow("call_limit", "calls that may run at once", lambda: float(admission.limit))
+        known = libraries()
+        metrics.build(
+            version=known.get("recordlayer", ""),
+            revision=os.environ.get("RECORDLAYER_REVISION", ""),
+            client=known.get("foundationdb", ""),
+        )
+        self._exposition = Exposition(metrics, wanted)
 
     async def drain(self, hurry: asyncio.Event | None = None) -> int:
         """Stop; how many calls had to be cut off. `hurry` cuts all the waiting short."""
@@ -99,10 +127,7 @@ class Serving:
 
     async def _drain(self, hurry: asyncio.Event) -> int:
         self.monitor.end()
-        if self._watching is not None:
-            self._watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watching
+        await ended(self._watching)
         logs.write(logs.server, logging.INFO, "draining", running=self.calls.running)
         await _first(hurry.wait(), within=self._config.drain_delay)
         self.monitor.servicer.close()
@@ -111,6 +136,8 @@ class Serving:
         await _first(self.calls.idle(), hurry.wait(), within=self._config.grace)
         cut_off = self.calls.cut_off()
         await stopping
+        if self._exposition is not None:
+            await asyncio.to_thread(self._exposition.close)
         logs.write(logs.server, logging.WARNING if cut_off else logging.INFO, "stopped", cut_off=cut_off)
         return cut_off
 
@@ -138,11 +165,3 @@ def _options(config: Config) -> list[tuple[str, int]]:
         options.append(("grpc.max_connection_age_ms", int(config.max_connection_age.total_seconds() * 1_000)))
         options.append(("grpc.max_connection_age_grace_ms", int(config.grace.total_seconds() * 1_000)))
     return options
-
-
-def _credentials(tls: Tls) -> grpc.ServerCredentials:
-    return grpc.ssl_server_credentials(
-        [(tls.key, tls.certificate)],
-        root_certificates=tls.client_ca,
-        require_client_auth=tls.client_ca is not None,
-    )

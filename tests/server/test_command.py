@@ -114,7 +114,9 @@ def test_health_is_asked_over_tls(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     server, caller = authority.issue("records"), authority.issue("caller")
     flags = ["--tls-certificate", str(server.certificate), "--tls-key", str(server.key)]
-    flags += ["--tls-client-ca", str(authority.certificate)]
+    policy = tmp_path / "policy.toml"
+    policy.write_text("")
+    flags += ["--tls-client-ca", str(authority.certificate), "--policy", str(policy)]
     with started("--db", "memory:", *flags) as (_, address):
         known = ["--address", address, "--ca", str(authority.certificate), "--server-name", "records"]
         shown = ["--certificate", str(caller.certificate), "--key", str(caller.key)]

@@ -27,6 +27,13 @@ def tls(authority: Authority) -> dict[str, str]:
     return {"tls_certificate": str(server.certificate), "tls_key": str(server.key)}
 
 
+@pytest.fixture
+def policy(tmp_path: Path) -> dict[str, str]:
+    file = tmp_path / "policy.toml"
+    file.write_text('[[allow]]\nwho = ["*"]\nmethods = ["read"]\n')
+    return {"policy": str(file)}
+
+
 def test_a_public_address_without_authentication_is_refused(tls: dict[str, str]) -> None:
     with pytest.raises(UnsafeSettings) as caught:
         load(PUBLIC, {})
@@ -34,14 +41,51 @@ def test_a_public_address_without_authentication_is_refused(tls: dict[str, str])
     assert "--insecure" in caught.value.hint
     with pytest.raises(UnsafeSettings) as caught:
         load(PUBLIC | tls, {})
-    assert caught.value.fields["lacks"] == "the certificates of callers"
+    assert caught.value.fields["lacks"] == "a way to know callers"
 
 
-def test_a_public_address_is_served_when_callers_show_certificates(authority: Authority, tls: dict[str, str]) -> None:
-    config = load(PUBLIC | tls | {"tls_client_ca": str(authority.certificate)}, {})
+def test_a_public_address_is_served_when_callers_show_certificates_or_tokens(
+    authority: Authority, tls: dict[str, str], policy: dict[str, str], tmp_path: Path
+) -> None:
+    config = load(PUBLIC | tls | policy | {"tls_client_ca": str(authority.certificate)}, {})
     assert config.listen.public
     assert config.tls is not None
-    assert config.tls.client_ca == authority.certificate.read_bytes()
+    assert config.tls.client_ca == authority.certificate
+    tokens = tmp_path / "tokens.toml"
+    tokens.write_text(f"[[token]]\nname = 'ci'\nsha256 = '{'0' * 64}'\n")
+    assert load(PUBLIC | tls | policy | {"auth_tokens": str(tokens)}, {}).security.tokens == tokens
+    with pytest.raises(UnsafeSettings) as caught:  # whoever listens in would have the token
+        load(PUBLIC | policy | {"auth_tokens": str(tokens)}, {})
+    assert caught.value.fields["lacks"] == "TLS"
+
+
+def test_who_asks_callers_who_they_are_has_to_say_what_they_may_do(
+    authority: Authority, tls: dict[str, str], tmp_path: Path
+) -> None:
+    empty, broken = tmp_path / "empty.toml", tmp_path / "broken.toml"
+    empty.write_text("")
+    broken.write_text("[[allow]]\n")
+    jwt = {"auth_jwt_keys": "http://login.example/keys", "auth_jwt_issuer": "x"}
+    for wrong, problems in (
+        (
+            {"tls_client_ca": str(authority.certificate)},
+            ["policy: callers are known, and nothing says who may do what"],
+        ),
+        ({"auth_tokens": str(empty)}, ["policy: callers are known"]),
+        ({"auth_tokens": str(tmp_path / "missing"), "policy": str(empty)}, ["auth_tokens = "]),
+        ({"policy": str(broken)}, ["policy = "]),
+        (
+            jwt | {"policy": str(empty)},
+            ["auth_jwt_keys = 'http://login.example/keys'", "auth_jwt_audience: web tokens"],
+        ),
+        ({"auth_jwt_issuer": "x"}, ["auth_jwt_issuer: it is of no use"]),
+        ({"metrics_listen": "nowhere"}, ["metrics_listen = 'nowhere'"]),
+    ):
+        with pytest.raises(InvalidSettings) as caught:
+            load({"db": "memory:"} | tls | wrong, {})
+        found = caught.value.problems
+        assert len(found) == len(problems)
+        assert all(text.startswith(start) for text, start in zip(found, problems, strict=True))
 
 
 def test_a_public_address_is_served_without_them_on_explicit_word_only() -> None:
@@ -57,7 +101,7 @@ def test_a_configuration_does_not_show_its_key(tls: dict[str, str]) -> None:
 
 
 def test_certificates_that_do_not_fit_are_refused_before_the_port_opens(
-    authority: Authority, tls: dict[str, str], tmp_path: Path
+    authority: Authority, tls: dict[str, str], policy: dict[str, str], tmp_path: Path
 ) -> None:
     other = authority.issue("other")
     garbage = tmp_path / "garbage.pem"
@@ -71,14 +115,15 @@ def test_certificates_that_do_not_fit_are_refused_before_the_port_opens(
         ({"tls_key": ""}, "tls_key: tls_certificate will not do without it"),
     ):
         with pytest.raises(InvalidSettings) as caught:
-            load({"db": "memory:"} | tls | wrong, {})
+            load({"db": "memory:"} | tls | policy | wrong, {})
         assert [problem for problem in caught.value.problems if not problem.startswith(beginning)] == []
 
 
 def test_only_callers_with_a_certificate_of_the_authority_are_answered(
-    authority: Authority, tls: dict[str, str]
+    authority: Authority, tls: dict[str, str], policy: dict[str, str]
 ) -> None:
-    config = load({"db": "memory:", "listen": "127.0.0.1:0", "tls_client_ca": str(authority.certificate)} | tls, {})
+    asked = {"db": "memory:", "listen": "127.0.0.1:0", "tls_client_ca": str(authority.certificate)}
+    config = load(asked | tls | policy, {})
     ca = authority.certificate.read_bytes()
     known = authority.issue("caller")
     stranger = Authority(authority.folder / "strangers").issue("caller")

@@ -68,18 +68,29 @@ class Admission:
 
     @asynccontextmanager
     async def place(self, priority: Priority, *, time_left: float | None) -> AsyncIterator[None]:
-        """A place for one call; `time_left` in seconds until its deadline.  Raises  Overloaded."""
-        await self._enter(priority, time_left)
-        began = self._clock()
+        """A place for one call; see `enter`."""
+        began = await self.enter(priority, time_left=time_left)
         try:
             yield
         finally:
-            took = self._clock() - began
-            self._mean += (took - self._mean) * _SMOOTH if self._mean else took
-            self._running[priority] -= 1
-            self._wake()
+            self.leave(priority, began)
 
-    async def _enter(self, priority: Priority, time_left: float | None) -> None:
+    async def enter(self, priority: Priority, *, time_left: float | None) -> float:
+        """Take a place for one call; when it was there, for `leave`. `time_left` in seconds until the call's deadline.
+
+        Raises  Overloaded.
+        """
+        await self._turn(priority, time_left)
+        return self._clock()
+
+    def leave(self, priority: Priority, began: float) -> None:
+        """Give the place back."""
+        took = self._clock() - began
+        self._mean += (took - self._mean) * _SMOOTH if self._mean else took
+        self._running[priority] -= 1
+        self._wake()
+
+    async def _turn(self, priority: Priority, time_left: float | None) -> None:
         if not self._waiting[Priority.INTERACTIVE] and not self._waiting[priority] and self._free(priority):
             self._running[priority] += 1
             return

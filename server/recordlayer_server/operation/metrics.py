@@ -17,15 +17,17 @@ and tenants as no more labels than `tenants`: nobody outside can make the number
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import prometheus_client
 
 from recordlayer.errors import CannotListen
 from recordlayer.observe.prometheus import Prometheus
+from recordlayer_server.places import label
 
 if TYPE_CHECKING:
+    from recordlayer_server.call import Call
     from recordlayer_server.config import Address
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -79,19 +81,27 @@ class Metrics:
         self._lag = prometheus_client.Histogram(
             f"{name}_loop_lag_seconds", "how late the event loop was", buckets=_SECONDS, **more
         )
-        self._build = gauge(f"{name}_build_info", "what runs", ["version", "revision", "api", "client"], **more)
+        self._build = gauge(f"{name}_build_info", "what runs", ["version", "revision", "client"], **more)
         self._more = more
 
     def follow(self, name: str, about: str, value: Callable[[], float]) -> None:
         """Show what a function gives whenever somebody looks."""
         prometheus_client.Gauge(f"recordlayer_server_{name}", about, **self._more).set_function(value)
 
-    def build(self, *, version: str, revision: str, api: str, client: str) -> None:
-        """What runs: of the package, its source, FoundationDB's API and client library."""
-        self._build.labels(version, revision, api, client).set(1)
+    def build(self, *, version: str, revision: str, client: str) -> None:
+        """What runs: versions of the package, of its source, and of FoundationDB's binding."""
+        self._build.labels(version, revision, client).set(1)
+
+    def call(self, call: Call, code: str, reason: str, seconds: float) -> None:
+        """A call has ended, with the reason of its status if it failed."""
+        self.ended(call.method, code, seconds)
+        if reason == "OVERLOADED":
+            self.sent_away(call.method)
+        if call.tenant is not None:
+            self.tenant(label(call.tenant), read=call.keys_read, written=call.keys_written)
 
     def ended(self, method: str, code: str, seconds: float) -> None:
-        """A call has ended."""
+        """A call of a method has ended."""
         known = method if method in self._methods else "unknown"
         self._calls.labels(known, code).inc()
         self._seconds.labels(known).observe(seconds)
@@ -135,16 +145,3 @@ class Exposition:
         self._server.server_close()
         thread: threading.Thread = self._thread
         thread.join()
-
-
-def libraries() -> Mapping[str, str]:
-    """Versions of what the server runs with, by name."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    found: dict[str, str] = {}
-    for name in ("grpcio", "protobuf", "lmdb", "foundationdb"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

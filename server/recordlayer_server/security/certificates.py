@@ -5,22 +5,24 @@ from __future__ import annotations
 import ssl
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc
 
 from recordlayer_server.security.identity import Identity
 from recordlayer_server.security.kept_file import KeptFiles
 
+if TYPE_CHECKING:
+    from recordlayer_server.config import Tls
 
-def credentials(certificate: Path, key: Path, client_ca: Path | None, *, ask: bool) -> grpc.ServerCredentials:
-    """Credentials that follow their files: every new connection gets what is in them then.
 
-    ask  whether callers have to show a certificate that `client_ca` signed
+def credentials(tls: Tls) -> grpc.ServerCredentials:
+    """Credentials that follow their files: every new connection gets what is in them then. Callers have to show a
+    certificate if there is an authority for theirs.
 
     Raises  OSError, ValueError if the files cannot be used now.
     """
-    paths = [certificate, key] if client_ca is None else [certificate, key, client_ca]
+    paths = [tls.certificate, tls.key] + ([] if tls.client_ca is None else [tls.client_ca])
     kept: KeptFiles[grpc.ServerCertificateConfiguration] = KeptFiles(paths, _configuration)
     given = kept.value
 
@@ -31,7 +33,7 @@ def credentials(certificate: Path, key: Path, client_ca: Path | None, *, ask: bo
         given = kept.value
         return given
 
-    return grpc.dynamic_ssl_server_credentials(given, changed, require_client_authentication=ask)
+    return grpc.dynamic_ssl_server_credentials(given, changed, require_client_authentication=tls.client_ca is not None)
 
 
 def _configuration(contents: Sequence[bytes]) -> grpc.ServerCertificateConfiguration:

@@ -8,7 +8,8 @@ import pytest
 
 from recordlayer.errors import CannotListen
 from recordlayer_server.config import Address
-from recordlayer_server.operation.metrics import Exposition, Heaviest, Metrics, libraries
+from recordlayer_server.operation.libraries import libraries
+from recordlayer_server.operation.metrics import Exposition, Heaviest, Metrics
 
 
 def shown(metrics: Metrics) -> str:
@@ -31,7 +32,7 @@ def test_a_scraper_sees_calls_by_method_and_code() -> None:
     metrics.sent_away("/a.B/C")
     metrics.lagged(0.2)
     metrics.follow("running_calls", "calls that run now", lambda: 7)
-    metrics.build(version="1", revision="abc", api="730", client="7.3.1")
+    metrics.build(version="1", revision="abc", client="7.3.1")
     text = shown(metrics)
     assert 'recordlayer_server_calls_total{code="OK",method="/a.B/C"} 1.0' in text
     assert 'recordlayer_server_calls_total{code="UNIMPLEMENTED",method="unknown"} 2.0' in text

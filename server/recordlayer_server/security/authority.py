@@ -1,0 +1,64 @@
+"""What callers may do, by the policy of the operator: asked once for each call, as soon as its zones are known.
+
+Every decision is logged: refusals as information, grants for debugging. Who is refused is told the same as if nothing
+were there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from recordlayer.client.pb import context_pb2
+from recordlayer_server import logs, statuses
+from recordlayer_server.security.policy import Policy, Request, Right
+
+if TYPE_CHECKING:
+    from recordlayer_server.call import Asked
+
+_RECORDS, _ZONES = "/recordlayer.v1.Records/", "/recordlayer.v1.Zones/"
+
+RIGHTS: Mapping[str, Right] = {
+    **{_RECORDS + name: Right.READ for name in ("Lookup", "Query", "QueryStream", "Aggregate", "Explain", "Partition")},
+    **{_RECORDS + name: Right.WRITE for name in ("Modify", "ModifyStream")},
+    **{_ZONES + name: Right.READ for name in ("List", "Lookup")},
+    _ZONES + "Modify": Right.WRITE,
+}
+"""What each method needs. One that is not here needs `admin`: who adds a method and forgets it has closed it."""
+
+_ENVIRONMENTS: Mapping[int, str] = {context_pb2.DEVELOPMENT: "development", context_pb2.PRODUCTION: "production"}
+
+
+class ByPolicy:
+    """Asks the policy as it is now."""
+
+    def __init__(self, policy: Callable[[], Policy]) -> None:
+        self._policy = policy
+
+    def check(self, asked: Asked) -> None:
+        """Raises  Refusal: `statuses.forbidden()`."""
+        tenant = asked.tenant
+        request = Request(
+            identity=asked.identity,
+            container=tenant.container,
+            environment=_ENVIRONMENTS.get(tenant.environment, ""),
+            scope=context_pb2.Database.Scope.Name(tenant.scope).lower(),
+            user=tenant.user,
+            zones=tuple(asked.zones),
+            method=asked.method,
+            right=RIGHTS.get(asked.method, Right.ADMIN),
+        )
+        decision = self._policy().judge(request)
+        level = logging.DEBUG if decision.granted else logging.INFO
+        logs.write(
+            logs.server,
+            level,
+            "granted" if decision.granted else "refused",
+            identity=asked.identity.name,
+            method=asked.method,
+            container=tenant.container,
+            rule=decision.rule,
+        )
+        if not decision.granted:
+            raise statuses.forbidden()

@@ -1,0 +1,380 @@
+"""Calls to a server that asks who calls: identities, the policy, limits of tenants, overload, certificates, numbers."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc import aio as grpc_aio
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from recordlayer.client.pb import context_pb2, server_pb2, server_pb2_grpc
+from recordlayer_server.config import Address, Load, Security, Showing, Tls
+from recordlayer_server.operation.tracing import Tracing
+from recordlayer_server.security.authority import RIGHTS
+from tests.support.certificates import Authority, Pair
+from tests.support.photos import CONTAINER
+from tests.support.service import (
+    SERVING,
+    Caller,
+    calling,
+    health,
+    operation,
+    photos,
+    reason,
+    retries,
+    run,
+    status_of,
+)
+
+POLICY = f"""
+[[allow]]
+who = ["token:writer"]
+containers = ["{CONTAINER}"]
+methods = ["read", "write"]
+
+[[allow]]
+who = ["token:reader"]
+zones = ["open", ""]
+methods = ["read"]
+
+[[allow]]
+who = ["certificate:caller"]
+methods = ["read"]
+"""
+
+
+@pytest.fixture
+def security(tmp_path: Path) -> Security:
+    tokens, policy = tmp_path / "tokens.toml", tmp_path / "policy.toml"
+    policy.write_text(POLICY)
+    tokens.write_text(
+        "".join(
+            f'[[token]]\nname = "{name}"\nsha256 = "{hashlib.sha256(name.encode()).hexdigest()}"\n'
+            for name in ("writer", "reader", "nobody")
+        )
+    )
+    return Security(tokens=tokens, policy=policy)
+
+
+class Bearer(Caller):
+    """A caller who shows a token, by a channel of its own."""
+
+    @classmethod
+    @asynccontextmanager
+    async def calling(cls, server: Any, token: str | None, **how: Any) -> AsyncIterator[Bearer]:
+        metadata = [] if token is None else [("authorization", f"Bearer {token}")]
+        shown = _Shown(metadata)
+        options = [("grpc.enable_http_proxy", 0)]
+        async with grpc_aio.insecure_channel(str(server.address), options=options, interceptors=[shown]) as channel:
+            yield cls(channel, **how)
+
+
+class _Shown(grpc_aio.UnaryUnaryClientInterceptor):
+    def __init__(self, metadata: list[tuple[str, str]]) -> None:
+        self._metadata = metadata
+
+    async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        return await continuation(details._replace(metadata=self._metadata), request)
+
+
+async def refusal(call: Any) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc_aio.AioRpcError) as caught:
+        await call
+    return caught.value.code(), reason(caught.value)
+
+
+def test_callers_do_what_the_policy_grants_and_nothing_else(security: Security) -> None:
+    async def scenario() -> None:
+        async with photos(security=security) as (server, _):
+            async with Bearer.calling(server, "writer") as writer:
+                await writer.zone("open")
+                await writer.zone("closed")
+                await writer.create("a", zone="open", title="one")
+                await writer.create("b", zone="closed", title="two")
+            async with Bearer.calling(server, "reader") as reader:
+                assert [found.record.name.name for found in await reader.lookup("a", zone="open")] == ["a"]
+                for call in (
+                    reader.lookup("b", zone="closed"),
+                    reader.create("c", zone="open"),
+                    reader.zone("mine"),
+                    reader.query(zone_wide=True),
+                ):
+                    assert await refusal(call) == (grpc.StatusCode.PERMISSION_DENIED, "FORBIDDEN")
+            async with Bearer.calling(server, "nobody") as nobody:
+                assert (await refusal(nobody.lookup("a")))[0] is grpc.StatusCode.PERMISSION_DENIED
+            for token in (None, "wrong"):
+                async with Bearer.calling(server, token) as stranger:
+                    found = await refusal(stranger.lookup("a"))
+                    assert found == (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
+
+    run(scenario())
+
+
+def test_what_is_forbidden_and_what_is_not_there_look_alike(security: Security) -> None:
+    async def scenario() -> None:
+        async with photos(security=security) as (server, _):
+            texts = set()
+            for token, how in (("writer", {"container": "none"}), ("reader", {"user": "bo"}), ("nobody", {})):
+                async with Bearer.calling(server, token, **how) as caller:
+                    with pytest.raises(grpc_aio.AioRpcError) as caught:
+                        await caller.lookup("a")
+                    status = status_of(caught.value)
+                    texts.add((status.message, status.SerializeToString()))
+            assert len(texts) == 1
+
+    run(scenario())
+
+
+def test_health_is_answered_without_showing_anything(security: Security) -> None:
+    async def scenario() -> None:
+        async with photos(security=security) as (server, _), calling(server) as channel:
+            assert await health(channel) == SERVING
+
+    run(scenario())
+
+
+def test_the_private_database_of_a_caller_is_its_own(security: Security) -> None:
+    async def scenario() -> None:
+        async with photos(security=security) as (server, _), Bearer.calling(server, "writer") as writer:
+            writer.context.database.scope = context_pb2.Database.PRIVATE
+            await writer.create("mine", title="one")
+            writer.context.database.user = "writer"
+            assert (await writer.lookup("mine"))[0].record.created.user == "writer"
+            writer.context.database.user = "reader"
+            assert (await refusal(writer.lookup("mine")))[0] is grpc.StatusCode.PERMISSION_DENIED
+
+    run(scenario())
+
+
+def test_a_policy_that_is_replaced_holds_for_the_next_call(security: Security) -> None:
+    async def scenario() -> None:
+        async with photos(security=security) as (server, _), Bearer.calling(server, "writer") as writer:
+            await writer.create("a")
+            assert security.policy is not None
+            security.policy.write_text("")
+            code = None
+            async with asyncio.timeout(30):
+                while code is None:  # it is looked at once a second
+                    try:
+                        await writer.lookup("a")
+                        await asyncio.sleep(0.05)
+                    except grpc_aio.AioRpcError as error:
+                        code = error.code()
+            assert code is grpc.StatusCode.PERMISSION_DENIED
+
+    run(scenario())
+
+
+def test_every_method_of_the_service_has_a_right() -> None:
+    """One that nobody thought of needs `admin`; this says that nobody forgot one."""
+    from recordlayer.client.pb import records_pb2, zones_pb2
+
+    served = {
+        f"/{service.full_name}/{method.name}"
+        for file in (records_pb2, zones_pb2)
+        for service in file.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+    }
+    assert served == set(RIGHTS)
+
+
+def test_a_tenant_over_its_share_is_throttled_and_the_others_are_not(security: Security) -> None:
+    async def scenario() -> None:
+        share = Load(tenant_rate=1e-6)  # one at the beginning, and then none for days
+        async with photos(load=share) as (server, _), calling(server) as channel:
+            ana, bo = Caller(channel, user="ana"), Caller(channel, user="bo")
+            await ana.lookup("x")
+            with pytest.raises(grpc_aio.AioRpcError) as caught:
+                await ana.lookup("x")
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert reason(caught.value) == "THROTTLED"
+            assert retries(status_of(caught.value))
+            await bo.lookup("x")
+            await Caller(channel).lookup("x")
+
+    run(scenario())
+
+
+def test_calls_over_the_limit_of_one_tenant_at_once_are_refused_and_places_come_back() -> None:
+    async def scenario() -> None:
+        async with photos(load=Load(tenant_concurrent=2)) as (server, _), calling(server) as channel:
+            ana = Caller(channel, user="ana")
+            await ana.create("a")
+            outcomes = await asyncio.gather(*(ana.lookup("a") for _ in range(40)), return_exceptions=True)
+            refused = [one for one in outcomes if isinstance(one, grpc_aio.AioRpcError)]
+            assert {reason(one) for one in refused} <= {"THROTTLED"}
+            assert len(refused) < 40
+            for _ in range(3):
+                await ana.lookup("a")
+
+    run(scenario())
+
+
+def test_a_server_with_too_much_to_do_sends_calls_away_early() -> None:
+    async def scenario() -> None:
+        async with photos(load=Load(running=1, waiting=0)) as (server, _), calling(server) as channel:
+            caller = Caller(channel)
+            await caller.create("a")
+            assert server.around.admission is not None
+            async with server.around.admission.place(0, time_left=None):  # type: ignore[arg-type]  # a priority
+                with pytest.raises(grpc_aio.AioRpcError) as caught:
+                    await caller.lookup("a")
+                assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+                assert reason(caught.value) == "OVERLOADED"
+                assert retries(status_of(caught.value))
+                assert await health(channel) == SERVING, "health needs no place"
+            await caller.lookup("a")
+
+    run(scenario())
+
+
+def shown_by(server: Any) -> str:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"http://{server.metrics_address}/metrics", timeout=10) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def test_numbers_tell_of_calls_and_tenants() -> None:
+    async def scenario() -> None:
+        showing = Showing(metrics=Address("127.0.0.1", 0))
+        async with photos(showing=showing) as (server, _), calling(server) as channel:
+            caller = Caller(channel)
+            await caller.create("a")
+            await caller.lookup("a")
+            with pytest.raises(grpc_aio.AioRpcError):
+                await caller.create("a")
+            text = await asyncio.to_thread(shown_by, server)
+            method = "/recordlayer.v1.Records/Modify"
+            assert f'recordlayer_server_calls_total{{code="OK",method="{method}"}} 1.0' in text
+            assert f'recordlayer_server_calls_total{{code="ALREADY_EXISTS",method="{method}"}} 1.0' in text
+            tenant = f"{CONTAINER}/development/public"
+            assert f'recordlayer_server_tenant_calls_total{{tenant="{tenant}"}} 3.0' in text
+            assert "recordlayer_server_ready 1.0" in text
+            written = f'recordlayer_server_tenant_keys_total{{kind="written",tenant="{tenant}"}}'
+            (line,) = [line for line in text.splitlines() if line.startswith(written)]
+            assert float(line.rpartition(" ")[2]) > 0
+
+    run(scenario())
+
+
+def test_a_call_is_a_span_under_its_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+    async def scenario() -> None:
+        async with photos() as (server, _), calling(server) as channel:
+            server.around.tracing = Tracing(provider)
+            stub = server_pb2_grpc.ServerStub(channel)
+            metadata = (("traceparent", f"00-{trace}-{parent}-01"),)
+            await stub.GetServerInfo(server_pb2.GetServerInfoRequest(), metadata=metadata)
+            with pytest.raises(grpc_aio.AioRpcError):
+                await Caller(channel, container="none").lookup("a")
+
+    run(scenario())
+    info, lookup = exporter.get_finished_spans()
+    assert info.name == "recordlayer.v1.Server/GetServerInfo"
+    assert info.context is not None
+    assert info.parent is not None
+    assert f"{info.context.trace_id:032x}" == trace
+    assert f"{info.parent.span_id:016x}" == parent
+    assert lookup.attributes is not None
+    assert lookup.attributes["rpc.grpc.status_code"] == "PERMISSION_DENIED"
+
+
+def test_the_log_says_who_did_what_to_which_database_and_no_values(
+    security: Security, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with photos(security=security) as (server, _), Bearer.calling(server, "writer") as writer:
+            await writer.modify(operation("CREATE", "a", title="a secret of ana"))
+
+    caplog.set_level(logging.INFO, "recordlayer")
+    run(scenario())
+    calls = [vars(record)["recordlayer"] for record in caplog.records if record.name == "recordlayer.server.call"]
+    (line,) = [one for one in calls if one["method"].endswith("/Modify")]
+    assert line["identity"] == "token:writer"
+    assert line["tenant"] == f"{CONTAINER}/development/public"
+    assert line["code"] == "OK"
+    assert line["keys_written"] > 0
+    everything = caplog.text + str([vars(record) for record in caplog.records])
+    assert "a secret of ana" not in everything
+    assert "Bearer" not in everything
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "ca")
+
+
+def over_tls(server: Any, authority: Path, pair: Pair | None = None) -> grpc_aio.Channel:
+    """A channel with a connection of its own."""
+    shown = (None, None) if pair is None else (pair.key.read_bytes(), pair.certificate.read_bytes())
+    credentials = grpc.ssl_channel_credentials(authority.read_bytes(), *shown)
+    options = [
+        ("grpc.enable_http_proxy", 0),
+        ("grpc.ssl_target_name_override", "localhost"),
+        ("grpc.use_local_subchannel_pool", 1),
+    ]
+    return grpc_aio.secure_channel(str(server.address), credentials, options=options)
+
+
+def test_a_certificate_says_who_calls(security: Security, authority: Authority) -> None:
+    own = authority.issue("localhost")
+    tls = Tls(own.certificate, own.key, authority.certificate)
+
+    async def scenario() -> None:
+        async with photos(security=Security(policy=security.policy), tls=tls) as (server, _):
+            async with over_tls(server, authority.certificate, authority.issue("caller")) as channel:
+                assert [found.status.code for found in await Caller(channel).lookup("a")] != []
+                assert (await refusal(Caller(channel).create("a")))[0] is grpc.StatusCode.PERMISSION_DENIED
+            async with over_tls(server, authority.certificate, authority.issue("other")) as channel:
+                assert (await refusal(Caller(channel).lookup("a")))[0] is grpc.StatusCode.PERMISSION_DENIED
+
+    run(scenario())
+
+
+def test_a_certificate_that_is_replaced_on_disk_is_shown_to_new_connections(
+    tmp_path: Path, authority: Authority
+) -> None:
+    own = authority.issue("localhost")
+    certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
+
+    def put(pair: Pair) -> None:
+        certificate.write_bytes(pair.certificate.read_bytes())
+        key.write_bytes(pair.key.read_bytes())
+
+    put(own)
+    successor = Authority(tmp_path / "next")
+
+    async def scenario() -> None:
+        async with photos(tls=Tls(certificate, key, None)) as (server, _):
+            async with over_tls(server, authority.certificate) as first:
+                assert await health(first) == SERVING
+                put(successor.issue("localhost"))
+                async with asyncio.timeout(40):
+                    while True:
+                        async with over_tls(server, successor.certificate) as second:
+                            try:
+                                assert await health(second) == SERVING
+                                break
+                            except grpc_aio.AioRpcError:
+                                await asyncio.sleep(0.1)
+                assert await health(first) == SERVING, "connections that are there go on"
+            async with over_tls(server, authority.certificate) as old:
+                with pytest.raises(grpc_aio.AioRpcError):
+                    await health(old)
+
+    run(scenario())
