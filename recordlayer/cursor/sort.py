@@ -1,9 +1,9 @@
 """Values in the order of their keys, sorted in memory of a bounded size.
 
-The source is read to its end, and the least values are held, so many of them at most; they are given, and if there may
-be more, the source is read again for those that follow. So memory never grows, every value comes, and the price of a
-bound too small is another pass. A limit stops a pass where it is: what is held goes into the continuation, as the bytes
-by which each value is loaded again.
+The source is read to its end, and the least values are held, so many of them and so many bytes at most; they are given,
+and if there may be more, the source is read again for those that follow. So memory never grows, every value comes, and
+the price of a bound too small is another pass. A limit stops a pass where it is: what is held goes into the
+continuation, as the bytes by which each value is loaded again.
 
 Layout  {1 key of the last one given, 2 the source's continuation within a pass, 3 what is held, (key, name)... packed,
         4 the key behind which the pass has let values go}
@@ -24,6 +24,9 @@ from recordlayer.tuples import pack, unpack
 
 T = TypeVar("T")
 
+_OVERHEAD = 400
+"""Bytes that a held value takes beside its key and what it weighs."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sorting(Generic[T]):
@@ -34,6 +37,8 @@ class Sorting(Generic[T]):
     load     values by their names, None for those that are gone
     size     how many values are kept at most; while a pass goes on, up to twice as many
     reverse  descending
+    memory   bytes that kept values take at most, None for any number. One value is kept all the same
+    weight   bytes that a value takes; asked only where memory is bounded
     """
 
     key: Callable[[T], bytes]
@@ -41,12 +46,14 @@ class Sorting(Generic[T]):
     load: Callable[[Sequence[bytes]], Awaitable[Sequence[T | None]]]
     size: int
     reverse: bool = False
+    memory: int | None = None
+    weight: Callable[[T], int] = lambda value: 0
 
 
 class Sort(Cursor[T]):
     """The values of the source in the order of their keys."""
 
-    __slots__ = ("_after", "_ceiling", "_held", "_make", "_names", "_place", "_sorting", "_source")
+    __slots__ = ("_after", "_ceiling", "_held", "_make", "_names", "_place", "_sorting", "_source", "_weight")
 
     def __init__(self, source: CursorFactory[T], sorting: Sorting[T], continuation: bytes | None = None) -> None:
         fields = {} if continuation is None else decode_fields(continuation, known=4)
@@ -58,6 +65,8 @@ class Sort(Cursor[T]):
         self._place = bytes_field(fields, 2)
         self._names = _names(bytes_field(fields, 3))
         self._held: list[tuple[bytes, T]] = []
+        self._weight = 0
+        """Of what is held, if memory is bounded."""
         self._ceiling = bytes_field(fields, 4)
         self._source = source(self._place)
 
@@ -70,6 +79,7 @@ class Sort(Cursor[T]):
             loaded = await sorting.load([name for _, name in self._names])
             pairs = zip(self._names, loaded, strict=True)
             self._held = [(key, value) for (key, _), value in pairs if value is not None]
+            self._weigh()
             self._names = []
         while True:
             found = await self._source.batch()
@@ -86,7 +96,7 @@ class Sort(Cursor[T]):
                 [], never, found.stop, encode_fields({1: self._after, 2: place, 3: held, 4: self._ceiling}) or None
             )
         self._shrink()
-        given, self._held = self._held, []
+        given, self._held, self._weight = self._held, [], 0
         stop = Stop.EXHAUSTED if self._ceiling is None else None
         if self._ceiling is not None:
             self._after, self._place, self._ceiling = self._ceiling, None, None
@@ -94,7 +104,8 @@ class Sort(Cursor[T]):
         return Batch([value for _, value in given], lambda index: encode_fields({1: given[index][0]}), stop)
 
     def _hold(self, values: Sequence[T]) -> None:
-        key_of, after, reverse = self._sorting.key, self._after, self._sorting.reverse
+        sorting = self._sorting
+        key_of, after, reverse, memory = sorting.key, self._after, sorting.reverse, sorting.memory
         for value in values:
             key = key_of(value)
             if after is not None and (key >= after if reverse else key <= after):
@@ -103,14 +114,40 @@ class Sort(Cursor[T]):
             if ceiling is not None and (key <= ceiling if reverse else key >= ceiling):
                 continue
             self._held.append((key, value))
-            if len(self._held) >= 2 * self._sorting.size:
+            if memory is not None:
+                self._weight += self._weight_of(key, value)
+                if self._weight > memory:
+                    self._shrink()
+            if len(self._held) >= 2 * sorting.size:
                 self._shrink()
 
     def _shrink(self) -> None:
-        self._held.sort(key=lambda pair: pair[0], reverse=self._sorting.reverse)
-        if len(self._held) > self._sorting.size:
-            del self._held[self._sorting.size :]
-            self._ceiling = self._held[-1][0]
+        """Let go of the last values that are too many."""
+        sorting, held = self._sorting, self._held
+        held.sort(key=lambda pair: pair[0], reverse=sorting.reverse)
+        kept = min(len(held), sorting.size)
+        if sorting.memory is not None and self._weight > sorting.memory:
+            # Half of the memory is left free, so that not every value that comes makes others go.
+            kept = min(kept, self._fitting(sorting.memory // 2))
+        if kept < len(held):
+            del held[kept:]
+            self._ceiling = held[-1][0]
+            self._weigh()
+
+    def _fitting(self, memory: int) -> int:
+        """How many of the first values this much memory holds, one at least."""
+        for place, (key, value) in enumerate(self._held):
+            memory -= self._weight_of(key, value)
+            if memory < 0:
+                return max(1, place)
+        return len(self._held)
+
+    def _weigh(self) -> None:
+        if self._sorting.memory is not None:
+            self._weight = sum([self._weight_of(key, value) for key, value in self._held])
+
+    def _weight_of(self, key: bytes, value: T) -> int:
+        return _OVERHEAD + len(key) + self._sorting.weight(value)
 
 
 def _names(held: bytes | None) -> list[tuple[bytes, bytes]]:

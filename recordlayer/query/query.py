@@ -91,7 +91,7 @@ class RecordQuery:
         orders as well: order_by(version()) by the last change.
 
         in_memory  how many records may be held in memory to be sorted, if no index has this order; 0: then there is no
-                   plan. With a limit no more than so many are held.
+                   plan. With a limit no more than so many are held. `within(memory=...)` bounds their bytes
 
         A field without presence that holds its default sorts as a null: zeros come before negative numbers.
         """

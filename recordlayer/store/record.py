@@ -138,6 +138,12 @@ class StoredRecord:
         return self._message
 
     @property
+    def size(self) -> int:
+        """Bytes of the record as it was read, or would be written."""
+        data = self._body if self._data is None else self._data
+        return self.message.ByteSize() if data is None else len(data)
+
+    @property
     def key_context(self) -> RecordContext:
         return self._codec.context_of(self.record_type, self.version)
 

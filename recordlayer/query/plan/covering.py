@@ -132,6 +132,10 @@ class CoveredRecord(StoredRecord):
         return self._message
 
     @property
+    def size(self) -> int:
+        return self.message.ByteSize()
+
+    @property
     def primary_key(self) -> tuple[Any, ...]:
         return self._entry.primary_key
 

@@ -62,6 +62,8 @@ class SortRecords:
             load=load,
             size=min(self._size, run.limit) if run.limit else self._size,
             reverse=self._reverse,
+            memory=None if run.budget is None else run.budget.memory,
+            weight=lambda record: 2 * record.size,  # its bytes, and about as many again once it is parsed
         )
         # The source is read to its end: how many results are wanted says nothing about how much to read.
         below = replace(run, expect=0, limit=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from recordlayer.cursor.aggregate import Aggregate, Folding
 from recordlayer.cursor.chain import Concat, OrElse
+from recordlayer.cursor.gather import Gather, Gathering
 from recordlayer.cursor.merge import Intersection, Union
 from recordlayer.cursor.pipeline import FlatMap, Prefetch, ReadEach
 from recordlayer.cursor.sort import Sort, Sorting
@@ -55,13 +57,21 @@ NUMBERS = st.lists(st.integers(0, 9), max_size=10)
 SORTED = st.lists(st.integers(0, 9), max_size=9, unique=True).map(sorted)
 
 
-def by_size(size: int, *, reverse: bool = False) -> Sorting[int]:
-    """Numbers sorted, so many of them held."""
+def by_size(size: int, *, reverse: bool = False, memory: int | None = None) -> Sorting[int]:
+    """Numbers sorted, so many of them held; in memory each takes a thousand bytes."""
 
     async def load(names: Sequence[bytes]) -> list[int | None]:
         return [name[0] for name in names]
 
-    return Sorting(key=lambda v: bytes([v]), name=lambda v: bytes([v]), load=load, size=size, reverse=reverse)
+    return Sorting(
+        key=lambda v: bytes([v]),
+        name=lambda v: bytes([v]),
+        load=load,
+        size=size,
+        reverse=reverse,
+        memory=memory,
+        weight=lambda v: 599,
+    )
 
 
 def cursors(lists: list[list[int]], sizes: list[int], stop_after: int) -> dict[str, tuple[Make, list[Any]]]:
@@ -77,6 +87,15 @@ def cursors(lists: list[list[int]], sizes: list[int], stop_after: int) -> dict[s
     runs = sorted(value for values in lists for value in values)
     summing = Folding(key=lambda value: (value // 3,), initial=(0, 0), fold=lambda s, v: (s[0] + 1, s[1] + v))
     total = Folding(key=lambda value: (), initial=(0,), fold=lambda s, v: (s[0] + v,), always=True)
+    gathering = Gathering(
+        key=lambda value: bytes([value % 4]), initial=(0, ""), fold=lambda s, v: (s[0] + v, s[1] + str(v)), size=9
+    )
+    gathered = [
+        (bytes([key]), (sum(found), "".join(map(str, found))))
+        for key in range(4)
+        if (found := [value for values in lists for value in values if value % 4 == key])
+    ]
+    all_of = of([value for values in lists for value in values])
     groups = {key: [value for value in runs if value // 3 == key] for key in sorted({value // 3 for value in runs})}
     backwards = [sorted(values, reverse=True) for values in lists]
     return {
@@ -115,6 +134,15 @@ def cursors(lists: list[list[int]], sizes: list[int], stop_after: int) -> dict[s
         "sort": (lambda c: Sort(of(backwards[0]), by_size(3), c), sorted(one)),
         "sort in reverse": (lambda c: Sort(of(one), by_size(2, reverse=True), c), sorted(one, reverse=True)),
         "sort of more than there is": (lambda c: Sort(of(backwards[0]), by_size(99), c), sorted(one)),
+        "sort in little memory": (lambda c: Sort(of(backwards[0]), by_size(99, memory=3_500), c), sorted(one)),
+        "sort in no memory": (
+            lambda c: Sort(of(one), by_size(99, reverse=True, memory=1), c),
+            sorted(one, reverse=True),
+        ),
+        "gather": (lambda c: Gather(all_of, gathering, c), gathered),
+        "gather a few": (lambda c: Gather(all_of, replace(gathering, size=2), c), gathered),
+        "gather in little memory": (lambda c: Gather(all_of, replace(gathering, memory=400), c), gathered),
+        "gather in no memory": (lambda c: Gather(all_of, replace(gathering, memory=1), c), gathered),
         "flat map": (
             lambda c: FlatMap(of(one), lambda value, i: of(list(range(value % 3)))(i), c),
             [within for value in one for within in range(value % 3)],
