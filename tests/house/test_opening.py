@@ -55,6 +55,13 @@ def test_saving_records_imports_the_types_of_their_indexes_and_no_planner() -> N
     assert imported(SAVE) & LATER.keys() == {"recordlayer.index.value"}
 
 
+def test_a_query_imports_the_planner_and_no_more_types_of_indexes() -> None:
+    asked = '    tx.store(metadata, path=("any",)).query(rl.query("Any").where(rl.q.value == b"1")).all()'
+    found = imported(f"{SAVE}{asked}")
+    assert found & INDEX_TYPES == {"recordlayer.index.value"}
+    assert "recordlayer.query.planner" in found
+
+
 @pytest.mark.parametrize("package", ["recordlayer", "recordlayer.aio", "recordlayer.observe", "recordlayer.store"])
 def test_what_a_package_gives_on_demand_is_what_it_offers(package: str) -> None:
     module = import_module(package)

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from recordlayer.cursor.step import Batch, Cursor
 from recordlayer.errors import NoPlan
-from recordlayer.index.leaderboard import LeaderboardIndex
-from recordlayer.index.rank import RankIndex
 from recordlayer.keys import Grouping, RecordContext
 from recordlayer.metadata import Index
 from recordlayer.query.cost import CONDITION
@@ -24,6 +22,10 @@ from recordlayer.query.ranked import Facts, Ranked
 from recordlayer.store.record import StoredRecord
 from recordlayer.store.store import RecordStore
 from recordlayer.waiting.overlap import gather
+
+if TYPE_CHECKING:
+    from recordlayer.index.leaderboard import LeaderboardIndex
+    from recordlayer.index.rank import RankIndex
 
 LEVELS = 7
 """About how many reads a rank takes: one for the score and one for each level."""
@@ -111,16 +113,14 @@ def _lookup(store: RecordStore, ranked: Ranked, name: str, *, snapshot: bool) ->
     maintainer = store.index_maintainer(name)
     window = ranked.window
     if window is not None:
-        assert isinstance(maintainer, LeaderboardIndex), "chosen for its type"
-        leaderboard = maintainer
+        leaderboard = cast("LeaderboardIndex", maintainer)  # the index was chosen for its type
 
         async def in_window(record: StoredRecord) -> int | None:
             found = await leaderboard.rank_of(record, window.type, window.at, snapshot=snapshot)
             return None if found is None else found[0]
 
         return in_window
-    assert isinstance(maintainer, RankIndex), "chosen for its type"
-    ranks, expression = maintainer, ranked.expression
+    ranks, expression = cast("RankIndex", maintainer), ranked.expression
     grouping = expression.grouping_count
 
     async def plain(record: StoredRecord) -> int | None:
