@@ -234,9 +234,12 @@ def _shape(one: Predicate) -> object:
 
 
 def _kind(value: object) -> object:
-    """What decides how a value is looked for: its type; how many there are; whether it is anything at all."""
+    """What decides how a value is looked for: its type; how many there are; on which side of the default of its type it
+    lies, because a field without presence that holds its default is a null in an index."""
     if isinstance(value, tuple):
-        return (len(value), frozenset([type(one) for one in value]))
+        return (len(value), frozenset([type(one) for one in value]), any(not one for one in value))
+    if isinstance(value, (int, float)):
+        return (type(value), (value > 0) - (value < 0))
     if isinstance(value, (str, bytes)):
         return (type(value), not value)
     return value if isinstance(value, (Pattern, Words)) else type(value)

@@ -155,6 +155,13 @@ class Compare(Predicate):
     operator: Operator
     value: Any = None
 
+    def __eq__(self, other: object) -> bool:
+        """0.0 and -0.0 are equal numbers, and as operands they are not the same."""
+        if not isinstance(other, Compare):
+            return NotImplemented
+        same = (self.operator, self.path, self.value) == (other.operator, other.path, other.value)
+        return same and (not isinstance(self.value, (float, tuple)) or repr(self.value) == repr(other.value))
+
     def paths(self) -> frozenset[Path]:
         return frozenset((self.path,))
 
