@@ -174,6 +174,26 @@ class Union(_Merge[T]):
         return next((stop for stop in stops if stop not in (None, Stop.EXHAUSTED)), None)
 
 
+class Interleaved(Union[Any]):
+    """All values of all sources in order, each as the number of its source (from 0) and the value. Of equal keys the
+    first source comes first, and every value comes."""
+
+    __slots__ = ()
+
+    def _merge(self, values: list[Any], places: list[tuple[int, ...]]) -> None:
+        sources, first = self._sources, self._first
+        while True:
+            live = [place for place, source in enumerate(sources) if source.stop is not Stop.EXHAUSTED]
+            if not live or any(sources[place].is_used_up for place in live):
+                return
+            least = first([sources[place].held.keys[sources[place].taken] for place in live])
+            giver = next(place for place in live if sources[place].held.keys[sources[place].taken] == least)
+            source = sources[giver]
+            values.append((giver, source.held.batch.values[source.taken]))
+            source.taken += 1
+            places.append(tuple([one.taken for one in sources]))
+
+
 class Intersection(_Merge[T]):
     """The values whose key every source has, as the first source gives them."""
 

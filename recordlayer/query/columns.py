@@ -122,7 +122,8 @@ def index_columns(index: Index, record_type: RecordType, *, single: bool) -> lis
 
 def expression_columns(expression: keys.KeyExpression, record_type: RecordType, *, single: bool) -> list[Column]:
     """The columns of an expression by themselves."""
-    return [_column(column, record_type, single=single) for column in expression.normalized()]
+    columns = [column for column in expression.normalized() if column.column_size]
+    return [_column(column, record_type, single=single) for column in columns]
 
 
 def value_columns(index: Index, record_type: RecordType) -> list[Column]:

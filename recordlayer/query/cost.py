@@ -13,6 +13,8 @@ EQUALITY = 0.01
 """Part of the entries that have one value of a column."""
 RANGE = 0.3
 TEXT = 0.05
+GROUPS = 0.1
+"""How many groups there are, as a part of the records."""
 CONDITION = 0.3
 """Part of the records that fulfil a condition which no index answers."""
 ROUND_TRIP = 5.0

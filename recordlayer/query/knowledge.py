@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from recordlayer.query.cost import ASSUMED_RECORDS, EQUALITY, RANGE, TEXT
+from recordlayer.query.cost import ASSUMED_RECORDS, EQUALITY, GROUPS, RANGE, TEXT
 
 if TYPE_CHECKING:
     from recordlayer.metadata import Index, RecordMetaData
@@ -55,6 +55,12 @@ class Knowledge:
             # Without any statistics an index is taken to be about all records, whichever types there are.
             found = self.records if self.total is None else self.of_types(names, metadata)
         return found
+
+    def groups(self, columns: Sequence[Column], entries: float) -> float:
+        """About how many groups so many entries make."""
+        keys = tuple([column.key for column in columns if not column.is_constant])
+        known = self.distinct.get(keys)  # type: ignore[arg-type]  # None is no key of it
+        return known or max(1.0, entries * (1 - (1 - GROUPS) ** len(keys)))
 
     def scanned(self, found: Match, columns: Sequence[Column], *, of: float, unique: bool = False) -> float:
         """About how many of so many rows the ranges of a scan have."""

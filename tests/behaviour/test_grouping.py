@@ -237,7 +237,7 @@ def test_records_of_several_types_are_grouped_together(db: Any) -> None:
         ("columns in another order", "Group(Cover(Scan(by_customer_and_total[all])) by total, customer"),
         ("in memory", "GroupInMemory(Only(Scan(records[all]), Order) by paid"),
         ("having", "Having(Group(Cover("),
-        ("distinct", "Distinct(Cover(Scan(by_customer[all])) by customer)"),
+        ("distinct", "Groups(orders_per_customer[all] by customer)"),
         ("distinct in memory", "DistinctInMemory("),
         ("of a condition", "Group(Cover(Scan(by_customer_and_total[customer = 'ana'])) by total"),
         ("of a union", "Group(Fetch(Union("),

@@ -13,16 +13,13 @@ from recordlayer.cursor.aggregate import Aggregate, Folding
 from recordlayer.cursor.gather import Gather, Gathering
 from recordlayer.cursor.step import Cursor
 from recordlayer.cursor.transform import Filter, Map
-from recordlayer.query.cost import CONDITION
+from recordlayer.query.cost import CONDITION, GROUPS
 from recordlayer.query.grouping import Groups
 from recordlayer.query.having import Test
 from recordlayer.query.identity import Part
 from recordlayer.query.plan.base import Plan, Run
 from recordlayer.query.predicate import Predicate
 from recordlayer.query.rows import Row
-
-GROUPS = 0.1
-"""How many groups there are, as a part of the records."""
 
 
 class StreamGroups:
