@@ -92,6 +92,7 @@ class Transaction:
         new_index_state: NewIndexState | None = None,
         index_filter: IndexFilter | None = None,
         limits: Limits = NO_LIMITS,
+        hide_expired: bool = False,
     ) -> RecordStore:
         """The record store at a path, created if it is not there.
 
@@ -110,6 +111,8 @@ class Transaction:
         index_filter     chooses the records and rows that each index is kept for, the same at every opening: see
                          `recordlayer.index.filter`
         limits           what each query may cost that has no limits of its own, and each scan: see `RecordQuery.within`
+        hide_expired     records whose time has passed are not loaded, scanned or queried, before a reaper has come to
+                         them: see `RecordMetaDataBuilder.expires`. Saving, unique values and counters know of them
 
         Cost    nothing if the store's state is known from before: at the same read version, or from a store that is
                 cacheable. Else 2 range reads in 1 round trip.
@@ -127,6 +130,7 @@ class Transaction:
             new_index_state=new_index_state,
             index_filter=index_filter,
             limits=limits,
+            hide_expired=hide_expired,
         )
         return RecordStore(run_blocking(open_attached(self._context, metadata, prefix, options)))
 

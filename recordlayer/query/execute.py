@@ -22,6 +22,7 @@ from recordlayer.query.budget import keeps, limits_of, over_budget, within
 from recordlayer.query.envelope import Envelope, opened
 from recordlayer.query.explain import Explanation, explain_plan, reasons
 from recordlayer.query.group import GroupQuery
+from recordlayer.query.hiding import count_visible, run_visible
 from recordlayer.query.join import JoinQuery
 from recordlayer.query.measuring import Measured
 from recordlayer.query.observing import QueryWatch
@@ -68,6 +69,23 @@ def run_query(
     Raises  NoPlan; OverBudget; BadContinuation for one of another query, or when its plan is no longer possible;
             UsageError.
     """
+    how: dict[str, Any] = {"limit": limit, "skip": skip, "limits": limits, "snapshot": snapshot, "prefetch": prefetch}
+    if store.visible is not None:
+        return run_visible(store, query, _run, resume=resume, **how)
+    return _run(store, query, resume=resume, **how)
+
+
+def _run(
+    store: RecordStore,
+    query: Query,
+    *,
+    limit: int,
+    skip: int,
+    resume: bytes | None,
+    limits: Limits,
+    snapshot: bool,
+    prefetch: bool,
+) -> Cursor[Any]:
     _check_number("limit", limit)
     _check_number("skip", skip)
     observed = store.context.observed
@@ -242,6 +260,8 @@ async def count(store: RecordStore, query: RecordQuery, *, snapshot: bool = Fals
     Cost    1 read from a COUNT index, else as running the query.
     Raises  OverBudget, BudgetSpent.
     """
+    if store.visible is not None:
+        query = count_visible(store, query)
     chosen = count_plan(store, query)
     limits = limits_of(store, query)
     if not keeps(chosen, limits, 0):

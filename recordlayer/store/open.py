@@ -32,6 +32,7 @@ from recordlayer.kv.engine import KeyValue, StreamingMode
 from recordlayer.metadata import RecordMetaData
 from recordlayer.observe.events import StoreOpened
 from recordlayer.options import NO_LIMITS, Limits, as_limits
+from recordlayer.store.expired import visible_at
 from recordlayer.store.header import DEFAULT_FORMAT, NEWEST_FORMAT, FormatVersion, StoreHeader
 from recordlayer.store.layout import Keyspace, StoreLayout
 from recordlayer.store.places import StorePlaces
@@ -117,6 +118,7 @@ class OpenOptions:
                      index to ask, look at up to 201 of them. Java takes any record for too many then.
     cacheable        what the header shall say of that, from format 7 on
     new_index_state  decides the state of each index that is new to the store, instead of the rule above
+    hide_expired     records whose time has passed are not loaded, scanned or queried, before they are deleted as well
     index_filter     chooses the records that each index is kept for, the same at every opening
     limits           of each query for which nothing else is said, and of each scan
     """
@@ -131,6 +133,7 @@ class OpenOptions:
     new_index_state: NewIndexState | None = None
     index_filter: IndexFilter | None = None
     limits: Limits = NO_LIMITS
+    hide_expired: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.mode, OpenMode):
@@ -198,6 +201,8 @@ async def open_store(
         serializer=options.serializer,
     )
     store.limits = options.limits
+    if options.hide_expired:
+        store.visible = visible_at(metadata, context.world.clock)
     if outdated:
         before = Before(
             is_new=is_new,

@@ -5,12 +5,14 @@ Cost  1 range read a chunk
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from recordlayer.cursor.limits import Limits, budget_of
 from recordlayer.cursor.scan import ScanOptions
 from recordlayer.cursor.sealing import ContinuationSeal, Sealed, Tenant
 from recordlayer.cursor.step import Cursor
+from recordlayer.cursor.transform import Filter, Limit
 from recordlayer.errors import UsageError, WrongType
 from recordlayer.index.bounds import Bounds
 from recordlayer.options import as_limits
@@ -55,7 +57,11 @@ def record_scan(store: RecordStore, prefix: Any, *, bounds: Bounds | None, **how
     items = _as_items(prefix)
     if items:
         items = store.primary_key_prefix(items)
-    return store.scan(_bounds(items, bounds), scan_options(store, **how))
+    within, options = _bounds(items, bounds), scan_options(store, **how)
+    if store.visible is None:
+        return store.scan(within, options)
+    shown: Cursor[StoredRecord] = Filter(store.scan(within, replace(options, limit=0)), store.visible)
+    return Limit(shown, options.limit) if options.limit else shown
 
 
 def index_scan(store: RecordStore, index: str, prefix: Any, *, bounds: Bounds | None, **how: Any) -> Cursor[Any]:

@@ -10,7 +10,7 @@ Source  Record Layer, FDBRecordStore
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from recordlayer.cursor.scan import FORWARD, ScanOptions
@@ -65,6 +65,8 @@ class RecordStore:
         self.header = header
         self.states = states
         self.limits = NO_LIMITS
+        self.visible: Callable[[StoredRecord], bool] | None = None
+        """Tells which records are shown, in a store that hides those that have expired."""
         """Of each query for which nothing else is said, and of each scan."""
         self.codec = Codec(metadata, serializer)
         self.upkeep = Upkeep(context, metadata, states)
@@ -183,14 +185,18 @@ class RecordStore:
         """The record with a primary key, or None.  Raises  CorruptRecord; UsageError, WrongType for no such key."""
         packed = pack(self._keys.columns(key))
         raw = await self.records.finish(self.records.begin(packed, snapshot=snapshot))
-        return None if raw is None else self.records.stored(packed, raw)
+        return None if raw is None else self._shown(self.records.stored(packed, raw))
+
+    def _shown(self, record: StoredRecord) -> StoredRecord | None:
+        return record if self.visible is None or self.visible(record) else None
 
     async def load_many(self, keys: Sequence[Any], *, snapshot: bool = False) -> list[StoredRecord | None]:
         """The records with these primary keys, None where there is none.  Cost  as many range reads, 1 round trip."""
         packed = [pack(self._keys.columns(key)) for key in keys]
         readings = [self.records.begin(one, snapshot=snapshot) for one in packed]
         raws = [await self.records.finish(reading) for reading in readings]
-        return [None if raw is None else self.records.stored(one, raw) for one, raw in zip(packed, raws, strict=True)]
+        pairs = zip(packed, raws, strict=True)
+        return [None if raw is None else self._shown(self.records.stored(one, raw)) for one, raw in pairs]
 
     async def preload(self, keys: Iterable[Any]) -> None:
         """Load records to be answered from memory when they are loaded or saved later in this transaction.

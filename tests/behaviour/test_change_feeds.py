@@ -415,6 +415,22 @@ def rewrite_commit(zones: Fed, commit: bytes) -> None:
                     tx.context.set(prefix + key[:at] + commit + key[at + 10 :], value)
 
 
+def test_a_tenant_that_is_copied_takes_its_feed_along(zones: Fed) -> None:
+    zones.save(Order(customer="a", id=1), Order(customer="b", id=1))
+    _, token, _ = zones.page(limit=1)
+    zones.db.tenant(("shop", "acme")).copy_to(zones.db.tenant(("shop", "moved")))
+    moved = Shop(zones.db, ZONES, ("shop", "moved"))
+    moved.save(Order(customer="a", id=2))
+    with zones.db.transaction() as tx:
+        store = tx.store(ZONES, path=moved.path)
+        changes = list(store.feed.changes(since=token))
+        assert [(*key, change.incarnation) for change in changes for key in [change.primary_key]] == [
+            ("b", 1, 0),
+            ("a", 2, 1),
+        ]
+        assert store.check() == []
+
+
 def test_a_token_from_a_later_time_than_the_store_is_refused(fed: Fed) -> None:
     fed.save(Order(id=1))
     with fed.db.transaction() as tx:

@@ -242,3 +242,72 @@ def test_old_changes_are_forgotten_in_many_transactions(late: Late) -> None:
         feed = tx.store(TIMED, path=PATH).feed
         assert [change.primary_key for change in feed.changes(since=feed.oldest())] == [(50,)]
     assert late.db.feed_trimmer(TIMED, path=PATH, older_than=timedelta(minutes=30)).trim().changes == 0
+
+
+# -- hidden before they are deleted --------------------------------------------------------------------------
+
+
+def test_what_has_expired_is_hidden_if_that_is_wanted(late: Late) -> None:
+    late.save(*(Order(id=number, customer="ab"[number % 2], total=NOW - 5 + number) for number in range(10)))
+    late.save(Order(id=20, customer="a"))
+    with late.db.transaction() as tx:
+        plain, store = (tx.store(TIMED, path=PATH, hide_expired=hide) for hide in (False, True))
+        assert plain.load(5) is not None
+        assert store.load(5) is None
+        assert not store.exists(5)
+        assert store.load(6).id == 6
+        assert [order and order.id for order in store.load_many([4, 6, 20, 99])] == [None, 6, 20, None]
+        assert [order.id for order in store.scan()] == [6, 7, 8, 9, 20]
+        assert [order.id for order in store.scan(reverse=True, limit=2)] == [20, 9]
+        page = store.scan(limit=2)
+        assert [order.id for order in page] == [6, 7]
+        assert [order.id for order in store.scan(limit=2, resume=page.continuation)] == [8, 9]
+        assert store.typed(Order).load(5) is None
+        assert store.count(rl.query("Order")) == 5
+        assert plain.count(rl.query("Order")) == 11
+
+
+def test_queries_hide_what_has_expired_by_every_plan(late: Late) -> None:
+    late.save(*(Order(id=number, customer="ab"[number % 2], total=NOW - 5 + number) for number in range(10)))
+    late.save(Order(id=20, customer="a"))
+    asked = {
+        "all": rl.query("Order"),
+        "by time": rl.query("Order").where(rl.q.total > 0).order_by("total"),
+        "covering": rl.query("Order").where(rl.q.total > NOW - 3).select("total"),
+        "by key": rl.query("Order").where(rl.q.id >= 4),
+    }
+    expected = {"all": [6, 7, 8, 9, 20], "by time": [6, 7, 8, 9], "covering": [6, 7, 8, 9], "by key": [6, 7, 8, 9, 20]}
+    for name, query in asked.items():
+        with late.db.transaction() as tx:
+            found = tx.store(TIMED, path=PATH, hide_expired=True).query(query).all()
+            assert sorted(order.id for order in found) == expected[name], name
+
+
+def test_pages_of_a_query_go_by_the_time_of_the_first(late: Late) -> None:
+    late.save(*(Order(id=number, total=NOW + 1000 * number) for number in range(10)))
+    found: list[int] = []
+    resume = None
+    while True:
+        with late.db.transaction() as tx:
+            page = tx.store(TIMED, path=PATH, hide_expired=True).query(rl.query("Order"), limit=3, resume=resume)
+            found += [order.id for order in page]
+            resume = page.continuation
+        if resume is None:
+            break
+        late.clock.advance(100)
+    assert sorted(found) == list(range(1, 10))
+    with late.db.transaction() as tx:
+        store = tx.store(TIMED, path=PATH, hide_expired=True)
+        assert store.query(rl.query("Order")).all() == []
+        plain = tx.store(TIMED, path=PATH).query(rl.query("Order"), limit=3)
+        assert len(plain.all()) == 3
+        with pytest.raises(errors.BadContinuation):
+            store.query(rl.query("Order"), resume=plain.continuation)
+
+
+def test_queries_for_which_hiding_cannot_be_said_are_refused(late: Late) -> None:
+    with late.db.transaction() as tx:
+        store = tx.store(TIMED, path=PATH, hide_expired=True)
+        with pytest.raises(errors.UsageError, match="one record type"):
+            store.query(rl.query())
+        store.query(rl.query("Customer"))
