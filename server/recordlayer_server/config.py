@@ -83,6 +83,8 @@ class Load:
     streams: int = 20_000
     tenant_rate: float = 0.0
     tenant_concurrent: int = 0
+    tenant_limits: bool = False
+    tenant_storage: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +170,8 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
             streams=int(given["max_streams"].value),
             tenant_rate=float(given["tenant_calls_per_second"].value),
             tenant_concurrent=int(given["tenant_concurrent_calls"].value),
+            tenant_limits=bool(given["tenant_limits"].value),
+            tenant_storage=int(given["tenant_storage_bytes"].value),
         ),
         showing=Showing(
             metrics=metrics,

@@ -24,6 +24,7 @@ from recordlayer.store.open import Cacheable
 from recordlayer.tuples import Subspace
 from recordlayer_server import places
 from recordlayer_server.limits import DEFAULT, Limits
+from recordlayer_server.operation.storage import Storage
 from recordlayer_server.pb import stored_pb2
 from recordlayer_server.places import Tenant
 from recordlayer_server.schema import derived
@@ -39,16 +40,31 @@ class Place:
     """Where a database lies, and its container's metadata."""
 
     metadata: StoredMetaData
-    records: Subspace
-    zones: Subspace
+    base: Subspace
+
+    @property
+    def records(self) -> Subspace:
+        return self.base[0]
+
+    @property
+    def zones(self) -> Subspace:
+        return self.base[1]
 
 
 class Databases:
-    """The databases of all containers in one database of the library's."""
+    """The databases of all containers in one database of the library's.
 
-    def __init__(self, database: aio.Database, *, limits: Limits = DEFAULT) -> None:
+    counted  count what each of them reads and writes, and keep it to the limits that are set for it
+    storage  bytes that each of them may have, 0 for any number
+    """
+
+    def __init__(
+        self, database: aio.Database, *, limits: Limits = DEFAULT, counted: bool = False, storage: int = 0
+    ) -> None:
         self.database = database
         self.limits = limits
+        self.storage = Storage(database, most=storage)
+        self._counted = counted
         self._places: OrderedDict[Tenant, Place] = OrderedDict()
         self._metadata: OrderedDict[tuple[str, int], StoredMetaData] = OrderedDict()
         self._seal: ContinuationSeal | None = None
@@ -121,6 +137,17 @@ class Databases:
         except StoreMissing:
             return None
 
+    def worker(self, tenant: Tenant | None) -> aio.Database | aio.Tenant:
+        """What runs the work of a database: itself, with its limits in keys and bytes, if it is to be counted and is
+        known; work before that is little, and counts for nobody."""
+        place = None if tenant is None or not self._counted else self._places.get(tenant)
+        return self.database if place is None else self.database.tenant(place.base)
+
+    async def is_full(self, tenant: Tenant) -> bool:
+        """Whether a database has as much as it may."""
+        place = self._places.get(tenant)
+        return place is not None and await self.storage.is_full(place.base)
+
     async def prefix(self, tx: Transaction, tenant: Tenant) -> bytes:
         """What the keys of a database's records begin with; made up for one that is not there yet."""
         place = await self._place(tx, tenant, create=False)
@@ -136,21 +163,21 @@ class Databases:
         path = places.of_database(tenant)
         found = await self._found(tx, path)
         if found is not None:
-            place = self._places[tenant] = Place(stored, found[0], found[1])
+            place = self._places[tenant] = Place(stored, found)
             if len(self._places) > MOST_REMEMBERED:
                 self._places.popitem(last=False)
             return place
         if not create:
             return None
         base = await tx.key_space(places.SPACE).resolve(path)
-        return Place(stored, base.subspace[0], base.subspace[1])
+        return Place(stored, base.subspace)
 
-    async def _found(self, tx: Transaction, path: KeySpacePath) -> tuple[Subspace, Subspace] | None:
+    async def _found(self, tx: Transaction, path: KeySpacePath) -> Subspace | None:
         try:
             base = await tx.key_space(places.SPACE).resolve(path, create=False)
         except NameNotInterned:
             return None
-        return base.subspace[0], base.subspace[1]
+        return base.subspace
 
     async def _stored_metadata(self, tx: Transaction, tenant: Tenant) -> StoredMetaData | None:
         key = (tenant.container, tenant.environment)

@@ -97,7 +97,7 @@ async def serve(config: Config) -> int:
     options: dict[str, Any] = {"connect_timeout": 0} if config.db.startswith("fdb:") else {}
     around = around_of(config)
     async with aio.open(config.db, observer=observer_of(config, around), **options) as database:
-        databases = Databases(database)
+        databases = Databases(database, counted=config.load.tenant_limits, storage=config.load.tenant_storage)
         await databases.put_containers(config.containers)
         serving = Serving(config, database, services=services(databases), around=around)
         stop, hurry = asyncio.Event(), asyncio.Event()

@@ -82,12 +82,15 @@ class Batch:
         store = await databases.records(tx, self.tenant, create=True)
         assert store is not None, "a database whose container is there is created"
         gone = await missing_zones(databases, tx, self.tenant, {one.key[0] for one in self.operations})
+        full = await databases.is_full(self.tenant)
         await store.preload(one.key for one in self.operations)
         self.done = []
         for place, operation in enumerate(self.operations):
             try:
                 if operation.key[0] in gone:
                     raise statuses.not_found("zone", operation.key[0])
+                if full and operation.type not in DELETING:
+                    raise databases.storage.exceeded()
                 self.done.append(await self._one(store, operation))
             except Exception as error:
                 status = statuses.known(error)

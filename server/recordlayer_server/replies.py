@@ -52,4 +52,4 @@ async def reading(databases: Databases, call: Call, work: Callable[[Transaction]
         return await work(tx)
 
     retry = Retry(time=timedelta(seconds=max(0.0, call.time_left)), idempotent=True)
-    return await databases.database.run(at_least, retry=retry, options=call.options(reads_only=True))
+    return await databases.worker(call.tenant).run(at_least, retry=retry, options=call.options(reads_only=True))

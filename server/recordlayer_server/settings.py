@@ -75,6 +75,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("max_streams", int, 20_000, "streams that are open at once", least=1),
     Setting("tenant_calls_per_second", float, 0.0, "calls a second for each database; 0: any number"),
     Setting("tenant_concurrent_calls", int, 0, "calls at once for each database; 0: any number"),
+    Setting("tenant_limits", bool, False, "count what each database uses, and keep it to its limits in keys and bytes"),
+    Setting("tenant_storage_bytes", int, 0, "bytes that each database may have, about; 0: any number"),
     Setting("metrics_listen", str, "", "HOST:PORT where Prometheus finds the numbers, by HTTP; without it nowhere"),
     Setting("metrics_tenants", int, 50, "databases that have numbers of their own, at most", least=1, most=10_000),
     Setting("tracing", bool, False, "make OpenTelemetry spans of calls, transactions and queries"),

@@ -68,6 +68,7 @@ TABLE: Mapping[str, Row] = {
     "unauthenticated": Row(code_pb2.UNAUTHENTICATED, "UNAUTHENTICATED", hint=True),
     "forbidden": Row(code_pb2.PERMISSION_DENIED, "FORBIDDEN"),
     "overloaded": Row(code_pb2.UNAVAILABLE, "OVERLOADED", retry=1.0),
+    "tenant_over_limit": Row(code_pb2.RESOURCE_EXHAUSTED, "THROTTLED", retry=1.0),
     # sizes
     "record_too_large": Row(code_pb2.INVALID_ARGUMENT, "BATCH_TOO_LARGE", fields=("size", "limit")),
     "index_entry_too_large": Row(code_pb2.INVALID_ARGUMENT, "BATCH_TOO_LARGE", fields=("index", "size", "limit")),
@@ -201,7 +202,7 @@ def known(error: BaseException) -> status_pb2.Status | None:
     message = error.title + "".join(f"; {name} {_shown(value)}" for name, value in told.items())
     if row.hint and error.hint:
         message += f" ({error.hint})"
-    retry, after = row.retry, error.fields.get("retry_after")
+    retry, after = row.retry, getattr(error, "retry_after", error.fields.get("retry_after"))
     if retry is not None and isinstance(after, timedelta):
         retry = after.total_seconds()
     return refusal(row.code, row.reason, message, retry=retry, **told).status

@@ -53,7 +53,7 @@ async def writing(
         last = tx
         return await work(tx)
 
-    result = await databases.database.run(
+    result = await databases.worker(call.tenant).run(
         noted,
         retry=Retry(time=timedelta(seconds=max(0.0, call.time_left))),
         options=call.options(reads_only=False),

@@ -19,8 +19,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from recordlayer.client.pb import context_pb2, server_pb2, server_pb2_grpc
+from recordlayer.tenant import TenantLimits
 from recordlayer_server.config import Address, Load, Security, Showing, Tls
 from recordlayer_server.operation.tracing import Tracing
+from recordlayer_server.places import DEVELOPMENT, PRIVATE, Tenant, of_database
 from recordlayer_server.security.authority import RIGHTS
 from tests.support.certificates import Authority, Pair
 from tests.support.photos import CONTAINER
@@ -217,6 +219,49 @@ def test_calls_over_the_limit_of_one_tenant_at_once_are_refused_and_places_come_
             assert len(refused) < 40
             for _ in range(3):
                 await ana.lookup("a")
+
+    run(scenario())
+
+
+def test_a_database_is_kept_to_the_keys_that_are_set_for_it_and_the_others_are_not() -> None:
+    async def scenario() -> None:
+        async with photos(load=Load(tenant_limits=True)) as (server, databases), calling(server) as channel:
+            ana, bo = Caller(channel, user="ana"), Caller(channel, user="bo")
+            await ana.create("a")
+            await bo.create("b")
+            await ana.lookup("a")
+            path = of_database(Tenant(CONTAINER, DEVELOPMENT, PRIVATE, "ana"))
+            await databases.database.tenant(path).set_limits(TenantLimits(keys_read=1))
+            error = None
+            async with asyncio.timeout(50):
+                while error is None:  # all processes go by it within seconds
+                    try:
+                        await ana.lookup("a")
+                        await asyncio.sleep(0.02)
+                    except grpc_aio.AioRpcError as caught:
+                        error = caught
+            assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert reason(error) == "THROTTLED"
+            assert retries(status_of(error))
+            for _ in range(50):
+                await bo.lookup("b")
+
+    run(scenario())
+
+
+def test_a_database_that_is_full_takes_deletions_only() -> None:
+    async def scenario() -> None:
+        async with photos(load=Load(tenant_storage=1)) as (server, databases), calling(server) as channel:
+            caller = Caller(channel)
+            await caller.create("a", hash=b"x" * 50_000)
+            databases.storage._sizes.clear()  # as if ten seconds had gone by
+            with pytest.raises(grpc_aio.AioRpcError) as caught:
+                await caller.create("b")
+            assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert reason(caught.value) == "QUOTA_EXCEEDED"
+            assert not retries(status_of(caught.value))
+            await caller.modify(operation("FORCE_DELETE", "a"))
+            await Caller(channel, user="bo").create("c")
 
     run(scenario())
 

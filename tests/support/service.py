@@ -121,11 +121,12 @@ async def photos(
 ) -> AsyncIterator[tuple[Serving, Databases]]:
     """A server of the container of `tests.support.photos`; at the end every store of it is checked."""
     async with database if database is not None else Database(open_engine("memory:"), world=World()) as opened:
-        databases = Databases(opened, limits=limits)
-        await databases.put_containers({CONTAINER: description()})
         config = Config(
             db="memory:", **{"health": BY_HAND, "listen": Address("127.0.0.1", 0), "grace": timedelta(0), **settings}
         )
+        load = config.load
+        databases = Databases(opened, limits=limits, counted=load.tenant_limits, storage=load.tenant_storage)
+        await databases.put_containers({CONTAINER: description()})
         server = Serving(config, opened, services=services(databases), limits=limits)
         await server.start()
         try:
