@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from recordlayer.aio.keyspace import DirectoryLayer, InternedNames, KeySpace
     from recordlayer.aio.leaderboard import Leaderboard
     from recordlayer.aio.metadata_store import MetaDataStore
-    from recordlayer.aio.online import IndexBuild, OnlineIndexer
+    from recordlayer.aio.online import IndexBuild, IndexScrubber, OnlineIndexer
     from recordlayer.aio.ranks import Ranks
     from recordlayer.aio.reaping import FeedTrimmer, Reaper
     from recordlayer.aio.space import Space
@@ -36,6 +36,7 @@ _HOME = {
     "FeedWatch": "feed",
     "IdempotencyKeys": "idempotency",
     "IndexBuild": "online",
+    "IndexScrubber": "online",
     "InternedNames": "keyspace",
     "KeySpace": "keyspace",
     "Leaderboard": "leaderboard",
@@ -74,6 +75,7 @@ __all__ = [
     "FeedWatch",
     "IdempotencyKeys",
     "IndexBuild",
+    "IndexScrubber",
     "InternedNames",
     "KeySpace",
     "Leaderboard",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from recordlayer.blocking.keyspace import DirectoryLayer, InternedNames, KeySpace
     from recordlayer.blocking.leaderboard import Leaderboard
     from recordlayer.blocking.metadata_store import MetaDataStore
-    from recordlayer.blocking.online import IndexBuild, OnlineIndexer
+    from recordlayer.blocking.online import IndexBuild, IndexScrubber, OnlineIndexer
     from recordlayer.blocking.ranks import Ranks
     from recordlayer.blocking.reaping import FeedTrimmer, Reaper
     from recordlayer.blocking.space import Space
@@ -37,6 +37,7 @@ _HOME = {
     "FeedWatch": "feed",
     "IdempotencyKeys": "idempotency",
     "IndexBuild": "online",
+    "IndexScrubber": "online",
     "InternedNames": "keyspace",
     "KeySpace": "keyspace",
     "Leaderboard": "leaderboard",
@@ -75,6 +76,7 @@ __all__ = [
     "FeedWatch",
     "IdempotencyKeys",
     "IndexBuild",
+    "IndexScrubber",
     "InternedNames",
     "KeySpace",
     "Leaderboard",

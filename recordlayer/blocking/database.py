@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -12,6 +12,7 @@ from recordlayer.blocking.attempts import Attempt, Unsettled, run_until_done
 from recordlayer.blocking.cursor import EntryCursor, RecordCursor, whole_page
 from recordlayer.blocking.idempotency import IdempotencyKeys
 from recordlayer.blocking.transaction import Transaction
+from recordlayer.blocking.works import LongWorks
 from recordlayer.kv.beginning import Beginning
 from recordlayer.kv.engine import Engine
 from recordlayer.kv.idempotency import DEFAULT_PREFIX, Key
@@ -29,11 +30,9 @@ from recordlayer.store.state_cache import StoreStateCache
 from recordlayer.world import World
 
 if TYPE_CHECKING:
-    from recordlayer.blocking.online import OnlineIndexer
     from recordlayer.blocking.reaping import FeedTrimmer, Reaper
     from recordlayer.blocking.tenant import Tenant
-    from recordlayer.online.indexer import BuildReport
-    from recordlayer.online.options import BuildLimits, BuildPolicy, WorkLimits
+    from recordlayer.online.options import WorkLimits
     from recordlayer.online.reaper import ReapReport
 
 T = TypeVar("T")
@@ -72,7 +71,7 @@ def open(  # noqa: A001  (the word for it)
     )
 
 
-class Database:
+class Database(LongWorks):
     """An open database. Any number of transactions may be open at once."""
 
     def __init__(
@@ -201,51 +200,6 @@ class Database:
         finally:
             if attempt is not None:
                 attempt.close()
-
-    def online_indexer(
-        self,
-        metadata: RecordMetaData | StoredMetaData,
-        *,
-        path: Path,
-        indexes: Sequence[str],
-        policy: BuildPolicy | None = None,
-        limits: BuildLimits | Callable[[], BuildLimits] | None = None,
-        source: str | None = None,
-        mutual: bool = False,
-        lease: timedelta = timedelta(seconds=10),
-        serializer: Serializer = PLAIN,
-        options: TransactionOptions | None = None,
-        told: Callable[[BuildReport], object] | None = None,
-    ) -> OnlineIndexer:
-        """Builds indexes of the store at a path while others use it: `db.online_indexer(...).build()`.
-
-        indexes  their names; they are built in one pass over the records
-        policy   what to do with indexes in each state, and with builds begun otherwise
-        limits   how much goes into one transaction, and how fast; or a function that is asked before each transaction
-        source   a VALUE index to go by: only the records that have an entry there are read
-        mutual   several indexers, in this process or others, share the build: each must say so
-        lease    how long an indexer that has fallen silent keeps others out
-        options  of the transactions, such as a low priority
-        told     called after each transaction with the report so far
-
-        Raises  UsageError for no indexes.
-        """
-        from recordlayer.blocking.online import OnlineIndexer
-
-        return OnlineIndexer(
-            self._beginning,
-            metadata,
-            path,
-            indexes,
-            policy=policy,
-            limits=limits,
-            source=source,
-            mutual=mutual,
-            lease=lease,
-            serializer=serializer,
-            options=options,
-            told=told,
-        )
 
     def tenant(self, path: Path, *, options: TransactionOptions | None = None) -> Tenant:
         """What lies below a path, as a whole: to be listed, measured, exported, imported, copied and deleted.

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from typing import Any
 
 from recordlayer.kv.beginning import Beginning
 from recordlayer.metadata import Index, RecordMetaData
@@ -14,6 +15,8 @@ from recordlayer.online.indexer import BuildReport
 from recordlayer.online.indexer import OnlineIndexer as Core
 from recordlayer.online.options import BuildLimits, BuildPolicy
 from recordlayer.online.progress import BuildProgress, progress
+from recordlayer.online.scrub_report import ScrubReport
+from recordlayer.online.scrubber import IndexScrubber as CoreScrubber
 from recordlayer.options import TransactionOptions
 from recordlayer.store.metadata_store import StoredMetaData
 from recordlayer.store.open import OpenOptions, Path
@@ -76,6 +79,42 @@ class OnlineIndexer:
 
     def stop(self) -> None:
         """Have the build end after the transaction under way. May be called from any thread."""
+        self._core.stop()
+
+
+class IndexScrubber:
+    """Scrubs indexes of one store while others use it. `Database.index_scrubber` gives one."""
+
+    def __init__(
+        self,
+        beginning: Beginning,
+        metadata: RecordMetaData | StoredMetaData,
+        path: Path,
+        indexes: Sequence[str] | None,
+        *,
+        serializer: Serializer = PLAIN,
+        **how: Any,
+    ) -> None:
+        self._core = CoreScrubber(beginning, metadata, path, indexes, opening=OpenOptions(serializer=serializer), **how)
+
+    def scrub(self) -> ScrubReport:
+        """Look at what was not looked at since the last scrub came to its end, or at everything, in as many
+        transactions as it takes. What does not agree is put right where that was asked for, and reported either way.
+
+        A scrub that ended early, by `stop`, by its limits, by an error or with its process, goes on from where it was
+        when somebody scrubs the same indexes again. The report says whether it came to the end.
+
+        Cost    every pair of the indexes is read, and every record, once for each index.
+        Raises  UnknownIndex, StoreMissing, IndexNotReadable; IndexNotSupported for an index that was named and cannot
+                be judged part by part; CorruptRecord where pairs are no record: repair the records first.
+        """
+        try:
+            return run_blocking(self._core.scrub())
+        finally:
+            run_blocking(self._core.leave())
+
+    def stop(self) -> None:
+        """Have the scrub end after the transaction under way. May be called from any thread."""
         self._core.stop()
 
 

@@ -11,7 +11,7 @@ Source  Record Layer, AtomicMutationIndexMaintainer, AtomicMutation.Standard
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from recordlayer.cursor.scan import FORWARD, KeyRange, KeyValueScan, ScanOptions
@@ -21,9 +21,10 @@ from recordlayer.errors import CorruptIndexEntry, IndexNotSupported, UsageError
 from recordlayer.index.aggregate_rules import RULES, ZERO, plus, signed
 from recordlayer.index.bounds import Bounds
 from recordlayer.index.entry import AggregateEntry, Items
+from recordlayer.index.judging import Off
 from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Write
 from recordlayer.index.spread import Cells
-from recordlayer.index.standard import StandardMaintainer, clear_entries, difference
+from recordlayer.index.standard import StandardMaintainer, clear_entries, difference, perform
 from recordlayer.keys.grouping import Grouping
 from recordlayer.kv.engine import KEY_LIMIT, VALUE_LIMIT, KeyValue, MutationType
 from recordlayer.metadata.index import CELLS
@@ -169,6 +170,22 @@ class AtomicIndex(StandardMaintainer):
         exact = self.type in ("count", "count_not_null", "sum")
         return exact and not self.space.index.root_expression.creates_duplicates
 
+    async def differing(self, totals: Mapping[bytes, int], low: bytes, high: bytes) -> list[Off]:
+        start, entries = len(self.space.entries), self.space.entries
+        rows = await drain(self.stored(KeyRange(entries + low, entries + high, start), ScanOptions(snapshot=True)))
+        there = {key[start:]: self._value(key, value) for key, value in rows}
+        return [
+            Off(group, there.get(group, 0), totals.get(group, 0))
+            for group in sorted(totals.keys() | there.keys())
+            if (there.get(group, 0) - totals.get(group, 0)) % (1 << 64)
+        ]
+
+    def add(self, group: bytes, amount: int) -> None:
+        key = self.space.entries + group + self._tail
+        perform(self.space.context, [(MutationType.ADD, key, (amount % (1 << 64)).to_bytes(8, "little"))])
+        if self._clear_when_zero:
+            perform(self.space.context, [(MutationType.COMPARE_AND_CLEAR, key, ZERO)])
+
     async def audit(self, records: Sequence[IndexedRecord]) -> list[tuple[str, Any]]:
         if not self.follows_from_records:
             return []
@@ -176,14 +193,7 @@ class AtomicIndex(StandardMaintainer):
         for record in records:
             for group, amount in self.amounts(record):
                 totals[pack(group)] += amount
-        start = len(self.space.entries)
-        rows = await drain(self.stored(Bounds.ALL.keys(self.space.entries), FORWARD))
-        there = {key[start:]: self._value(key, value) for key, value in rows}
-        return [
-            ("an aggregate is off", (unpack(group), there.get(group, 0), totals[group]))
-            for group in sorted(totals.keys() | there.keys())
-            if (there.get(group, 0) - totals[group]) % (1 << 64)
-        ]
+        return [("an aggregate is off", off.detail) for off in await self.differing(totals, b"", b"\xff")]
 
     # -- reading ---------------------------------------------------------------------------------------
 

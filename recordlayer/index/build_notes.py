@@ -8,6 +8,7 @@ Layout  9, index, then
         5, 6  of scrubs with another id, which follows: records, entries
         7     (indexer's UUID) -> IndexBuildHeartbeat
         8, 9  a queue of writes, and its size: Java's, not kept here
+        10    (scrub's id, place) range sets of scrubs over what an index keeps beside its entries: not Java's
 
 Source  Record Layer: IndexingSubspaces
 """
@@ -23,8 +24,6 @@ from recordlayer.tuples import pack
 KEYSPACE = 9
 
 SCANNED, STAMP = pack((1,)), pack((2,))
-SCRUBS = pack((3,)), pack((6,))
-"""The first and the last number of what scrubs note."""
 HEARTBEATS = pack((7,))
 BEHIND_LOCK = SCANNED
 """Where begins what is no lock."""
@@ -54,3 +53,8 @@ async def stamp_at(
         return IndexBuildIndexingStamp.FromString(value)
     except PARSE_ERRORS as error:
         raise CorruptBuild(index=index, key=notes + STAMP, hint="rebuild the index from the beginning") from error
+
+
+def scrubbed_more(scrub_id: int, place: int) -> bytes:
+    """The same for pairs of an index that Java does not scrub: ours, in a place that it leaves alone."""
+    return pack((10, scrub_id, place))

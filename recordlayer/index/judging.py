@@ -12,11 +12,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from recordlayer.index.maintainer import CLEAR, SET, IndexedRecord, IndexSpace, Items
 from recordlayer.index.standard import perform
 from recordlayer.kv.engine import KeyValue
+from recordlayer.tuples import unpack
 
 Mend = Callable[[], Coroutine[Any, Any, None]]
 
@@ -64,6 +65,40 @@ class Judging(Protocol):
 
     async def judge_pairs(self, pairs: Sequence[KeyValue], evidence: Evidence) -> list[Fault]:
         """What of these pairs, of one of the prefixes, does not follow from the records, or from other pairs."""
+
+
+class Off(NamedTuple):
+    """A packed group whose number is not what its records add up to."""
+
+    group: bytes
+    there: int
+    wanted: int
+
+    @property
+    def detail(self) -> tuple[Items, int, int]:
+        """The group's columns, its number, and what it should be."""
+        return unpack(self.group), self.there, self.wanted
+
+
+@runtime_checkable
+class Recounting(Protocol):
+    """Index types that keep a number for each group, to which each record of the group adds. No record tells whether it
+    is right: all of them are counted again."""
+
+    @property
+    def follows_from_records(self) -> bool:
+        """Whether that is so for this index: the number of a group is what its records add up to."""
+
+    def amounts(self, record: IndexedRecord) -> list[tuple[Items, int]]:
+        """How much a record that is there adds to which groups."""
+
+    async def differing(self, totals: Mapping[bytes, int], low: bytes, high: bytes) -> list[Off]:
+        """Which packed groups from `low` up to `high` have another number than these totals say, which have all groups
+        with records.  Cost  1 range read a chunk of groups."""
+
+    def add(self, group: bytes, amount: int) -> None:
+        """Add to the number of a packed group: what it lacks, at whatever time, once. (Writers change a record and its
+        group together, so what a group lacks stays the same.)  Cost  1 write."""
 
 
 class Remembered:
@@ -123,9 +158,9 @@ def clearing(space: IndexSpace, key: bytes) -> Mend:
     return mend
 
 
-def columns_of(key: bytes, start: int, unpack: Callable[[bytes], Items]) -> Any:
+def columns_of(key: bytes, start: int, unpack_key: Callable[[bytes], Items]) -> Any:
     """The items of a key for people; its bytes where it has none."""
     try:
-        return unpack(key[start:])
+        return unpack_key(key[start:])
     except Exception:  # whatever it is, it is shown
         return key[start:]

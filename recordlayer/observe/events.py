@@ -327,6 +327,33 @@ class BuildFinished(Event):
     error: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScrubAdvanced(Event):
+    """One transaction of a scrub, or of a repair of records, has been committed. `index` is "" for records.
+
+    looked_at  records or pairs
+    found      what of them did not agree, `repaired` what was put right
+    """
+
+    store: str
+    index: str
+    looked_at: int
+    found: int
+    repaired: int
+    took: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScrubFinished(Event):
+    """A scrub, or a repair of records, ended. `error` is "" if everything was looked at."""
+
+    store: str
+    index: str
+    found: int
+    repaired: int
+    error: str = ""
+
+
 # -- tenants -----------------------------------------------------------------------------------------------
 
 

@@ -81,6 +81,16 @@ class LongWork:
     def records(self) -> int:
         return self._size.records
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it was stopped, or its time is over."""
+        total = self._limits().total_time
+        return self.stopped or (total is not None and self.took >= total)
+
+    def limits(self) -> WorkLimits:
+        """Those that are in force now."""
+        return self._limits()
+
     def begin(self) -> None:
         """Count the time, and what was done, from now on."""
         self._began = self.world.clock.monotonic()
@@ -103,9 +113,9 @@ class LongWork:
         """
         clock = self.world.clock
         while True:
-            limits = self._limits()
-            if self.stopped or (limits.total_time is not None and self.took >= limits.total_time):
+            if self.is_over:
                 return False
+            limits = self._limits()
             self._size.allow(limits.records)
             began = clock.monotonic()
 
@@ -115,10 +125,15 @@ class LongWork:
             records = await self.run(one)
             if records is None:
                 return True
-            self._size.succeeded()
-            self.transactions += 1
-            done(records, timedelta(seconds=clock.monotonic() - began))
-            await self._pause(records, began)
+            await self.succeeded(records, began, done)
+
+    async def succeeded(self, records: int, began: float, done: Callable[[int, timedelta], object]) -> None:
+        """A piece of so many records is committed, which had begun at that time of the clock: tell, and wait for as
+        long as the rate says."""
+        self._size.succeeded()
+        self.transactions += 1
+        done(records, timedelta(seconds=self.world.clock.monotonic() - began))
+        await self._pause(records, began)
 
     async def _pause(self, records: int, began: float) -> None:
         """Wait for as long as the rate that is asked for says now; it may change, or the work be stopped, meanwhile."""
@@ -137,7 +152,7 @@ class LongWork:
         while True:
             context = self._beginning.context(self._options, work=self._name)
             try:
-                result = await work(await self._open(context))
+                result = await work(await self.open(context))
                 await context.commit()
                 self._observed = context.observed
                 return result
@@ -154,7 +169,22 @@ class LongWork:
             finally:
                 context.close()
 
-    async def _open(self, context: Context) -> RecordStore:
+    def context(self, *, version: int | None = None) -> Context:
+        """A transaction that the caller commits, tries again and closes; one that says what it conflicted with."""
+        options = replace(self._options, report_conflicts=True)
+        context = self._beginning.context(options, work=self._name)
+        if version is not None:
+            context.set_read_version(version)
+        return context
+
+    def failed(self, error: TransactionError) -> None:
+        """Count a failure of such a transaction.  Raises  the error, if trying again is no use."""
+        self.retries += 1
+        if not (isinstance(error, _TOO_MUCH) or error.retryable):
+            raise error
+
+    async def open(self, context: Context) -> RecordStore:
+        """The store of the work."""
         if self._prefix is None:
             self._prefix = await resolved_prefix(context, self._path)
         return await open_attached(context, self._metadata, self._prefix, self._opening)

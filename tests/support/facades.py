@@ -40,6 +40,7 @@ _WRAPPED = (
     aio.InternedNames,
     aio.DirectoryLayer,
     aio.IndexBuild,
+    aio.IndexScrubber,
     aio.OnlineIndexer,
     aio.Tenant,
     aio.TenantExport,

@@ -1,0 +1,124 @@
+# Generated from recordlayer/aio/works.py by tests/house/generate_blocking.py: do not edit.
+"""What a database does for stores in many transactions, while others use them: in the blocking facade."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from recordlayer.store.serializer import PLAIN, Serializer
+
+if TYPE_CHECKING:
+    from recordlayer.blocking.online import IndexScrubber, OnlineIndexer
+    from recordlayer.kv.beginning import Beginning
+    from recordlayer.metadata import RecordMetaData
+    from recordlayer.online.indexer import BuildReport
+    from recordlayer.online.options import BuildLimits, BuildPolicy, WorkLimits
+    from recordlayer.online.scrub_report import ScrubReport
+    from recordlayer.options import TransactionOptions
+    from recordlayer.store.metadata_store import StoredMetaData
+    from recordlayer.store.open import Path
+
+
+class LongWorks:
+    """The part of a database that builds, scrubs and repairs."""
+
+    _beginning: Beginning
+
+    def online_indexer(
+        self,
+        metadata: RecordMetaData | StoredMetaData,
+        *,
+        path: Path,
+        indexes: Sequence[str],
+        policy: BuildPolicy | None = None,
+        limits: BuildLimits | Callable[[], BuildLimits] | None = None,
+        source: str | None = None,
+        mutual: bool = False,
+        lease: timedelta = timedelta(seconds=10),
+        serializer: Serializer = PLAIN,
+        options: TransactionOptions | None = None,
+        told: Callable[[BuildReport], object] | None = None,
+    ) -> OnlineIndexer:
+        """Builds indexes of the store at a path while others use it: `db.online_indexer(...).build()`.
+
+        indexes  their names; they are built in one pass over the records
+        policy   what to do with indexes in each state, and with builds begun otherwise
+        limits   how much goes into one transaction, and how fast; or a function that is asked before each transaction
+        source   a VALUE index to go by: only the records that have an entry there are read
+        mutual   several indexers, in this process or others, share the build: each must say so
+        lease    how long an indexer that has fallen silent keeps others out
+        options  of the transactions, such as a low priority
+        told     called after each transaction with the report so far
+
+        Raises  UsageError for no indexes.
+        """
+        from recordlayer.blocking.online import OnlineIndexer
+
+        return OnlineIndexer(
+            self._beginning,
+            metadata,
+            path,
+            indexes,
+            policy=policy,
+            limits=limits,
+            source=source,
+            mutual=mutual,
+            lease=lease,
+            serializer=serializer,
+            options=options,
+            told=told,
+        )
+
+    def index_scrubber(
+        self,
+        metadata: RecordMetaData | StoredMetaData,
+        *,
+        path: Path,
+        indexes: Sequence[str] | None = None,
+        repair: bool = False,
+        scrub_id: int = 0,
+        anew: bool = False,
+        stop_after: int | None = None,
+        most_findings: int = 1000,
+        tidy: bool = False,
+        limits: WorkLimits | Callable[[], WorkLimits] | None = None,
+        serializer: Serializer = PLAIN,
+        options: TransactionOptions | None = None,
+        told: Callable[[ScrubReport], object] | None = None,
+    ) -> IndexScrubber:
+        """Looks whether indexes of the store at a path agree with its records, while others use it:
+        `db.index_scrubber(...).scrub()`.
+
+        indexes        their names; None for all that are readable and can be judged part by part
+        repair         put right what does not agree
+        scrub_id       scrubs with other ids do not know how far this one is
+        anew           begin anew, whatever a scrub before has looked at
+        stop_after     so many records and pairs, to be continued by the next
+        most_findings  that are kept in the report; all are counted
+        tidy           put together what lies scattered in TEXT indexes
+        limits         how much goes into one transaction, and how fast; or a function that is asked before each
+        options        of the transactions; by default they have the batch priority
+        told           called after each transaction with the report so far
+
+        Raises  UsageError.
+        """
+        from recordlayer.blocking.online import IndexScrubber
+
+        return IndexScrubber(
+            self._beginning,
+            metadata,
+            path,
+            indexes,
+            repair=repair,
+            scrub_id=scrub_id,
+            anew=anew,
+            stop_after=stop_after,
+            most_findings=most_findings,
+            tidy=tidy,
+            limits=limits,
+            serializer=serializer,
+            options=options,
+            told=told,
+        )
