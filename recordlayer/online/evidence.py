@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from recordlayer.errors import CorruptRecord, MalformedTuple
+from recordlayer.errors import CorruptRecord, MalformedTuple, UsageError
 from recordlayer.index.maintainer import IndexedRecord
 from recordlayer.kv.engine import KeyValue, StreamingMode
 from recordlayer.metadata import Index
 from recordlayer.store.store import RecordStore
+from recordlayer.store.synthesis import load_synthetic
 from recordlayer.tuples import pack, unpack
 
 
@@ -24,7 +25,7 @@ class Lookup:
 
     def __init__(self, store: RecordStore, index: Index) -> None:
         self._store = store
-        self._unnested = store.metadata.unnested_of(index)
+        self._synthetic = bool(store.metadata.synthetic_of(index))
         self._types = {known.name for known in store.metadata.stored_types_of(index)}
         self.broken: set[bytes] = set()
 
@@ -42,32 +43,38 @@ class Lookup:
         return chunk.rows
 
     async def records(self, primary_keys: Sequence[bytes]) -> list[IndexedRecord | None]:
+        if self._synthetic:
+            return [await self._made(key) for key in primary_keys]
         records = self._store.records
-        readings = [
-            None if (packed := self.stored_key(key)) is None else (packed, records.begin(packed, snapshot=True))
-            for key in primary_keys
-        ]
+        readings = [records.begin(key, snapshot=True) for key in primary_keys]
         found: list[IndexedRecord | None] = []
         for key, reading in zip(primary_keys, readings, strict=True):
             record: IndexedRecord | None = None
             try:
-                raw = None if reading is None else await records.finish(reading[1])
-                stored = None if raw is None or reading is None else records.stored(reading[0], raw)
+                raw = await records.finish(reading)
+                stored = None if raw is None else records.stored(key, raw)
                 if stored is not None and stored.record_type.name in self._types and stored.message is not None:
                     record = stored
-                    if self._unnested is not None:
-                        record = self._unnested.by_key(stored.message, stored.primary_key).get(key)
             except CorruptRecord:
                 self.broken.add(key)
             found.append(record)
         return found
 
-    def stored_key(self, primary_key: bytes) -> bytes | None:
-        """The packed primary key of the stored record that a record is, or is made from; None if it is no such key."""
-        if self._unnested is None:
-            return primary_key
+    async def _made(self, primary_key: bytes) -> IndexedRecord | None:
+        """A record of a synthetic type."""
         try:
-            found = unpack(primary_key)[1 + self._unnested.names.index(self._unnested.parent)]
-            return pack(found)
-        except (MalformedTuple, IndexError, TypeError):
+            return await load_synthetic(self._store, unpack(primary_key), snapshot=True)
+        except (MalformedTuple, UsageError):
             return None
+        except CorruptRecord:
+            self.broken.add(primary_key)
+            return None
+
+    def stored_keys(self, primary_key: bytes) -> list[bytes]:
+        """The packed primary keys of the stored records that a record is, or is made from."""
+        if not self._synthetic:
+            return [primary_key]
+        try:
+            return [pack(part) for part in unpack(primary_key)[1:] if isinstance(part, tuple)]
+        except MalformedTuple:
+            return []

@@ -77,7 +77,6 @@ class Judgement:
         context = self._store.context
         if fault.key is not None:
             context.add_read_conflict_key(fault.key)
-        stored = None if fault.primary_key is None else self._lookup.stored_key(fault.primary_key)
-        if stored is not None:
+        for stored in [] if fault.primary_key is None else self._lookup.stored_keys(fault.primary_key):
             base = self._store.layout.records + stored
             context.add_read_conflict_range(base, base + b"\xff")

@@ -27,8 +27,8 @@ from recordlayer.index.range_set import FIRST, LAST
 from recordlayer.kv.context import Context
 from recordlayer.metadata import Index
 from recordlayer.online.work import LongWork
-from recordlayer.store.covered import covered
 from recordlayer.store.store import RecordStore
+from recordlayer.store.synthesis import indexed_records
 from recordlayer.tuples import pack
 
 MOST_GROUPS = 100_000
@@ -175,7 +175,7 @@ class Recount:
                 end = records[limit - scanned].primary_key_bytes
                 records = records[: limit - scanned]
             scanned += len(records)
-            for record in covered(store.metadata, index, records):
+            for record in await indexed_records(store, index, records):
                 for group, amount in counting.amounts(record):
                     packed = pack(group)
                     if self._low <= packed < self._high:

@@ -46,11 +46,11 @@ from recordlayer.online.stamp import Method, build_prefix
 from recordlayer.online.taking import take
 from recordlayer.online.work import Limits, LongWork
 from recordlayer.options import TransactionOptions
-from recordlayer.store.covered import covered
 from recordlayer.store.metadata_store import StoredMetaData
 from recordlayer.store.open import DEFAULT_OPEN, OpenOptions, Path
 from recordlayer.store.record import StoredRecord
 from recordlayer.store.store import RecordStore
+from recordlayer.store.synthesis import indexed_records
 
 DEFAULT_LIMITS = WorkLimits(records=500)
 _TIDIED_AT_ONCE = 200  # pairs
@@ -185,7 +185,7 @@ class IndexScrubber:
     # -- beginning
 
     async def _begin(self, store: RecordStore) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Which indexes are to be scrubbed, and which of all cannot be. Forgets what was looked at, where all was."""
+        """Which indexes are to be scrubbed, and which of all cannot be. With `anew`, forgets what was looked at."""
         metadata = store.metadata
         wanted = [metadata.index(name) for name in self._names or ()]
         others: list[str] = []
@@ -200,7 +200,7 @@ class IndexScrubber:
                 if self._names is not None:
                     raise
                 others.append(index.name)
-        if self._anew or not await self._any_gap(store, chosen):
+        if self._anew:
             self._forget(store, chosen)
         return tuple(index.name for index in chosen), tuple(others)
 
@@ -231,13 +231,6 @@ class IndexScrubber:
 
     def _ranges(self, store: RecordStore, index: Index, part: _Part) -> RangeSet:
         return RangeSet(store.context, build_prefix(store, index) + part.notes)
-
-    async def _any_gap(self, store: RecordStore, indexes: Sequence[Index]) -> bool:
-        for index in indexes:
-            for part in self._parts(store, index):
-                if await self._ranges(store, index, part).first_gap() is not None:
-                    return True
-        return False
 
     def _forget(self, store: RecordStore, indexes: Sequence[Index]) -> None:
         """Forget what was looked at."""
@@ -293,7 +286,7 @@ class IndexScrubber:
             cursor = store.records.scan(KeyRange(begin, base + gap.end, len(base)), scan)
 
             async def records(some: list[StoredRecord]) -> None:
-                about = covered(store.metadata, index, _readable(some, judgement))
+                about = await indexed_records(store, index, _readable(some, judgement))
                 await judgement.of(self._records_judge(maintainer, about, lookup))
 
             taken = await take(store.context, cursor, records, most=most, limits=limits)
