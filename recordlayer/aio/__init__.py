@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from recordlayer.aio.keyspace import DirectoryLayer, InternedNames, KeySpace
     from recordlayer.aio.leaderboard import Leaderboard
     from recordlayer.aio.metadata_store import MetaDataStore
-    from recordlayer.aio.online import IndexBuild, IndexScrubber, OnlineIndexer
+    from recordlayer.aio.online import IndexBuild, IndexScrubber, OnlineIndexer, RecordRepairer
     from recordlayer.aio.ranks import Ranks
     from recordlayer.aio.reaping import FeedTrimmer, Reaper
     from recordlayer.aio.space import Space
@@ -45,6 +45,7 @@ _HOME = {
     "Ranks": "ranks",
     "Reaper": "reaping",
     "RecordCursor": "cursor",
+    "RecordRepairer": "online",
     "RecordStore": "store",
     "Space": "space",
     "StoreHeader": "header",
@@ -84,6 +85,7 @@ __all__ = [
     "Ranks",
     "Reaper",
     "RecordCursor",
+    "RecordRepairer",
     "RecordStore",
     "Space",
     "StoreHeader",

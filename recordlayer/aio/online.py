@@ -14,6 +14,8 @@ from recordlayer.online.indexer import BuildReport
 from recordlayer.online.indexer import OnlineIndexer as Core
 from recordlayer.online.options import BuildLimits, BuildPolicy
 from recordlayer.online.progress import BuildProgress, progress
+from recordlayer.online.repairer import RecordRepairer as CoreRepairer
+from recordlayer.online.repairer import RepairReport
 from recordlayer.online.scrub_report import ScrubReport
 from recordlayer.online.scrubber import IndexScrubber as CoreScrubber
 from recordlayer.options import TransactionOptions
@@ -114,6 +116,38 @@ class IndexScrubber:
 
     def stop(self) -> None:
         """Have the scrub end after the transaction under way. May be called from any thread."""
+        self._core.stop()
+
+
+class RecordRepairer:
+    """Looks at the records of one store while others use them. `Database.record_repairer` gives one."""
+
+    def __init__(
+        self,
+        beginning: Beginning,
+        metadata: RecordMetaData | StoredMetaData,
+        path: Path,
+        *,
+        serializer: Serializer = PLAIN,
+        **how: Any,
+    ) -> None:
+        self._core = CoreRepairer(beginning, metadata, path, opening=OpenOptions(serializer=serializer), **how)
+
+    async def repair(self) -> RepairReport:
+        """Look at all records, or those that are left, in as many transactions as it takes. What is none is reported,
+        and deleted where that was asked for; the indexes are scrubbed then, for what was deleted says not what its
+        entries were.
+
+        Cost    every pair of the records is read; a scrub of the indexes where something was deleted.
+        Raises  StoreMissing, StoreLocked.
+        """
+        try:
+            return await run_asyncio(self._core.repair())
+        finally:
+            await run_asyncio(self._core.leave())
+
+    def stop(self) -> None:
+        """Have it end after the transaction under way. May be called from any thread."""
         self._core.stop()
 
 

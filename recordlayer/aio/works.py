@@ -7,15 +7,18 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from recordlayer.store.serializer import PLAIN, Serializer
+from recordlayer.waiting.drivers import run_asyncio
 
 if TYPE_CHECKING:
-    from recordlayer.aio.online import IndexScrubber, OnlineIndexer
+    from recordlayer.aio.online import IndexScrubber, OnlineIndexer, RecordRepairer
     from recordlayer.kv.beginning import Beginning
     from recordlayer.metadata import RecordMetaData
     from recordlayer.online.indexer import BuildReport
     from recordlayer.online.options import BuildLimits, BuildPolicy, WorkLimits
+    from recordlayer.online.repairer import RepairReport
     from recordlayer.online.scrub_report import ScrubReport
     from recordlayer.options import TransactionOptions
+    from recordlayer.store.leftovers import Leftover
     from recordlayer.store.metadata_store import StoredMetaData
     from recordlayer.store.open import Path
 
@@ -121,3 +124,68 @@ class LongWorks:
             options=options,
             told=told,
         )
+
+    def record_repairer(
+        self,
+        metadata: RecordMetaData | StoredMetaData,
+        *,
+        path: Path,
+        delete: bool = False,
+        delete_types: bool = False,
+        add_versions: bool = False,
+        resume: bytes | None = None,
+        stop_after: int | None = None,
+        most_findings: int = 1000,
+        limits: WorkLimits | Callable[[], WorkLimits] | None = None,
+        serializer: Serializer = PLAIN,
+        options: TransactionOptions | None = None,
+        told: Callable[[RepairReport], object] | None = None,
+    ) -> RecordRepairer:
+        """Looks whether the records of the store at a path are any: `await db.record_repairer(...).repair()`.
+
+        delete         what is no record, or cannot be read, and its entries
+        delete_types   records of types that are not in the metadata: they may be of newer metadata
+        add_versions   give records without a version a new one, where the metadata keep versions
+        resume         where an earlier report says; nothing is noted in the database
+        stop_after     so many pairs
+        most_findings, limits, options, told   as for `index_scrubber`
+
+        A store whose header is lost: `Transaction.repair_missing_header`.
+
+        Raises  UsageError.
+        """
+        from recordlayer.aio.online import RecordRepairer
+
+        return RecordRepairer(
+            self._beginning,
+            metadata,
+            path,
+            delete=delete,
+            delete_types=delete_types,
+            add_versions=add_versions,
+            resume=resume,
+            stop_after=stop_after,
+            most_findings=most_findings,
+            limits=limits,
+            serializer=serializer,
+            options=options,
+            told=told,
+        )
+
+    async def vacuum(
+        self,
+        metadata: RecordMetaData | StoredMetaData,
+        *,
+        path: Path,
+        remove: bool = False,
+        serializer: Serializer = PLAIN,
+    ) -> list[Leftover]:
+        """What lies in the store at a path and is of no use any more: data of indexes that are gone or disabled, notes
+        of builds and scrubs that are over. It is cleared if that is asked for; else this only looks.
+
+        Cost    1 range read for each index and part of it; 1 clear range for each find.
+        Raises  StoreMissing, StoreLocked.
+        """
+        from recordlayer.online.vacuuming import vacuumed
+
+        return await run_asyncio(vacuumed(self._beginning, metadata, path, remove=remove, serializer=serializer))

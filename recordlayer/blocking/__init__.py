@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from recordlayer.blocking.keyspace import DirectoryLayer, InternedNames, KeySpace
     from recordlayer.blocking.leaderboard import Leaderboard
     from recordlayer.blocking.metadata_store import MetaDataStore
-    from recordlayer.blocking.online import IndexBuild, IndexScrubber, OnlineIndexer
+    from recordlayer.blocking.online import IndexBuild, IndexScrubber, OnlineIndexer, RecordRepairer
     from recordlayer.blocking.ranks import Ranks
     from recordlayer.blocking.reaping import FeedTrimmer, Reaper
     from recordlayer.blocking.space import Space
@@ -46,6 +46,7 @@ _HOME = {
     "Ranks": "ranks",
     "Reaper": "reaping",
     "RecordCursor": "cursor",
+    "RecordRepairer": "online",
     "RecordStore": "store",
     "Space": "space",
     "StoreHeader": "header",
@@ -85,6 +86,7 @@ __all__ = [
     "Ranks",
     "Reaper",
     "RecordCursor",
+    "RecordRepairer",
     "RecordStore",
     "Space",
     "StoreHeader",

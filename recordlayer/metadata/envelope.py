@@ -161,6 +161,10 @@ class Envelopes:
             tag, at = read_varint(data, at)
             record_type = self._by_tag.get(tag)
             if record_type is None:
+                if tag & 7 == _MESSAGE:
+                    size, begin = read_varint(data, at)
+                    if begin + size > len(data):
+                        raise CorruptRecord(reason="the record is shorter than its length says", size=size)
                 reason = "the union has an unknown field"
                 hint = "it was written with newer metadata, or is no record of this store"
                 raise CorruptRecord(reason=reason, number=tag >> 3, wire_type=tag & 7, hint=hint)

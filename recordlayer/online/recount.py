@@ -21,12 +21,14 @@ from datetime import timedelta
 
 from recordlayer.cursor.scan import KeyRange, ScanOptions
 from recordlayer.cursor.step import Stop
-from recordlayer.errors import Conflict, TooOld, TransactionError
+from recordlayer.errors import Conflict, CorruptRecord, TooOld, TransactionError
 from recordlayer.index.judging import Off, Recounting
 from recordlayer.index.range_set import FIRST, LAST
 from recordlayer.kv.context import Context
 from recordlayer.metadata import Index
 from recordlayer.online.work import LongWork
+from recordlayer.store.check_records import is_unknown_type
+from recordlayer.store.record import StoredRecord
 from recordlayer.store.store import RecordStore
 from recordlayer.store.synthesis import indexed_records
 from recordlayer.tuples import pack
@@ -167,20 +169,20 @@ class Recount:
         base, (index, counting) = store.layout.records, self._find(store)
         keys = KeyRange(base + begin, base + end, len(base))
         cursor = store.records.scan(keys, ScanOptions(snapshot=True, limit=limit + 1 if limit else 0))
-        totals, scanned = Counter[bytes](), 0
+        totals, scanned, whole = Counter[bytes](), 0, True
         while True:
             batch = await cursor.batch()
             records = list(batch.values)
             if limit and scanned + len(records) > limit:
-                end = records[limit - scanned].primary_key_bytes
+                end, whole = records[limit - scanned].primary_key_bytes, False
                 records = records[: limit - scanned]
             scanned += len(records)
-            for record in await indexed_records(store, index, records):
+            for record in await indexed_records(store, index, [one for one in records if _is_known(one)]):
                 for group, amount in counting.amounts(record):
                     packed = pack(group)
                     if self._low <= packed < self._high:
                         totals[packed] += amount
-            if batch.stop is Stop.EXHAUSTED or (limit and scanned >= limit):
+            if batch.stop is Stop.EXHAUSTED or not whole:
                 return totals, scanned, end
 
     async def _failed(self, context: Context, error: TransactionError, *, last: bool) -> None:
@@ -209,3 +211,13 @@ class Recount:
             for group in [group for group in piece.totals or () if group >= self._high]:
                 assert piece.totals is not None, "it has groups"
                 del piece.totals[group]
+
+
+def _is_known(record: StoredRecord) -> bool:
+    """Whether a record is of a type that the metadata have: the others count for nothing.  Raises  CorruptRecord."""
+    try:
+        return record.record_type is not None
+    except CorruptRecord as error:
+        if is_unknown_type(error):
+            return False
+        raise

@@ -34,7 +34,7 @@ class ScrubReport:
 
     finished      whether everything was looked at; otherwise it can be continued
     indexes       that were to be looked at; those that cannot be judged so are in `not_judged`
-    records       looked at, and `entries` of indexes
+    records       looked at (pairs of records, in a repair of those), and `entries` of indexes
     found         how much did not agree, `repaired` how much of that was put right
     findings      the first of them
     transactions  committed, and `retries` that had to be tried again

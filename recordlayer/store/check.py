@@ -60,7 +60,7 @@ async def check(store: RecordStore) -> list[Finding]:
     records.old_versions(parts.pop(Keyspace.OLD_RECORD_VERSIONS, []))
     findings = [
         Finding(what=what, where=describe(store.context, key, key + b"\x00"), detail=detail)
-        for key, what, detail in records.found
+        for key, what, detail, _ in records.found
     ]
     findings += await _counters(store, readable, parts.pop(Keyspace.RECORD_COUNTS, []))
     parts.pop(Keyspace.VERSION_TIMES, None)  # any of them may be missing

@@ -6,17 +6,26 @@ Source  the layout of `split`
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from typing import Any, NamedTuple
 
-from recordlayer.errors import MalformedTuple, RecordLayerError
+from recordlayer.errors import MalformedTuple, RecordLayerError, UnknownEncryptionKey
 from recordlayer.kv.engine import KeyValue
 from recordlayer.store.record import StoredRecord
 from recordlayer.store.split import pending_version
 from recordlayer.store.store import RecordStore
 from recordlayer.tuples import Versionstamp, pack, unpack
 
-Found = tuple[bytes, str, Any]
-"""A key, what is wrong there, and more about it."""
+UNKNOWN_TYPE = "a record of a type that is not in the metadata"
+UNKNOWN_KEY = "a record is encrypted with a key that is not here"
+
+
+class Found(NamedTuple):
+    """A key, what is wrong there, more about it; and the key without suffix, where there is a whole record to it."""
+
+    key: bytes
+    what: str
+    detail: Any
+    base: bytes | None = None
 
 
 class RecordCheck:
@@ -26,6 +35,9 @@ class RecordCheck:
         self._store = store
         self._records: dict[bytes, StoredRecord | None] = {}
         self.found: list[Found] = []
+
+    def _find(self, key: bytes, what: str, detail: Any, base: bytes | None = None) -> None:
+        self.found.append(Found(key, what, detail, base))
 
     def read(self, rows: list[KeyValue]) -> list[StoredRecord]:
         """The records in these pairs that can be read."""
@@ -43,14 +55,14 @@ class RecordCheck:
             try:
                 items = unpack(key, start)
             except MalformedTuple as error:
-                self.found.append((key, "a key that is no tuple", str(error)))
+                self._find(key, "a key that is no tuple", str(error))
                 continue
             if pack(items) != key[start:]:
-                self.found.append((key, "a key that is packed in a way that nobody writes", items))
+                self._find(key, "a key that is packed in a way that nobody writes", items)
             elif not suffixed:
                 groups[key].append((key, value))
             elif len(items) < 2 or type(items[-1]) is not int or items[-1] < -1:
-                self.found.append((key, "a key without the suffix of a record's pair", items))
+                self._find(key, "a key without the suffix of a record's pair", items)
             else:
                 groups[key[: -len(pack(items[-1:]))]].append((key, value))
         return groups
@@ -66,20 +78,21 @@ class RecordCheck:
             else:
                 record = StoredRecord(store.codec, packed, pairs[0][1])
         except RecordLayerError as error:
-            self.found.append((pairs[0][0], "pairs that are no record", str(error)))
+            self._find(pairs[0][0], "pairs that are no record", str(error), base)
             return None
         pending = pending_version(store.context, base)
         if pending is not None:
             record.version = pending
         elif record.version is not None and not record.version.is_complete:
-            self.found.append((pairs[0][0], "a version that was never completed", record.version))
+            self._find(pairs[0][0], "a version that was never completed", record.version, base)
         try:
             key = record.record_type.primary_key.evaluate_single(record.message, record.key_context)
         except RecordLayerError as error:
-            self.found.append((pairs[-1][0], "a record cannot be read", str(error)))
+            self._find(pairs[-1][0], _words(error), str(error), base)
             return None
         if pack(key) != packed:
-            self.found.append((pairs[-1][0], "a record lies under another primary key", (record.primary_key, key)))
+            where = record.primary_key, key
+            self._find(pairs[-1][0], "a record lies under another primary key", where, base)
         return record
 
     def old_versions(self, rows: list[KeyValue]) -> None:
@@ -92,14 +105,25 @@ class RecordCheck:
                 record.version = Versionstamp.from_bytes(pending[:12])
         for key, value in rows:
             if not self._store.records.has_old_versions:
-                self.found.append((key, "a version where this format has none", None))
+                self._find(key, "a version where this format has none", None)
             elif key[start:] not in self._records:
-                self.found.append((key, "a version without a record", None))
+                self._find(key, "a version without a record", None)
             elif len(value) != 12:
-                self.found.append((key, "a version has 12 bytes", value))
+                self._find(key, "a version has 12 bytes", value)
             else:
                 version = Versionstamp.from_bytes(value)
                 if not version.is_complete:
-                    self.found.append((key, "a version that was never completed", None))
+                    self._find(key, "a version that was never completed", None)
                 elif (record := self._records[key[start:]]) is not None and record.version is None:
                     record.version = version
+
+
+def _words(error: RecordLayerError) -> str:
+    if isinstance(error, UnknownEncryptionKey):
+        return UNKNOWN_KEY
+    return UNKNOWN_TYPE if is_unknown_type(error) else "a record cannot be read"
+
+
+def is_unknown_type(error: RecordLayerError) -> bool:
+    """Whether a record could not be read because its type is not in the metadata."""
+    return error.fields.get("reason") == "the union has an unknown field" and error.fields.get("wire_type") == 2

@@ -41,6 +41,7 @@ _WRAPPED = (
     aio.DirectoryLayer,
     aio.IndexBuild,
     aio.IndexScrubber,
+    aio.RecordRepairer,
     aio.OnlineIndexer,
     aio.Tenant,
     aio.TenantExport,
