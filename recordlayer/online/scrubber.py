@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -22,15 +22,13 @@ from typing import Any
 from recordlayer.cursor.scan import KeyRange, KeyValueScan, ScanOptions
 from recordlayer.errors import (
     CorruptRecord,
-    IndexNotReadable,
     IndexNotSupported,
     TransactionError,
     UsageError,
 )
-from recordlayer.index import build_notes
 from recordlayer.index.judging import Judging, Recounting
-from recordlayer.index.maintainer import IndexedRecord, Maintainer
-from recordlayer.index.range_set import FIRST, LAST, RangeSet
+from recordlayer.index.maintainer import IndexedRecord
+from recordlayer.index.range_set import FIRST, LAST
 from recordlayer.index.tidying import Tidying
 from recordlayer.kv.beginning import Beginning
 from recordlayer.kv.engine import KeyValue
@@ -41,8 +39,9 @@ from recordlayer.online.heartbeat import Heartbeat
 from recordlayer.online.mending import Judge, Judgement
 from recordlayer.online.options import WorkLimits
 from recordlayer.online.recount import Recount, Recounted
+from recordlayer.online.scrub_parts import Part, forget, judging, parts_of, ranges_of
 from recordlayer.online.scrub_report import ScrubFinding, ScrubReport
-from recordlayer.online.stamp import Method, build_prefix
+from recordlayer.online.stamp import Method
 from recordlayer.online.taking import take
 from recordlayer.online.work import Limits, LongWork
 from recordlayer.options import TransactionOptions
@@ -54,15 +53,6 @@ from recordlayer.store.synthesis import indexed_records
 
 DEFAULT_LIMITS = WorkLimits(records=500)
 _TIDIED_AT_ONCE = 200  # pairs
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """What is walked over: the pairs of an index that begin with a prefix, or the records if that is None. (For what is
-    counted again the groups.) `notes` is where the range set lies, behind the notes of the index."""
-
-    notes: bytes
-    prefix: bytes | None
 
 
 class IndexScrubber:
@@ -194,62 +184,27 @@ class IndexScrubber:
         chosen = []
         for index in wanted:
             try:
-                self._judging(store, index)
+                judging(store, index)
                 chosen.append(index)
             except IndexNotSupported:
                 if self._names is not None:
                     raise
                 others.append(index.name)
         if self._anew:
-            self._forget(store, chosen)
+            forget(store, chosen, self._id)
         return tuple(index.name for index in chosen), tuple(others)
-
-    def _judging(self, store: RecordStore, index: Index) -> Maintainer:
-        """The type at work on an index.  Raises  IndexNotReadable, IndexNotSupported."""
-        state = store.states.of(index)
-        maintainer = store.upkeep.maintainer(index)
-        if not state.is_readable or maintainer is None:
-            raise IndexNotReadable(index=index.name, state=state.name, hint="scrub it when it is built")
-        if not isinstance(maintainer, Judging) and not (
-            isinstance(maintainer, Recounting) and maintainer.follows_from_records
-        ):
-            raise IndexNotSupported(
-                index=index.name,
-                type=index.type,
-                hint="it cannot be judged part by part: store.check() judges what follows from the records, as a whole",
-            )
-        return maintainer
-
-    def _parts(self, store: RecordStore, index: Index) -> list[_Part]:
-        maintainer = self._judging(store, index)
-        if not isinstance(maintainer, Judging):
-            return [_Part(build_notes.scrubbed_entries(self._id), None)]
-        first, *more = maintainer.judged
-        parts = [_Part(build_notes.scrubbed_entries(self._id), first)]
-        parts += [_Part(build_notes.scrubbed_more(self._id, place), prefix) for place, prefix in enumerate(more)]
-        return [*parts, _Part(build_notes.scrubbed_records(self._id), None)]
-
-    def _ranges(self, store: RecordStore, index: Index, part: _Part) -> RangeSet:
-        return RangeSet(store.context, build_prefix(store, index) + part.notes)
-
-    def _forget(self, store: RecordStore, indexes: Sequence[Index]) -> None:
-        """Forget what was looked at."""
-        for index in indexes:
-            for part in self._parts(store, index):
-                prefix = build_prefix(store, index) + part.notes
-                store.context.clear_range(prefix + b"\x00", prefix + b"\xff")
 
     # -- one index
 
     async def _scrub(self, name: str, heart: Heartbeat) -> bool:
         """Whether all of it was looked at."""
 
-        async def parts_of(store: RecordStore) -> tuple[list[_Part], bool, bool]:
-            maintainer = self._judging(store, store.metadata.index(name))
-            parts = self._parts(store, store.metadata.index(name))
+        async def look(store: RecordStore) -> tuple[list[Part], bool, bool]:
+            maintainer = judging(store, store.metadata.index(name))
+            parts = parts_of(store, store.metadata.index(name), self._id)
             return parts, isinstance(maintainer, Judging), isinstance(maintainer, Tidying)
 
-        parts, by_parts, can_tidy = await self._work.run(parts_of)
+        parts, by_parts, can_tidy = await self._work.run(look)
         for part in parts:
             self._complete = False
             if by_parts:
@@ -262,17 +217,17 @@ class IndexScrubber:
         return not (self._tidy and can_tidy) or await self._tidy_up(name)
 
     async def _finish(self, store: RecordStore) -> None:
-        self._forget(store, [store.metadata.index(name) for name in self._report.indexes])
+        forget(store, [store.metadata.index(name) for name in self._report.indexes], self._id)
 
     async def _piece(
-        self, name: str, part: _Part, heart: Heartbeat, store: RecordStore, limits: WorkLimits
+        self, name: str, part: Part, heart: Heartbeat, store: RecordStore, limits: WorkLimits
     ) -> int | None:
         """One transaction's share of a part. How much it looked at; None if all of it was looked at before."""
         self._found = []
         index = store.metadata.index(name)
-        maintainer = self._judging(store, index)
+        maintainer = judging(store, index)
         assert isinstance(maintainer, Judging), "its parts were made so"
-        ranges = self._ranges(store, index, part)
+        ranges = ranges_of(store, index, part)
         gap = await ranges.first_gap()
         if gap is None:
             return None
@@ -324,17 +279,17 @@ class IndexScrubber:
 
     # -- aggregates
 
-    async def _count(self, name: str, part: _Part, heart: Heartbeat) -> bool:
+    async def _count(self, name: str, part: Part, heart: Heartbeat) -> bool:
         """Count the groups again that no recount was at. Whether all of them are done."""
 
         def find(store: RecordStore) -> tuple[Index, Recounting]:
             index = store.metadata.index(name)
-            maintainer = self._judging(store, index)
+            maintainer = judging(store, index)
             assert isinstance(maintainer, Recounting), "its parts were made so"
             return index, maintainer
 
         async def gap(store: RecordStore) -> bytes | None:
-            found = await self._ranges(store, store.metadata.index(name), part).first_gap()
+            found = await ranges_of(store, store.metadata.index(name), part).first_gap()
             return None if found is None else found.begin
 
         while (begin := await self._work.run(gap)) is not None:
@@ -359,13 +314,13 @@ class IndexScrubber:
             self._advanced(name, 0, timedelta(0), records=True)
         return True
 
-    async def _settle(self, name: str, part: _Part, begin: bytes, counted: Recounted, store: RecordStore) -> None:
+    async def _settle(self, name: str, part: Part, begin: bytes, counted: Recounted, store: RecordStore) -> None:
         """Note the groups from `begin` on as done, and add what some lack: once, although who commits may not
         learn of it."""
         index = store.metadata.index(name)
-        counting = self._judging(store, index)
+        counting = judging(store, index)
         assert isinstance(counting, Recounting), "it was counted so"
-        ranges = self._ranges(store, index, part)
+        ranges = ranges_of(store, index, part)
         gap = await ranges.first_gap()
         if gap is None or gap.begin != begin:
             return  # it was committed, or somebody else did the same
@@ -384,7 +339,7 @@ class IndexScrubber:
             nonlocal reached
             if resume is None:
                 return None
-            maintainer = self._judging(store, store.metadata.index(name))
+            maintainer = judging(store, store.metadata.index(name))
             assert isinstance(maintainer, Tidying), "it was asked before"
             reached = await maintainer.tidy(limit=_TIDIED_AT_ONCE, resume=resume or None)
             return _TIDIED_AT_ONCE
