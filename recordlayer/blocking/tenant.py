@@ -17,6 +17,7 @@ from recordlayer.metadata import RecordMetaData
 from recordlayer.options import TransactionOptions
 from recordlayer.store.open import Path
 from recordlayer.store.serializer import PLAIN, Serializer
+from recordlayer.tenant.changes import ChangeExporter, ChangeImporter, ChangesReport
 from recordlayer.tenant.export import Exporter, ExportReport, Guard
 from recordlayer.tenant.governor import Gate, limits_of, set_limits, usage_of
 from recordlayer.tenant.importing import Importer, ImportReport
@@ -26,6 +27,7 @@ from recordlayer.tenant.removal import RemovalReport, delete_tenant
 from recordlayer.tenant.statistics import Statistics, count_exactly, estimate
 from recordlayer.tenant.steps import StepLimits
 from recordlayer.tenant.stores import StorePage
+from recordlayer.tenant.stream import Reader
 from recordlayer.waiting.drivers import run_blocking
 
 T = TypeVar("T")
@@ -210,6 +212,76 @@ class Tenant:
         """
         importer = Importer(self._beginning, self._path, limits=limits, options=self._options)
         for data in pieces_of(source):
+            run_blocking(importer.feed(data))
+            if told is not None:
+                told(importer.report)
+        return run_blocking(importer.finish())
+
+    def export_changes(
+        self,
+        metadata: RecordMetaData,
+        *,
+        since: int,
+        serializer: Serializer = PLAIN,
+        guard: Guard = Guard.PROVE,
+        limits: StepLimits | None = None,
+    ) -> TenantExport:
+        """What has changed in the tenant's stores since an earlier export, deletions included, as a stream for
+        `import_changes`. Keys outside of stores, and stores that are gone, are not in it.
+
+        since  the version in the report of the earlier export, or export of changes, of this database
+
+        Raises  IncrementalRefused for metadata that store no record versions; UsageError, WrongType.
+        """
+        return TenantExport(
+            ChangeExporter(
+                self._beginning,
+                self._path,
+                since=since,
+                metadata=metadata,
+                serializer=serializer,
+                guard=guard,
+                limits=limits,
+                options=self._options,
+            )
+        )
+
+    def import_changes(
+        self,
+        source: BinaryIO,
+        metadata: RecordMetaData,
+        *,
+        serializer: Serializer = PLAIN,
+        limits: StepLimits | None = None,
+        told: Callable[[ChangesReport], object] | None = None,
+    ) -> ChangesReport:
+        """Bring what an earlier export made up to date: records are saved with their versions, or deleted.
+
+        The stream is read twice: nothing is changed before all of it was checked. It is applied in steps, each of which
+        leaves every store in order; interrupted, it is applied again.
+
+        source  a binary file that can be read again from where it is
+
+        Cost    every record is read once, what changed is saved.
+        Raises  StreamDamaged, StreamTruncated: nothing was changed; IncrementalRefused if this is not what the earlier
+                export made; ImportRefused.
+        """
+        start = source.tell()
+        checked = Reader()
+        while data := source.read(_PIECE):
+            for _ in checked.feed(data):
+                pass
+        checked.finish()
+        source.seek(start)
+        importer = ChangeImporter(
+            self._beginning,
+            self._path,
+            metadata=metadata,
+            serializer=serializer,
+            limits=limits,
+            options=self._options,
+        )
+        while data := source.read(_PIECE):
             run_blocking(importer.feed(data))
             if told is not None:
                 told(importer.report)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from recordlayer.on_demand import on_demand
 
 if TYPE_CHECKING:
+    from recordlayer.tenant.changes import ChangesReport
     from recordlayer.tenant.export import ExportReport, Guard
     from recordlayer.tenant.importing import ImportReport
     from recordlayer.tenant.limits import Overload, TenantLimits, TenantUsage
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from recordlayer.tenant.stores import FoundStore, StorePage
 
 _HOME = {
+    "ChangesReport": "changes",
     "ExportReport": "export",
     "FoundStore": "stores",
     "Guard": "export",
@@ -34,6 +36,7 @@ _HOME = {
 __getattr__ = on_demand(__name__, _HOME)
 
 __all__ = [
+    "ChangesReport",
     "ExportReport",
     "FoundStore",
     "Guard",

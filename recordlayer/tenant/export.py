@@ -92,6 +92,7 @@ class Exporter:
         if not isinstance(guard, Guard):
             raise WrongType(argument="guard", value=guard, hint="use Guard.PROVE, FREEZE or NONE")
         self._steps = Steps(beginning, "tenant export", limits, options)
+        self._contents: tuple[str, int | None, None] = ("all", None, None)
         self._path = path
         self._guard = guard
         self._resume = resume
@@ -198,7 +199,7 @@ class Exporter:
                 await thaw(self._steps, place, reason_of(self._stream))
                 raise
         self._place = place
-        return HEAD + self._writer.frame(Kind.BEGIN, pack((self._stream, str(place), "all", None, None)))
+        return HEAD + self._writer.frame(Kind.BEGIN, pack((self._stream, str(place), *self._contents)))
 
     def _go_on(self, place: TenantPlace, token: bytes) -> None:
         try:
@@ -225,8 +226,7 @@ class Exporter:
         while True:
             try:
                 context = await self._reading(place)
-                chunk = await self._steps.read(context, self._at, place.end, snapshot=True)
-                frames = [self._writer.frame(*one) for one in await self._frames(context, place, spots, chunk.rows)]
+                found, finished = await self._piece(place, spots, context)
                 break
             except TransactionError as error:
                 tries += 1
@@ -234,14 +234,21 @@ class Exporter:
                     raise
                 await self._renew(place, error)
         self._steps.transactions += 1
-        if chunk.rows:
-            self._at = chunk.rows[-1][0] + b"\x00"
-        if not chunk.more:
+        frames = [self._writer.frame(*one) for one in found]
+        if finished:
             frames.append(self._writer.frame(Kind.END, pack((self._rows, self._bytes, self._version))))
             self._finished = True
             self.leave()
             await self.thaw()
         return b"".join(frames)
+
+    async def _piece(self, place: TenantPlace, spots: Spots, context: Context) -> tuple[list[tuple[Kind, bytes]], bool]:
+        """The contents of the next frames, and whether nothing follows."""
+        chunk = await self._steps.read(context, self._at, place.end, snapshot=True)
+        frames = await self._frames(context, place, spots, chunk.rows)
+        if chunk.rows:
+            self._at = chunk.rows[-1][0] + b"\x00"
+        return frames, not chunk.more
 
     async def _frames(
         self, context: Context, place: TenantPlace, spots: Spots, rows: list[KeyValue]

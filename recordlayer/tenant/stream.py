@@ -4,7 +4,7 @@ Layout  "RLTENANT", the version of the format (1 byte, 1), then frames:
             kind (1), length of the content (4, big-endian), content, digest (16)
         The digest is blake2b over the digest of the frame before (over the first 9 bytes for the first one), kind,
         length and content: a frame that is changed, lost, added or moved is found out.
-        1 BEGIN    (stream (16), path in words, what it has: "all" or "changes", since, version) packed as a tuple
+        1 BEGIN    (stream (16), path in words, what it has: "all" or "changes", since, null) packed as a tuple
         2 PLACE    where the rows that follow are: see `spots`
         3 ROWS     pairs: length of the key (4), length of the value (4), key behind the place, value
         4 RECORDS  records of the place's store that changed, with all primary keys in between: see `changes`
