@@ -1,4 +1,5 @@
-"""Queries against raw sqlite3 on the same records: one by key, 100 in a range, 100 covered, unions, counts.
+"""Queries against raw sqlite3 on the same records: one by key, 100 in a range, 100 covered, unions, counts, sorts,
+groups, joins.
 
 One operation is one query, in a transaction and store that are open already; sqlite3 has one connection, prepared
 statements and the indexes that it needs. Ours gives parsed messages, sqlite3 gives rows of all six columns.
@@ -18,7 +19,7 @@ from google.protobuf import descriptor_pb2, message_factory
 import recordlayer as rl
 from bench.harness import CPU, Case, Contender, Ops, Report, Settings, compare
 from bench.record import FIELDS
-from recordlayer import q, query
+from recordlayer import agg, q, query
 from recordlayer.testing.clock import ManualClock
 
 RECORDS = 20_000
@@ -164,22 +165,74 @@ class Bench:
             Ops(reads=1, round_trips=1),
         )
 
+        yield self._query(
+            "top 10 of 100 sorted in memory",
+            lambda n: items.where(q.city == cities[n % CITIES]).order_by("price", in_memory=100),
+            "select * from item where city = ? order by price limit 10",
+            lambda n: (cities[n % CITIES],),
+            Ops(reads=101, round_trips=2),
+            limit=10,
+        )
+        yield self._query(
+            "top 10 by an index",
+            lambda n: items.where(q.price > float(n % 90)).order_by("price"),
+            "select * from item where price > ? order by price limit 10",
+            lambda n: (float(n % 90),),
+            Ops(reads=11, round_trips=2),
+            limit=10,
+        )
+        groups = items.group_by("city").aggregate(items=agg.count(), most=agg.max("count"))
+        yield self._query(
+            "200 groups of 20,000 entries",
+            lambda n: groups,
+            "select city, count(*), max(count) from item group by city",
+            lambda n: (),
+            Ops(reads=20, round_trips=20),
+            limit=None,
+            times=2,
+        )
+        yield self._query(
+            "groups of 100 in memory",
+            lambda n: (
+                items.where(q.city == cities[n % CITIES])
+                .group_by("active", in_memory=10)
+                .aggregate(items=agg.count(), mean=agg.avg("price"))
+            ),
+            "select active, count(*), avg(price) from item where city = ? group by active",
+            lambda n: (cities[n % CITIES],),
+            Ops(reads=101, round_trips=2),
+        )
+        yield self._query(
+            "join of 10 with 100 each",
+            lambda n: items.where(q.name == names[n % OWNERS]).join(
+                items.select("city", "count", "id"), on={"city": "city"}
+            ),
+            "select * from item a join item b on a.city = b.city where a.name = ?",
+            lambda n: (names[n % OWNERS],),
+            Ops(reads=21, round_trips=3),
+            limit=None,
+            times=10,
+        )
+
     def _query(
         self,
         name: str,
-        asked: Callable[[int], rl.RecordQuery],
+        asked: Callable[[int], Any],
         statement: str,
         arguments: Callable[[int], tuple[Any, ...]],
         ops: Ops,
+        *,
+        limit: int | None = 100,
+        times: int = 40,
     ) -> Case:
         def ours(store: rl.RecordStore, number: int) -> list[Any]:
-            return store.query(asked(number), limit=100, snapshot=True).all()
+            return store.query(asked(number), limit=limit, snapshot=True).all()
 
         with self._db.transaction() as tx:
             store = tx.store(self._metadata, path=PATH)
             same = len(ours(store, 5)), len(self._sqlite.execute(statement, arguments(5)).fetchall())
             assert same[0] == same[1], (name, same)
-        return self._case(name, ours, statement, arguments, ops)
+        return self._case(name, ours, statement, arguments, ops, times=times)
 
     def _case(
         self,

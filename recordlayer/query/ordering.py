@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from recordlayer.keys import EMPTY, Field, KeyExpression, Then
 from recordlayer.keys.compiled import Keys, compile_keys
+from recordlayer.keys.expression import NO_CONTEXT
 from recordlayer.store.record import StoredRecord
 
 if TYPE_CHECKING:
@@ -22,11 +23,11 @@ _MADE: WeakKeyDictionary[type[Any], dict[tuple[SortKey, ...], Keys]] = WeakKeyDi
 def key_of(paths: tuple[SortKey, ...], types: Mapping[str, RecordType], *, unique: bool) -> KeyOf:
     """A function from a record to the packed values of fields; `unique`: with its primary key behind them."""
     made = {name: _keys(paths, known) for name, known in types.items()}
-    if len(made) == 1:
+    if len(made) == 1 and all(isinstance(path, tuple) for path in paths):
         (only,) = made.values()
         if unique:
-            return lambda record: only(record.message, record.key_context, b"", record.primary_key_bytes)[0]
-        return lambda record: only(record.message, record.key_context, b"", b"")[0]
+            return lambda record: only(record.message, NO_CONTEXT, b"", record.primary_key_bytes)[0]
+        return lambda record: only(record.message, NO_CONTEXT, b"", b"")[0]
 
     def key(record: StoredRecord) -> bytes:
         suffix = record.primary_key_bytes if unique else b""
