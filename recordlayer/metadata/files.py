@@ -89,6 +89,8 @@ def build_file(root: bytes, dependencies: Iterable[bytes]) -> FileDescriptor:
             proto = public_pb2.FileDescriptorProto.FromString(raw)
         except PARSE_ERRORS as error:
             raise MalformedMetaData(reason=f"a file descriptor cannot be parsed: {error}") from error
+        if not isinstance(proto.name, str):  # protobuf gives bytes for what is no UTF-8
+            raise MalformedMetaData(reason="the name of a file is not text", file=proto.name)
         files[proto.name] = proto
         for message in proto.message_type:
             _refuse_bad_numbers(message, proto.name)

@@ -161,6 +161,9 @@ def _parsed(data: bytes) -> tuple[list[descriptor_pb2.FileDescriptorProto], Any]
         raise MalformedMetaData(reason="these bytes are neither a FileDescriptorSet nor MetaData") from error
     if not metadata.indexes and not metadata.record_types:
         return list(found.file), None
+    if not metadata.IsInitialized():
+        missing = metadata.FindInitializationErrors()[:10]
+        raise MalformedMetaData(reason="a required field of the MetaData is not set", fields=missing)
     files = [metadata.records, *metadata.dependencies]
     return [descriptor_pb2.FileDescriptorProto.FromString(file.SerializeToString()) for file in files], metadata
 
@@ -180,7 +183,7 @@ def _check_bounds(files: list[descriptor_pb2.FileDescriptorProto]) -> None:
     names: list[str] = []
     for file in files:
         named: list[Any] = [file, *file.enum_type, *file.extension, *file.service]
-        names += [file.package, *(each.name for each in named)]
+        names += [file.package, *file.dependency, *(each.name for each in named)]
     while stack:
         message, depth = stack.pop()
         messages += 1
@@ -196,6 +199,8 @@ def _check_bounds(files: list[descriptor_pb2.FileDescriptorProto]) -> None:
         names += [each.name for each in named]
         stack += [(nested, depth + 1) for nested in message.nested_type]
     for name in names:
+        if not isinstance(name, str):  # protobuf gives bytes for what is no UTF-8
+            raise MalformedMetaData(reason="a name is not text", name=name)
         if len(name) > LONGEST_NAME:
             raise MalformedMetaData(reason="a name is too long", name=name[:40], most=LONGEST_NAME)
 

@@ -132,6 +132,7 @@ def refusal(
     code: int,
     reason: str,
     message: str,
+    /,
     *details: Any,
     retry: float | None = None,
     **metadata: object,
