@@ -156,7 +156,7 @@ def _parsed(data: bytes) -> tuple[list[descriptor_pb2.FileDescriptorProto], Any]
         raise MalformedMetaData(reason="the description is too large", bytes=len(data), most=MOST_BYTES)
     try:
         found = descriptor_pb2.FileDescriptorSet.FromString(data)
-        metadata = record_metadata_pb2.MetaData.FromString(data)
+        metadata: Any = record_metadata_pb2.MetaData.FromString(data)
     except DecodeError as error:
         raise MalformedMetaData(reason="these bytes are neither a FileDescriptorSet nor MetaData") from error
     if not metadata.indexes and not metadata.record_types:
