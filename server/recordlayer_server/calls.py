@@ -32,6 +32,7 @@ from recordlayer_server.limits import DEFAULT, Limits
 from recordlayer_server.operation.admission import Priority
 from recordlayer_server.operation.around import Around
 from recordlayer_server.places import label
+from recordlayer_server.security.authority import is_audited
 from recordlayer_server.security.identity import ANONYMOUS
 
 REQUEST_ID = "x-request-id"
@@ -111,6 +112,8 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
                 priority = Priority.BATCH if made.priority == context_pb2.BATCH else Priority.INTERACTIVE
                 since = await admission.enter(priority, time_left=made.time_left)
                 try:
+                    if self._asks.audit is not None and is_audited(method):
+                        return await self._asks.audit.around(made, parsed, behaviour(parsed, context))
                     return await behaviour(parsed, context)
                 finally:
                     admission.leave(priority, since)

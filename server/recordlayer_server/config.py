@@ -94,6 +94,7 @@ class Showing:
     metrics: Address | None = None
     metrics_tenants: int = 50
     tracing: bool = False
+    audit: Path | None = None
     slow: timedelta = timedelta(seconds=1)
 
 
@@ -149,6 +150,7 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
     metrics = _address("metrics_listen", given["metrics_listen"], problems) if given["metrics_listen"].value else None
     known = tls is not None and tls.client_ca is not None
     security = _security(given, problems, certificates=known)
+    audit = _appendable(given["audit_log"], problems)
     if problems or listen is None:
         raise InvalidSettings(problems=tuple(problems))
     if listen.public and not given["insecure"].value and (tls is None or not (known or security.asks_for_tokens)):
@@ -177,6 +179,7 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
             metrics=metrics,
             metrics_tenants=int(given["metrics_tenants"].value),
             tracing=bool(given["tracing"].value),
+            audit=audit,
             slow=_seconds(given["slow"]),
         ),
         reuse_port=bool(given["reuse_port"].value),
@@ -241,6 +244,17 @@ def _security(given: Mapping[str, Given], problems: list[str], *, certificates: 
         jwt_refresh=_seconds(given["auth_jwt_refresh"]),
         policy=policy,
     )
+
+
+def _appendable(given: Given, problems: list[str]) -> Path | None:
+    """A file that lines can be added to; it is there afterwards."""
+    path = _path(given)
+    try:
+        if path is not None:
+            path.open("ab").close()
+    except OSError as error:
+        problems.append(f"audit_log = {given.value!r} (from {given.source}): {error.strerror}")
+    return path
 
 
 def _path(given: Given) -> Path | None:

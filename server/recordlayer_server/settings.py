@@ -79,6 +79,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("tenant_storage_bytes", int, 0, "bytes that each database may have, about; 0: any number"),
     Setting("metrics_listen", str, "", "HOST:PORT where Prometheus finds the numbers, by HTTP; without it nowhere"),
     Setting("metrics_tenants", int, 50, "databases that have numbers of their own, at most", least=1, most=10_000),
+    Setting("audit_log", str, "", "file to which a line is added for every administrative action"),
     Setting("tracing", bool, False, "make OpenTelemetry spans of calls, transactions and queries"),
     Setting("slow", float, 1.0, "seconds after which queries and transactions are logged as slow", least=0.001),
     Setting("keepalive", float, 60.0, "seconds between pings to a silent caller", least=1, most=86_400),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import logging
 import urllib.request
 from collections.abc import AsyncIterator
@@ -176,6 +177,30 @@ def test_a_policy_that_is_replaced_holds_for_the_next_call(security: Security) -
             assert code is grpc.StatusCode.PERMISSION_DENIED
 
     run(scenario())
+
+
+def test_the_audit_log_has_a_line_for_every_administrative_action(security: Security, tmp_path: Path) -> None:
+    log = tmp_path / "audit.jsonl"
+
+    async def scenario() -> None:
+        showing = Showing(audit=log)
+        async with photos(security=security, showing=showing) as (server, _):
+            async with Bearer.calling(server, "writer") as writer:
+                await writer.zone("open")
+                assert len(log.read_text().splitlines()) == 1, "the line is there before the answer"
+                await writer.create("a", title="not an administrative action")
+                await writer.zone("open", "DELETE")
+            async with Bearer.calling(server, "reader") as reader:
+                await refusal(reader.zone("open"))
+
+    run(scenario())
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(line["who"], line["outcome"], line["names"]) for line in lines] == [
+        ("token:writer", "OK", ["CREATE open"]),
+        ("token:writer", "OK", ["DELETE open"]),
+        ("token:reader", "FORBIDDEN", ["CREATE open"]),
+    ]
+    assert {line["tenant"] for line in lines} == {f"{CONTAINER}/development/public"}
 
 
 def test_every_method_of_the_service_has_a_right() -> None:

@@ -80,6 +80,7 @@ def test_who_asks_callers_who_they_are_has_to_say_what_they_may_do(
         ),
         ({"auth_jwt_issuer": "x"}, ["auth_jwt_issuer: it is of no use"]),
         ({"metrics_listen": "nowhere"}, ["metrics_listen = 'nowhere'"]),
+        ({"audit_log": str(tmp_path)}, ["audit_log = "]),
     ):
         with pytest.raises(InvalidSettings) as caught:
             load({"db": "memory:"} | tls | wrong, {})

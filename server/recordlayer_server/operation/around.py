@@ -14,6 +14,7 @@ from recordlayer_server.operation.admission import Admission
 from recordlayer_server.operation.metrics import Metrics
 from recordlayer_server.operation.tenant_calls import TenantCalls
 from recordlayer_server.operation.tracing import Tracing
+from recordlayer_server.security.audit import AuditLog
 from recordlayer_server.security.authority import RIGHTS, ByPolicy
 from recordlayer_server.security.gate import Gate
 from recordlayer_server.security.kept_file import KeptFiles
@@ -37,6 +38,7 @@ class Around:
     tenants: TenantCalls | None = None
     metrics: Metrics | None = None
     tracing: Tracing | None = None
+    audit: AuditLog | None = None
     streams: int = 1 << 30
 
     def observers(self, *others: Observer) -> Observer:
@@ -81,6 +83,7 @@ def around_of(config: Config) -> Around:
         else None,
         metrics=metrics,
         tracing=Tracing() if showing.tracing else None,
+        audit=None if showing.audit is None else AuditLog(showing.audit),
         streams=load.streams,
     )
 

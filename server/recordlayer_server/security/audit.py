@@ -8,8 +8,27 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import Awaitable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from recordlayer_server import statuses
+from recordlayer_server.places import label
+
+if TYPE_CHECKING:
+    from recordlayer_server.call import Call
+
+T = TypeVar("T")
+
+
+def names_in(request: Any) -> list[str]:
+    """What an action is about, by kind and name, as far as the request has a list of that; no contents."""
+    found = []
+    for one in getattr(request, "operations", ()):
+        kinds = one.DESCRIPTOR.enum_types_by_name["Type"].values_by_number
+        found.append(f"{kinds[one.type].name if one.type in kinds else one.type} {one.name.name}")
+    return found
 
 
 class AuditLog:
@@ -27,6 +46,27 @@ class AuditLog:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         line = {"time": now, "who": who, "action": action, "outcome": outcome, **values}
         await asyncio.to_thread(self._append, json.dumps(line, default=str, ensure_ascii=False).encode() + b"\n")
+
+    async def around(self, call: Call, request: Any, answer: Awaitable[T]) -> T:
+        """An action's answer, once its line is written, however it ended.  Raises  as the action; OSError."""
+        outcome = "CANCELLED"
+        try:
+            result = await answer
+            outcome = "OK"
+            return result
+        except Exception as error:
+            status = statuses.known(error)
+            outcome = "INTERNAL" if status is None else statuses.reason_of(status)
+            raise
+        finally:
+            await self.write(
+                who=call.identity.name,
+                action=call.method,
+                outcome=outcome,
+                request=call.request_id,
+                tenant="" if call.tenant is None else label(call.tenant),
+                names=names_in(request),
+            )
 
     def _append(self, line: bytes) -> None:
         file = self._open()

@@ -27,6 +27,14 @@ RIGHTS: Mapping[str, Right] = {
 }
 """What each method needs. One that is not here needs `admin`: who adds a method and forgets it has closed it."""
 
+_AUDITED = frozenset({_ZONES + "Modify"})
+
+
+def is_audited(method: str) -> bool:
+    """Whether calls are written to the audit log: those that need `admin`, and those that make and delete zones."""
+    return method in _AUDITED or (method.startswith("/recordlayer.v1.") and RIGHTS.get(method) is Right.ADMIN)
+
+
 _ENVIRONMENTS: Mapping[int, str] = {context_pb2.DEVELOPMENT: "development", context_pb2.PRODUCTION: "production"}
 
 
