@@ -34,18 +34,19 @@ from recordlayer.query.query import Query, RecordQuery
 from recordlayer.query.rules.count import count_from_index
 from recordlayer.query.rules.grouping import plan_groups
 from recordlayer.query.rules.joining import plan_join, side_to_help
+from recordlayer.query.statistics import known
 from recordlayer.store.store import RecordStore
 
 
 def planned(store: RecordStore, query: Query) -> Planned:
     """The plan of a query on a store.  Raises  NoPlan, and what does not fit the metadata."""
     if isinstance(query, GroupQuery):
-        return plan_groups(query, store.metadata, store.states.peek)
+        return plan_groups(query, store.metadata, store.states.peek, knowledge=known(store))
     if isinstance(query, JoinQuery):
         return plan_join(query, store.metadata, store.states.peek)
     if not isinstance(query, RecordQuery):
         raise WrongType(query=query, hint='make one with query("Order").where(...)')
-    return plan(query, store.metadata, store.states.peek)
+    return plan(query, store.metadata, store.states.peek, knowledge=known(store))
 
 
 def run_query(
@@ -141,13 +142,25 @@ async def analyze(
     page = _page(chosen, run, limit=limit, skip=0)
     while (await page.batch()).stop is None:
         pass
-    return explain_plan(chosen, reasons(found), query=str(query), problem=_problem(store, query))
+    return explain_plan(
+        chosen,
+        reasons(found),
+        query=str(query),
+        problem=_problem(store, query),
+        statistics=found.knowledge.sources,
+    )
 
 
 def explained(store: RecordStore, query: Query) -> Explanation:
     """What a query will do. Reads nothing."""
     found = planned(store, query)
-    return explain_plan(found.plan, reasons(found), query=str(query), problem=_problem(store, query))
+    return explain_plan(
+        found.plan,
+        reasons(found),
+        query=str(query),
+        problem=_problem(store, query),
+        statistics=found.knowledge.sources,
+    )
 
 
 def _check_number(name: str, number: int) -> None:

@@ -80,6 +80,7 @@ class Explanation:
     root       the plan's nodes
     not_used   names of indexes that are not used, each with the reason
     would_help the definition of an index that would leave less to be read; None if there is none, or no need
+    statistics what the estimates go by, in words; nothing if they are assumptions
     """
 
     query: str
@@ -87,6 +88,7 @@ class Explanation:
     root: ExplainedNode
     not_used: tuple[tuple[str, str], ...]
     would_help: str | None = None
+    statistics: tuple[str, ...] = ()
 
     @property
     def keys(self) -> float:
@@ -117,13 +119,14 @@ class Explanation:
             "plan": self.root.as_dict(),
             "not_used": [{"index": name, "reason": reason} for name, reason in self.not_used],
             "would_help": self.would_help,
+            "statistics": list(self.statistics),
         }
 
     def to_json(self, *, indent: int | None = None) -> str:
         """The explanation as JSON, in a form that stays the same:
 
             {"form": 1, "query": TEXT, "line": TEXT, "plan": NODE, "not_used": [{"index": NAME, "reason": TEXT}],
-             "would_help": TEXT or null}
+             "would_help": TEXT or null, "statistics": [TEXT]}
             NODE    {"kind": WORD, "title": TEXT, "unit": WORD, "index": NAME or null,
                      "estimate": {"rows": N, "keys": N, "round_trips": N}, "actual": null or ACTUAL, "children": [NODE]}
             ACTUAL  {"rows": N, "keys": N, "bytes": N, "reads": N, "seconds": N, "runs": N, "stopped": WORD or null}
@@ -143,7 +146,9 @@ class Explanation:
 
     def __str__(self) -> str:
         trips = f"{self.round_trips} round trip{'s' * (self.round_trips != 1)}"
-        lines = [self.tree, f"reads {cost.shown(self.keys)} pairs in {trips} (an estimate without statistics)"]
+        by = "; ".join(self.statistics)
+        source = f"an estimate by statistics: {by}" if by else "an estimate without statistics"
+        lines = [self.tree, f"reads {cost.shown(self.keys)} pairs in {trips} ({source})"]
         lines += [f"not used: {name} {reason}" for name, reason in self.not_used]
         if self.would_help is not None:
             lines.append(f"would help: {self.would_help}")
@@ -152,7 +157,13 @@ class Explanation:
 
 def explain(planned: Planned, problem: Problem | None = None) -> Explanation:
     """The plan of a query, explained; with the query's problem, what would help is said too."""
-    return explain_plan(planned.plan, reasons(planned), query=str(planned.query), problem=problem)
+    return explain_plan(
+        planned.plan,
+        reasons(planned),
+        query=str(planned.query),
+        problem=problem,
+        statistics=planned.knowledge.sources,
+    )
 
 
 def reasons(planned: Planned) -> dict[str, str]:
@@ -164,8 +175,15 @@ def reasons(planned: Planned) -> dict[str, str]:
     return not_used
 
 
-def explain_plan(plan: Node, not_used: dict[str, str], *, query: str, problem: Problem | None = None) -> Explanation:
-    """One plan, explained; a measured one with what it did."""
+def explain_plan(
+    plan: Node,
+    not_used: dict[str, str],
+    *,
+    query: str,
+    problem: Problem | None = None,
+    statistics: tuple[str, ...] = (),
+) -> Explanation:
+    """One plan, explained; a measured one with what it did. `statistics`: what the estimates go by."""
     used = sources(plan)
     root = _explained(plan)
     return Explanation(
@@ -174,6 +192,7 @@ def explain_plan(plan: Node, not_used: dict[str, str], *, query: str, problem: P
         root=root,
         would_help=helpful_index(problem) if problem is not None and _leaves_work(root) else None,
         not_used=tuple((name, reason) for name, reason in sorted(not_used.items()) if name not in used),
+        statistics=statistics,
     )
 
 
