@@ -130,8 +130,8 @@ class ChangeFeed:
         limits     keys, bytes and time
         seal       tokens that nobody else can read, change or use elsewhere
 
-        Cost    2 reads, 1 range read, 2 for a group; of a feed with groups one for each that has changed. Coalesced:
-                1 range read a record. Nobody conflicts with it.
+        Cost    1 read, 1 range read, 2 for a group; for all groups 2, and 1 for each that has changed. Coalesced: 1
+                range read a record. Nobody conflicts with it.
         Raises  FeedTokenExpired: begin anew; BadFeedToken, FeedMissing, CorruptFeed, UsageError, WrongType.
         """
         asked = self._asked(group=group, types=types, coalesced=coalesced, limit=limit, limits=limits)

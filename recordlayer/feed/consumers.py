@@ -4,7 +4,7 @@ A consumer that writes to the same database, in the same transaction, sees each 
 killed: either both are there, what it wrote and its new place, or neither. Two processes with the same name conflict,
 and one of them tries again. What it does elsewhere it may do twice.
 
-Cost    2 reads beside those of the page; 1 write if there were changes
+Cost    1 read beside those of the page; 1 write if there were changes
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ Everything is read at snapshot: a reader conflicts with no writer, and what it r
 A feed with groups has one log for each, and one for what concerns several; a page over several of them is merged.
 
 Cost    1 read, and 1 range read a log: 1 for a feed without groups, 2 for one group; for all groups one for each that
-        has changed behind the token, and 1 range read over the groups. 1 round trip, 2 for all groups
+        has changed behind the token, and 1 range read over the groups. 2 round trips, 3 for all groups
 """
 
 from __future__ import annotations

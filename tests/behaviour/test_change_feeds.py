@@ -253,6 +253,47 @@ def test_a_change_costs_one_write_and_a_transaction_one_more(db: Any) -> None:
     assert costs["grouped"] == (costs["none"][0], costs["none"][1] + 10 + 1 + 2)
 
 
+def test_what_reading_costs(zones: Fed, db: Any) -> None:
+    plain = Fed(db, ZONES, ("shop", "plain"))
+    for fed in (zones, plain):
+        fed.save(*(Order(customer="abc"[number % 3], id=number) for number in range(12)))
+
+    def reads(fed: Fed, work: Any) -> int:
+        with fed.db.transaction() as tx:
+            store = fed.opened(tx)
+            before = tx.counters.reads
+            work(store.feed)
+            found: int = tx.counters.reads - before
+            return found
+
+    assert reads(plain, lambda feed: feed.changes()) == 2
+    assert reads(plain, lambda feed: feed.changes(coalesced=True)) == 2 + 12
+    assert reads(plain, lambda feed: feed.consume("mail")) == 3
+    assert reads(zones, lambda feed: feed.changes(group="a")) == 3
+    assert reads(zones, lambda feed: feed.changes()) == 1 + 1 + 1 + 3
+    assert reads(zones, lambda feed: feed.groups_changed()) == 3
+    assert reads(zones, lambda feed: (feed.now(), feed.watch().cancel())) == 0
+
+
+def test_more_changes_than_a_transaction_has_places_are_refused_before_they_are_written(fed: Fed) -> None:
+    with fed.db.transaction() as tx:
+        store = fed.opened(tx)
+        store.save(Order(id=1))
+        for _ in range(0xFFFE):
+            tx.context.claim_local_version()
+        for work in (
+            lambda: store.save_many([Order(id=2), Order(id=3)]),
+            lambda: store.delete(1),
+            lambda: store.save(Order(id=4)),
+            lambda: store.delete_many([1]),
+            lambda: store.delete_all(),
+        ):
+            with pytest.raises(errors.LocalVersionsExhausted):
+                work()
+    assert seen(fed.changes()) == [(INSERT, (1,))]
+    assert fed.load(2) is None
+
+
 def test_writers_of_different_records_do_not_conflict(zones: Fed) -> None:
     zones.save(Order(customer="ana", id=0))
     first, second = zones.db.transaction(), zones.db.transaction()
