@@ -184,7 +184,8 @@ class ValueIndex(StandardMaintainer):
         return (self.space.entries,)
 
     async def judge_records(self, records: Sequence[IndexedRecord], evidence: Evidence) -> list[Fault]:
-        wanted = [(key, value, record) for record in records for key, value in self.expected(record)]
+        # Rows of one record may have the same key and cover other values: the last one is what is written.
+        wanted = [(key, value, record) for record in records for key, value in dict(self.expected(record)).items()]
         there = await evidence.values([key for key, _, _ in wanted])
         start, faults = len(self.space.entries), list[Fault]()
         for (key, value, record), found in zip(wanted, there, strict=True):
