@@ -17,6 +17,7 @@ from recordlayer.keyspace import (
     KeySpaceDirectory,
     ScopedInterningLayer,
 )
+from recordlayer.store import StoreStateCache
 from recordlayer.store.layout import StoreLayout
 from recordlayer.tenant import Guard, StepLimits
 from recordlayer.tenant.marks import KEPT
@@ -34,6 +35,8 @@ class Killed(BaseException):
 
 
 SMALL = StepLimits(keys=20, bytes=2_000)
+
+PLAIN = builder().index("Order", "by_customer", rl.field("customer")).build()
 
 SPACE = KeySpace(
     KeySpaceDirectory(
@@ -507,3 +510,21 @@ def test_the_whole_database_is_no_tenant(db: Any, path: Any) -> None:
         return
     with pytest.raises(errors.UsageError):
         db.tenant(path).stores()
+
+
+def test_one_of_many_stores_costs_what_one_of_few_does(open_database: Any) -> None:
+    costs = {}
+    for count in (10, 1_500):
+        with open_database("memory:", store_states=StoreStateCache(stores=100)) as db:
+            for start in range(0, count, 100):
+                with db.transaction() as tx:
+                    for number in range(start, min(count, start + 100)):
+                        tx.store(PLAIN, path=tenant("acme").add("year", number)).save(Order(id=1, customer="ana"))
+            reads = []
+            for number in range(0, count, count // 10):
+                with db.transaction() as tx:
+                    assert tx.store(PLAIN, path=tenant("acme").add("year", number)).load(1).customer == "ana"
+                    reads.append(tx.counters.reads)
+            costs[count] = reads[1:]  # the first looks up the tenant's name
+            assert len(db.store_states) <= 100
+    assert costs[10] == costs[1_500] == [3] * len(costs[10])
