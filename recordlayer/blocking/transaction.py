@@ -37,6 +37,7 @@ from recordlayer.store.open import (
     store_prefix,
 )
 from recordlayer.store.repair import repair_missing_header
+from recordlayer.store.sampling import Sampling
 from recordlayer.store.serializer import PLAIN, Serializer
 from recordlayer.store.upgrade import NewIndexState
 from recordlayer.waiting.drivers import run_blocking
@@ -93,6 +94,7 @@ class Transaction:
         index_filter: IndexFilter | None = None,
         limits: Limits = NO_LIMITS,
         hide_expired: bool = False,
+        sampling: Sampling | None = None,
     ) -> RecordStore:
         """The record store at a path, created if it is not there.
 
@@ -111,6 +113,8 @@ class Transaction:
         index_filter     chooses the records and rows that each index is kept for, the same at every opening: see
                          `recordlayer.index.filter`
         limits           what each query may cost that has no limits of its own, and each scan: see `RecordQuery.within`
+        sampling         looks, at some saves and deletions, whether an index agrees with the record that was there, and
+                         tells: `recordlayer.store.sampling`
         hide_expired     records whose time has passed are not loaded, scanned or queried, before a reaper has come to
                          them: see `RecordMetaDataBuilder.expires`. Saving, unique values and counters know of them
 
@@ -131,6 +135,7 @@ class Transaction:
             index_filter=index_filter,
             limits=limits,
             hide_expired=hide_expired,
+            sampling=sampling,
         )
         return RecordStore(run_blocking(open_attached(self._context, metadata, prefix, options)))
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from recordlayer.errors import StoreError
 from recordlayer.index.judging import Fault
-from recordlayer.online.evidence import Lookup
 from recordlayer.online.scrub_report import ScrubFinding
+from recordlayer.store.evidence import Lookup
 from recordlayer.store.store import RecordStore
 
 Judge = Callable[[], Coroutine[Any, Any, list[Fault]]]

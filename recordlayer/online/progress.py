@@ -60,7 +60,10 @@ def remaining(total: int | None, scanned: int, records: int, took: timedelta) ->
     """How long the rest will take if `records` have taken `took`; None if that cannot be told."""
     if total is None or records <= 0:
         return None
-    return took * (max(0, total - scanned) / records)
+    try:
+        return took * (max(0, total - scanned) / records)
+    except OverflowError:  # longer than there are days
+        return None
 
 
 async def progress(store: RecordStore, index: Index) -> BuildProgress:

@@ -34,7 +34,6 @@ from recordlayer.kv.beginning import Beginning
 from recordlayer.kv.engine import KeyValue
 from recordlayer.metadata import Index, RecordMetaData
 from recordlayer.observe.events import ScrubAdvanced, ScrubFinished
-from recordlayer.online.evidence import Lookup
 from recordlayer.online.heartbeat import Heartbeat
 from recordlayer.online.mending import Judge, Judgement
 from recordlayer.online.options import WorkLimits
@@ -45,6 +44,7 @@ from recordlayer.online.stamp import Method
 from recordlayer.online.taking import take
 from recordlayer.online.work import Limits, LongWork
 from recordlayer.options import TransactionOptions
+from recordlayer.store.evidence import Lookup
 from recordlayer.store.metadata_store import StoredMetaData
 from recordlayer.store.open import DEFAULT_OPEN, OpenOptions, Path
 from recordlayer.store.record import StoredRecord

@@ -36,6 +36,7 @@ from recordlayer.store.expired import visible_at
 from recordlayer.store.header import DEFAULT_FORMAT, NEWEST_FORMAT, FormatVersion, StoreHeader
 from recordlayer.store.layout import Keyspace, StoreLayout
 from recordlayer.store.places import StorePlaces
+from recordlayer.store.sampling import Sampling
 from recordlayer.store.schema import schema_of
 from recordlayer.store.serializer import PLAIN, Serializer
 from recordlayer.store.sharing import is_shared, refuse_feed_beside_java, refuse_what_java_cannot_read
@@ -118,6 +119,7 @@ class OpenOptions:
                      index to ask, look at up to 201 of them. Java takes any record for too many then.
     cacheable        what the header shall say of that, from format 7 on
     new_index_state  decides the state of each index that is new to the store, instead of the rule above
+    sampling         looks, at some saves and deletions, whether an index agrees with the old record; None for never
     hide_expired     records whose time has passed are not loaded, scanned or queried, before they are deleted as well
     index_filter     chooses the records that each index is kept for, the same at every opening
     limits           of each query for which nothing else is said, and of each scan
@@ -134,6 +136,7 @@ class OpenOptions:
     index_filter: IndexFilter | None = None
     limits: Limits = NO_LIMITS
     hide_expired: bool = False
+    sampling: Sampling | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.mode, OpenMode):
@@ -201,6 +204,7 @@ async def open_store(
         serializer=options.serializer,
     )
     store.limits = options.limits
+    store.sampling = options.sampling
     if options.hide_expired:
         store.visible = visible_at(metadata, context.world.clock)
     if outdated:

@@ -42,6 +42,8 @@ from recordlayer.waiting.overlap import gather
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
+    from recordlayer.store.sampling import Sampling
+
 Items = tuple[Any, ...]
 
 
@@ -70,6 +72,8 @@ class RecordStore:
         """Of each query for which nothing else is said, and of each scan."""
         self.codec = Codec(metadata, serializer)
         self.upkeep = Upkeep(context, metadata, states)
+        self.sampling: Sampling | None = None
+        """Looks at some of the records that are changed; None for none."""
         self.counts: RecordCounts | None = None
         if are_kept(header, metadata.record_count_key):
             assert metadata.record_count_key is not None, "counters are kept by a key"
@@ -123,6 +127,8 @@ class RecordStore:
             raw = await self.records.finish(reading)
             old = None if raw is None else self.records.stored(new.primary_key_bytes, raw)
             expect.check(old, new)
+            if self.sampling is not None and old is not None:
+                await self.sampling.look(self, old)
             for verdict in verdicts:
                 await verdict.settle(old)
             if self._stores_versions or version is not None or version_behavior is not VersionBehavior.DEFAULT:
@@ -225,6 +231,8 @@ class RecordStore:
             if raw is None:
                 return False
             old = self.records.stored(packed, raw)
+            if self.sampling is not None:
+                await self.sampling.look(self, old)
             synthesis = await Synthesis.begun(self, [(old, None)]) if self._makes else NO_SYNTHESIS
             try:
                 writes, changes = self.upkeep.prepare(old, None, synthesis.changes)

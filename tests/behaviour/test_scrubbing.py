@@ -13,6 +13,7 @@ from recordlayer.keys import VERSION
 from recordlayer.metadata import max_ever, rank, text_index
 from recordlayer.metadata.definitions import permuted_max
 from recordlayer.online.options import WorkLimits
+from recordlayer.store.sampling import Sampling
 from recordlayer.tuples import pack
 from recordlayer.waiting.drivers import run_blocking
 from tests.support.shop import PATH, Customer, Order, builder
@@ -307,3 +308,37 @@ def test_texts_are_put_together_again_when_asked_for(store: Any) -> None:
     before = bunches()
     assert scrub(store, "words", tidy=True).found == 0
     assert bunches() < before
+
+
+def test_some_saves_and_deletions_look_whether_indexes_agree_with_the_old_record(store: Any) -> None:
+    told: list[str] = []
+
+    def at_every_save(tx: Any) -> Any:
+        return tx.store(METADATA, path=PATH, sampling=Sampling(1.0, told.append))
+
+    with store.transaction() as tx:
+        opened = at_every_save(tx)
+        for number in range(RECORDS):
+            opened.save(order(number + 0))
+            opened.save(Order(id=number, customer="other", total=number, note="plum"))
+            opened.save(order(number))
+        opened.save(order(500))
+        opened.delete(500)
+    assert told == []
+    damage(store, *[("by_customer", 2, (f"c{number % 7}", number), None) for number in range(RECORDS)])
+    with store.transaction() as tx:
+        for number in range(RECORDS):
+            at_every_save(tx).save(order(number))
+    assert told
+    assert set(told) <= {
+        f"index by_customer: an entry is missing: (('c{number % 7}', {number}), ({number},))"
+        for number in range(RECORDS)
+    }
+    with store.transaction() as tx:
+        never = tx.store(METADATA, path=PATH, sampling=Sampling(0, told.append))
+        told.clear()
+        never.delete(3)
+    assert told == []
+    scrub(store, repair=True)
+    with pytest.raises(errors.UsageError):
+        Sampling(2, told.append)
