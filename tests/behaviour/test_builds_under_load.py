@@ -23,6 +23,8 @@ from recordlayer.index.state import IndexState
 from recordlayer.metadata import rank, text_index
 from recordlayer.online.options import BuildLimits
 from recordlayer.world import World
+from tests.behaviour.conftest import ENGINES, clear
+from tests.conftest import CLUSTER_FILE
 from tests.support.embedded import LONG
 from tests.support.processes import running
 from tests.support.shop import PATH, Order, builder
@@ -63,9 +65,14 @@ def order(number: int, numbers: random.Random) -> Any:
 @contextmanager
 def database(url: str, seed: int = 0) -> Iterator[rl.Database]:
     options = {"durability": "relaxed"} if url.startswith("file:") else {}
-    db = rl.open(url, world=World(random=random.Random(seed)), **options)
+    on_cluster = url == "cluster"
+    db = rl.open(f"fdb:{CLUSTER_FILE}" if on_cluster else url, world=World(random=random.Random(seed)), **options)
     try:
+        if on_cluster:
+            clear(db)
         yield db
+        if on_cluster:
+            clear(db)
     finally:
         db.close()
 
@@ -138,8 +145,9 @@ def check(db: rl.Database) -> None:
 
 @pytest.mark.timeout(3600 if LONG else 120)
 @pytest.mark.parametrize("together", [True, False], ids=["in one pass", "one after the other"])
-def test_indexes_built_under_writers_hold_what_a_recount_gives(together: bool) -> None:
-    with database("memory:") as db:
+@pytest.mark.parametrize("url", ENGINES)
+def test_indexes_built_under_writers_hold_what_a_recount_gives(url: str, together: bool) -> None:
+    with database(url) as db:
         fill(db)
         with Writers(db) as writers:
             reports = [build(db)] if together else [build(db, (name,)) for name in NAMES]
@@ -175,8 +183,9 @@ class Killed(BaseException):
 
 
 @pytest.mark.timeout(3600 if LONG else 120)
-def test_a_builder_that_is_killed_again_and_again_comes_to_the_end() -> None:
-    with database("memory:") as db:
+@pytest.mark.parametrize("url", ENGINES)
+def test_a_builder_that_is_killed_again_and_again_comes_to_the_end(url: str) -> None:
+    with database(url) as db:
         fill(db)
         numbers = random.Random(7)
         killed = 0
@@ -203,8 +212,9 @@ def test_a_builder_that_is_killed_again_and_again_comes_to_the_end() -> None:
 
 
 @pytest.mark.timeout(3600 if LONG else 120)
-def test_several_builders_share_a_build(tmp_path: Path) -> None:
-    with database(f"file:{tmp_path / 'data'}") as db:
+@pytest.mark.parametrize("url", ENGINES)
+def test_several_builders_share_a_build(tmp_path: Path, url: str) -> None:
+    with database(f"file:{tmp_path / 'data'}" if url == "memory:" else url) as db:
         fill(db)
         reports: list[Any] = []
         errors: list[BaseException] = []

@@ -11,6 +11,7 @@ import pytest
 
 from recordlayer.online.options import WorkLimits
 from recordlayer.tuples import pack
+from tests.behaviour.conftest import ENGINES
 from tests.behaviour.test_builds_under_load import METADATA, NAMES, Writers, build, check, database, fill
 from tests.support.embedded import LONG
 from tests.support.shop import PATH
@@ -20,8 +21,9 @@ FEW = WorkLimits(records=20, records_per_second=None)
 
 @pytest.mark.timeout(3600 if LONG else 120)
 @pytest.mark.parametrize("repair", [False, True], ids=["looking", "repairing"])
-def test_what_others_write_meanwhile_is_no_fault(repair: bool) -> None:
-    with database("memory:") as db:
+@pytest.mark.parametrize("url", ENGINES)
+def test_what_others_write_meanwhile_is_no_fault(url: str, repair: bool) -> None:
+    with database(url) as db:
         fill(db)
         assert build(db).finished
         with Writers(db) as writers:
@@ -34,8 +36,9 @@ def test_what_others_write_meanwhile_is_no_fault(repair: bool) -> None:
 
 
 @pytest.mark.timeout(3600 if LONG else 120)
-def test_what_is_wrong_is_put_right_while_others_write() -> None:
-    with database("memory:") as db:
+@pytest.mark.parametrize("url", ENGINES)
+def test_what_is_wrong_is_put_right_while_others_write(url: str) -> None:
+    with database(url) as db:
         fill(db)
         assert build(db).finished
         with db.transaction() as tx:
