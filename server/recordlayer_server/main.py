@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, TextIO
@@ -91,17 +92,21 @@ async def serve(config: Config) -> int:
     from recordlayer_server.operation.around import around_of, observer_of
     from recordlayer_server.services import services
     from recordlayer_server.serving import Serving
+    from recordlayer_server.upkeep import upkeep
 
     logs.configure(config.log_level, config.log_format)
     # A cluster that is away just now is a matter of health, and not a reason to refuse to start.
     options: dict[str, Any] = {"connect_timeout": 0} if config.db.startswith("fdb:") else {}
     around = around_of(config)
-    async with aio.open(config.db, observer=observer_of(config, around), **options) as database:
+    async with (
+        aio.open(config.db, observer=observer_of(config, around), **options) as database,
+        AsyncExitStack() as beside,
+    ):
         databases = Databases(database, counted=config.load.tenant_limits, storage=config.load.tenant_storage)
-        await databases.put_containers(config.containers)
         serving = Serving(config, database, services=services(databases), around=around)
         stop, hurry = asyncio.Event(), asyncio.Event()
         _on_signals(stop, hurry)
+        await beside.enter_async_context(upkeep(databases, config.containers))
         address = await serving.start()
         logs.write(
             logs.server,

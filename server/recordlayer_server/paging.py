@@ -119,9 +119,6 @@ class Pages:
     async def page(self, tx: Transaction, continuation: bytes, time_left: float, *, most: int = 0) -> Page:
         """The page behind a continuation, or the first one, of at most so many records.  Raises  Refusal."""
         page = Page(read_version=await tx.read_version())
-        metadata = await self._databases.metadata(tx, self.tenant)
-        if metadata is None:
-            raise statuses.forbidden()
         place = await self._databases.prefix(tx, self.tenant)
         sealing = Sealing(self._seal, place, b"query of all zones" if self._request.zone_wide else b"query")
         limits = read_limits(self._request.limits, self._databases.limits, time_left)
@@ -129,6 +126,9 @@ class Pages:
         conditions = self._partition(Sealing(self._seal, place, b"partition"))
         store = await self._databases.records(tx, self.tenant)
         if store is None:
+            metadata = await self._databases.metadata(tx, self.tenant)
+            if metadata is None:
+                raise statuses.forbidden()
             self.query(metadata, "")  # says what is wrong with it all the same
             if not self._request.zone_wide:
                 await self._check_zone(tx)

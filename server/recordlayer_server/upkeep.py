@@ -1,0 +1,61 @@
+"""What a server does beside its calls: the schemas of its settings are put in place, and idempotency keys whose time is
+over are forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+
+from recordlayer.errors import RecordLayerError
+from recordlayer_server import logs
+from recordlayer_server.databases import Databases
+
+INTERVAL = timedelta(hours=1)
+PATIENCE = timedelta(seconds=5)
+
+
+@contextlib.asynccontextmanager
+async def upkeep(databases: Databases, containers: Mapping[str, bytes]) -> AsyncIterator[None]:
+    """What runs beside the calls, until the block ends. Containers that cannot be put in place at once, because the
+    database is away, are as soon as it is there.
+
+    Raises  SchemaError, EvolutionRefused for a schema that will not do.
+    """
+    putting = asyncio.create_task(databases.put_containers(containers))
+    done, _ = await asyncio.wait({putting}, timeout=PATIENCE.total_seconds())
+    if done:
+        putting.result()
+    else:
+        logs.write(logs.server, logging.WARNING, "containers wait for the database", containers=sorted(containers))
+        putting.add_done_callback(_say)
+    tasks = (putting, asyncio.create_task(keep_up(databases)))
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _say(putting: asyncio.Task[None]) -> None:
+    if not putting.cancelled():
+        error = putting.exception()
+        level = logging.INFO if error is None else logging.ERROR
+        event = "containers are in place" if error is None else "containers were refused"
+        logs.write(logs.server, level, event, traceback_of=error)
+
+
+async def keep_up(databases: Databases, *, interval: timedelta = INTERVAL) -> None:
+    """Goes on until it is cancelled. Any number of servers may do it at once. A database that is away is tried again
+    at the next turn."""
+    while True:
+        await asyncio.sleep(interval.total_seconds())
+        try:
+            reaped = await databases.database.idempotency.reap(databases.limits.idempotency_key_age)
+        except RecordLayerError as error:
+            logs.write(logs.server, logging.WARNING, "upkeep failed", error=error.code)
+        else:
+            logs.write(logs.server, logging.DEBUG, "upkeep", idempotency_keys=reaped)
