@@ -1,8 +1,9 @@
 """What a TEXT index takes for a document: as it is kept, and put together, relative to one pair for each token.
 
 200 documents of 5,000 characters. Their words are made up and follow Zipf's law (exponent 1.05, 30,000 different ones,
-frequent ones short), because no book may be shipped with a program; about 380 different words in each document. Sizes
-are keys and values without the store's prefix; nothing is timed, so every run gives the same numbers.
+frequent ones short), because no book is shipped with a program; about 380 different words in each document. With
+RECORDLAYER_BENCH_TEXT=FILE they are the beginning of a book of yours, cut between words. Sizes are keys and values
+without the store's prefix; nothing is timed, so every run gives the same numbers.
 
     incremental    documents saved one by one, in the order of their primary keys or in a random one
     put together   the same index after `tidy`
@@ -11,9 +12,12 @@ are keys and values without the store's prefix; nothing is timed, so every run g
 from __future__ import annotations
 
 import math
+import os
 import random
+import re
 from collections.abc import Iterator
 from itertools import accumulate
+from pathlib import Path
 
 from google.protobuf import descriptor_pb2
 
@@ -33,7 +37,15 @@ _CONSONANTS, _VOWELS = "bcdfghjklmnprstvw", "aeiou"
 
 
 def documents(count: int) -> list[str]:
-    """Texts of made-up words, the same in every run."""
+    """The texts, the same in every run."""
+    book = os.environ.get("RECORDLAYER_BENCH_TEXT")
+    if book is None:
+        return _made_up(count)
+    found = re.findall(rf"(?s).{{{CHARACTERS}}}\S*", Path(book).read_text(encoding="utf-8"))
+    return list(found[:count])
+
+
+def _made_up(count: int) -> list[str]:
     chance = random.Random(7)
     known: dict[str, None] = {}
     while len(known) < VOCABULARY:
