@@ -24,7 +24,7 @@ from recordlayer.index.entry import AggregateEntry, Items
 from recordlayer.index.judging import Off
 from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Write
 from recordlayer.index.spread import Cells
-from recordlayer.index.standard import StandardMaintainer, clear_entries, difference, perform
+from recordlayer.index.standard import StandardMaintainer, clear_entries, difference, perform, row_difference
 from recordlayer.keys.grouping import Grouping
 from recordlayer.kv.engine import KEY_LIMIT, VALUE_LIMIT, KeyValue, MutationType
 from recordlayer.metadata.index import CELLS
@@ -81,7 +81,7 @@ class AtomicIndex(StandardMaintainer):
         rule = self._rule
         before, after = self._rows(old), self._rows(new)
         if before and after and rule.drops_common:
-            before, after = difference(before, after)
+            before, after = row_difference(before, after)
         kind, tail, nulls = rule.mutation, self._tail, rule.leaves_out_nulls
         writes: list[Write] = []
         for rows, operand_of in ((before, rule.removed), (after, rule.added)):

@@ -2,8 +2,8 @@
 
 Layout  key   (*grouping columns, first position of the bitmap): a multiple of the entry size
         value ceil(entry size / 8) bytes; bit i, least significant first, is the first position + i. No primary key
-Cost    save: 1 atomic mutation for a position that comes, 2 for one that goes (3 while the index is built); no reads,
-        no conflicts between writers. Unique: + 1 read and a conflict on the position
+Cost    save: 1 atomic mutation for a position that comes, 2 for one that goes (3 where records may share one, and while
+        the index is built); no reads, no conflicts between writers. Unique: + 1 read and a conflict on the position
 Source  Record Layer, BitmapValueIndexMaintainer
 """
 
@@ -19,7 +19,7 @@ from recordlayer.cursor.transform import Empty, Map
 from recordlayer.errors import CorruptIndexEntry, IndexNotSupported, MalformedTuple, UniquenessViolation, UsageError
 from recordlayer.index.bounds import Bounds, End
 from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Items, Write
-from recordlayer.index.standard import StandardMaintainer, clear_entries, difference
+from recordlayer.index.standard import StandardMaintainer, clear_entries, row_difference
 from recordlayer.index.state import IndexState
 from recordlayer.keys.grouping import Grouping
 from recordlayer.kv.engine import MutationType
@@ -99,7 +99,7 @@ class BitmapIndex(StandardMaintainer):
 
     type: ClassVar[str] = "bitmap_value"
 
-    __slots__ = ("checks", "entry_size", "grouping")
+    __slots__ = ("_alone", "checks", "entry_size", "grouping")
 
     def __init__(self, space: IndexSpace) -> None:
         super().__init__(space)
@@ -114,6 +114,9 @@ class BitmapIndex(StandardMaintainer):
         self.entry_size = int(size)
         self.grouping = root.grouping_count
         self.checks = space.index.unique
+        positions = space.index.primary_key_positions
+        self._alone = self.checks or (positions is not None and all(at >= 0 for at in positions))
+        """No two records can have one position."""
 
     @property
     def idempotent(self) -> bool:
@@ -122,13 +125,14 @@ class BitmapIndex(StandardMaintainer):
     # -- maintenance -----------------------------------------------------------------------------------
 
     def writes(self, old: IndexedRecord | None, new: IndexedRecord | None) -> list[Write]:
-        removed, added = difference(self.rows(old), self.rows(new))
+        removed, added = row_difference(self.rows(old), self.rows(new))
         size = (self.entry_size + 7) // 8
         empty = bytes(size)
         writes: list[Write] = []
         for place in self.places(removed):
-            if self.space.state is IndexState.WRITE_ONLY:
-                # The build may not have been here: what follows must not make ones where nothing is.
+            if not self._alone or self.space.state is IndexState.WRITE_ONLY:
+                # The build may not have been here, or another record with this position has taken it along: what
+                # follows must not make ones where nothing is. (Java does so in the second case.)
                 writes.append((MutationType.BIT_OR, place.key, empty))
             # Operands have the full length always: the engine cuts the value to theirs.
             others = bytearray(b"\xff" * size)
@@ -145,7 +149,7 @@ class BitmapIndex(StandardMaintainer):
     def finish(self, old: IndexedRecord | None, new: IndexedRecord | None) -> Coroutine[Any, None, None] | None:
         if self.checks and old is not None:
             claims, own = self.space.context.claims, old.primary_key_bytes
-            for place in self.places(difference(self.rows(old), self.rows(new))[0]):
+            for place in self.places(row_difference(self.rows(old), self.rows(new))[0]):
                 if claims.get(place.conflict) == own:
                     del claims[place.conflict]
         return None
@@ -188,8 +192,6 @@ class BitmapIndex(StandardMaintainer):
         for record in records:
             for place in self.places(self.rows(record)):
                 wanted[place.key] = wanted.get(place.key, 0) | 1 << place.offset
-        positions = self.space.index.primary_key_positions
-        alone = self.checks or (positions is not None and all(at >= 0 for at in positions))
         prefix, size = self.space.entries, (self.entry_size + 7) // 8
         there = dict(await self.space.context.read_all(prefix, prefix + b"\xff"))
         findings: list[tuple[str, Any]] = []
@@ -201,7 +203,7 @@ class BitmapIndex(StandardMaintainer):
             bits, expected = int.from_bytes(value, "little"), wanted.get(key, 0)
             if bits & ~expected:
                 findings.append(("a bitmap has positions that no record has", items))
-            if alone and expected & ~bits:
+            if self._alone and expected & ~bits:
                 findings.append(("a bitmap lacks positions of records", items))
         return findings
 

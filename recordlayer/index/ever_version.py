@@ -20,7 +20,7 @@ from recordlayer.index.atomic import AtomicIndex
 from recordlayer.index.entry import Items
 from recordlayer.index.maintainer import STAMP_VALUE, IndexedRecord, Write
 from recordlayer.index.pending import pending_read, pending_scan
-from recordlayer.index.standard import difference
+from recordlayer.index.standard import row_difference
 from recordlayer.kv.engine import KeyValue, MutationType
 from recordlayer.tuples import compare, has_incomplete_versionstamp, pack, pack_with_versionstamp, unpack
 
@@ -49,7 +49,7 @@ class MaxEverVersionIndex(AtomicIndex):
     __slots__ = ()
 
     def writes(self, old: IndexedRecord | None, new: IndexedRecord | None) -> list[Write]:
-        _, added = difference(self.rows(old), self.rows(new))
+        _, added = row_difference(self.rows(old), self.rows(new))
         writes: list[Write] = []
         for row in added:
             key = pack(row[: self._grouping], self.space.entries)

@@ -40,7 +40,7 @@ from recordlayer.index.leaderboard_entries import WindowEntries, turned_round
 from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Items, Write
 from recordlayer.index.rank import RANKS, Sought, keep_ranks, ranked_set_options
 from recordlayer.index.ranked_set import RankedSet, RankedSetOptions, structure
-from recordlayer.index.standard import StandardMaintainer
+from recordlayer.index.standard import StandardMaintainer, same_rows
 from recordlayer.keys.grouping import Grouping
 from recordlayer.kv.engine import MutationType
 from recordlayer.tuples import SingleFloat, pack, unpack
@@ -138,7 +138,7 @@ class LeaderboardIndex(StandardMaintainer):
 
     def finish(self, old: IndexedRecord | None, new: IndexedRecord | None) -> Coroutine[Any, None, None] | None:
         before, after = self.rows(old), self.rows(new)
-        if before == after:
+        if same_rows(before, after):
             return None
         return self._follow(old, new, before, after)
 
@@ -150,7 +150,7 @@ class LeaderboardIndex(StandardMaintainer):
         if self.only_where_built:
             old, new = await built_part(self.space, old, new)
             before, after = self.rows(old), self.rows(new)
-            if before == after:
+            if same_rows(before, after):
                 return
         if (directory := await self.directory()) is None:
             return

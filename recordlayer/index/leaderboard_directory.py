@@ -207,6 +207,8 @@ def apply(existing: Directory | None, update: WindowUpdate) -> Change:
         for place in range(wanted.count):
             start = wanted.base + wanted.step * place
             end = start + wanted.duration
+            if not FIRST <= start < end <= LAST:
+                raise UsageError(windows=wanted, start=start, end=end, hint="times are numbers of 64 bits")
             if not directory.has(wanted.type, start, end):
                 directory = directory.with_window(wanted.type, start, end, update.levels)
                 earliest = start if earliest is None else min(earliest, start)

@@ -27,7 +27,7 @@ from recordlayer.index.rtree_audit import audit_tree
 from recordlayer.index.rtree_nodes import NodeLayout, NodeStorage
 from recordlayer.index.rtree_scan import Box
 from recordlayer.index.rtree_slots import Item
-from recordlayer.index.standard import StandardMaintainer, clear_entries, difference
+from recordlayer.index.standard import StandardMaintainer, clear_entries, row_difference
 from recordlayer.keys.grouping import Dimensions, KeyWithValue
 from recordlayer.tuples import pack, unpack
 from recordlayer.waiting.overlap import gather
@@ -109,7 +109,7 @@ class MultidimensionalIndex(StandardMaintainer):
         return []
 
     def finish(self, old: IndexedRecord | None, new: IndexedRecord | None) -> Coroutine[Any, None, None] | None:
-        removed, added = difference(self.rows(old), self.rows(new))
+        removed, added = row_difference(self.rows(old), self.rows(new))
         if not removed and not added:
             return None
         record = new if new is not None else old
@@ -118,15 +118,12 @@ class MultidimensionalIndex(StandardMaintainer):
 
     async def _follow(self, tail: Items, removed: list[Items], added: list[Items]) -> None:
         at = self._prefix
-        gone: dict[Items, list[Items]] = {}
-        come: dict[Items, list[Items]] = {}
+        trees: dict[bytes, tuple[Items, list[Items], list[Items]]] = {}  # -0.0 is a tree of its own
         for row in removed:
-            gone.setdefault(row[:at], []).append(row)
+            trees.setdefault(pack(row[:at]), (row[:at], [], []))[1].append(row)
         for row in added:
-            come.setdefault(row[:at], []).append(row)
-        changes = [
-            self._change(prefix, gone.get(prefix, ()), come.get(prefix, ()), tail) for prefix in {**gone, **come}
-        ]
+            trees.setdefault(pack(row[:at]), (row[:at], [], []))[2].append(row)
+        changes = [self._change(*tree, tail) for tree in trees.values()]
         await (changes[0] if len(changes) == 1 else gather(*changes))
 
     async def _change(self, prefix: Items, removed: Sequence[Items], added: Sequence[Items], tail: Items) -> None:
@@ -224,21 +221,22 @@ class MultidimensionalIndex(StandardMaintainer):
     # -- checking --------------------------------------------------------------------------------------
 
     async def audit(self, records: Sequence[IndexedRecord]) -> list[tuple[str, Any]]:
-        expected: dict[Items, dict[bytes, Items]] = {}
+        expected: dict[bytes, dict[bytes, Items]] = {}
         for record in records:
             tail = self._layout.trimmed(record.primary_key)
             for row in self.rows(record):
                 point, suffix, value = self._parts(row, tail)
-                expected.setdefault(row[: self._prefix], {})[pack((point, suffix))] = value
+                expected.setdefault(pack(row[: self._prefix]), {})[pack((point, suffix))] = value
         start = len(self.space.entries)
         rows = await self.space.context.read_all(self.space.entries, self.space.entries + b"\xff")
-        prefixes = dict.fromkeys(unpack(key, start)[: self._prefix] for key, _ in rows)
+        prefixes = dict.fromkeys(pack(unpack(key, start)[: self._prefix]) for key, _ in rows)
         findings: list[tuple[str, Any]] = []
-        for prefix in {**prefixes, **dict.fromkeys(expected)}:
+        for packed in {**prefixes, **dict.fromkeys(expected)}:
+            prefix = unpack(packed)
             items, wrong = await audit_tree(self.storage(prefix), self._options)
             findings += [(f"the tree is broken: {what}", prefix) for what in wrong]
             there = {item.packed: item.value for item in items}
-            wanted = expected.get(prefix, {})
+            wanted = expected.get(packed, {})
             findings += [("an entry is missing", (prefix, *unpack(key))) for key in wanted if key not in there]
             findings += [("an entry has no record", (prefix, *unpack(key))) for key in there if key not in wanted]
             findings += [

@@ -34,7 +34,7 @@ from recordlayer.index.ranked_set import (
     RankedSetOptions,
 )
 from recordlayer.index.ranked_set_hash import NAMES, hash_function
-from recordlayer.index.standard import clear_entries, difference, perform
+from recordlayer.index.standard import clear_entries, perform, row_difference
 from recordlayer.index.state import IndexState
 from recordlayer.index.value import ValueIndex
 from recordlayer.keys.grouping import Grouping
@@ -147,7 +147,7 @@ class RankIndex(ValueIndex):
         if self.only_where_built:
             return self._write_if_built(old, new)
         entries = super().finish(old, new)
-        removed, added = difference(self.rows(old), self.rows(new))
+        removed, added = row_difference(self.rows(old), self.rows(new))
         if not removed and not added:
             return entries
         return self._finish_both(entries, removed, added)
@@ -163,7 +163,7 @@ class RankIndex(ValueIndex):
         old, new = await built_part(self.space, old, new)
         perform(self.space.context, self.writes(old, new))
         entries = super().finish(old, new) if self.checks and old is not None else None
-        await self._finish_both(entries, *difference(self.rows(old), self.rows(new)))
+        await self._finish_both(entries, *row_difference(self.rows(old), self.rows(new)))
 
     async def _rank(self, removed: list[Items], added: list[Items]) -> None:
         if not self._options.count_duplicates:  # a record may have a score twice; its one entry goes or comes once

@@ -7,6 +7,7 @@ Source  Record Layer, StandardIndexMaintainer: order of removals and additions, 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 E = TypeVar("E")
+R = TypeVar("R", bound=tuple[Any, ...])
+
+_DOUBLE = struct.Struct(">d")
 
 
 def difference(old: list[E], new: list[E]) -> tuple[list[E], list[E]]:
@@ -39,6 +43,35 @@ def difference(old: list[E], new: list[E]) -> tuple[list[E], list[E]]:
     if not common:
         return old, new
     return [entry for entry in old if entry not in common], [entry for entry in new if entry not in common]
+
+
+def row_difference(old: list[R], new: list[R]) -> tuple[list[R], list[R]]:
+    """The same for rows, tuples that may hold floats: as in the database -0.0 is not 0.0, and a NaN is itself."""
+    if not (old and new) or not any(map(_has_float, old)):
+        return difference(old, new)
+    before, after = {_exact(row): row for row in old}, {_exact(row): row for row in new}
+    common = before.keys() & after.keys()
+    if not common:
+        return old, new
+    return [row for row in old if _exact(row) not in common], [row for row in new if _exact(row) not in common]
+
+
+def same_rows(old: list[R], new: list[R]) -> bool:
+    """Whether two lists hold the same rows in the same order."""
+    if len(old) != len(new) or any(map(_has_float, old)):
+        return [_exact(row) for row in old] == [_exact(row) for row in new]
+    return old == new
+
+
+def _has_float(row: tuple[Any, ...]) -> bool:
+    return any(type(item) is float or (type(item) is tuple and _has_float(item)) for item in row)
+
+
+def _exact(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A row with its floats as bytes, for comparison."""
+    return tuple(
+        _DOUBLE.pack(item) if type(item) is float else _exact(item) if type(item) is tuple else item for item in row
+    )
 
 
 def perform(context: Context, writes: list[Write]) -> None:

@@ -68,6 +68,12 @@ def _same_place(removed: list[_Row], added: list[_Row]) -> bool:
     return (removed[0].group, removed[0].tail) == (added[0].group, added[0].tail)
 
 
+def _share_places(rows: list[_Row]) -> bool:
+    """Whether several texts of a record share the entries of their tokens. (Java takes an entry away with either of
+    two, although the other has the token as well.)"""
+    return len(rows) > 1 and len({(row.group, row.tail) for row in rows}) < len(rows)
+
+
 class TextIndex(StandardMaintainer):
     """Words of texts, for searching."""
 
@@ -154,6 +160,10 @@ class TextIndex(StandardMaintainer):
         key = self.versions + old.primary_key_bytes
         if new is not None:
             version = version_in(await context.get(key))
+            before, after = self.text_rows(old), self.text_rows(new)
+            if version == current and (_share_places(before) or _share_places(after)):
+                await self._merge(before, after)
+                return
             if version == current and _same_place(removed, added):
                 await self._replace(removed[0], added[0])
                 return
@@ -161,9 +171,9 @@ class TextIndex(StandardMaintainer):
                 await self._take_away(removed, current)
             else:
                 # Rows that stay were cut by another version: the tokens of all rows are written anew.
-                await self._take_away(self.text_rows(old), version)
+                await self._take_away(before, version)
                 context.set(self.versions + new.primary_key_bytes, pack((current,)))
-                added = self.text_rows(new)
+                added = after
             await self._add(added)
             return
         if removed:
@@ -180,6 +190,27 @@ class TextIndex(StandardMaintainer):
             tokens = self._tokens(row.text, self.tokenizer.version)
             values = [(pack((token,), row.group), self.value_of(places), False) for token, places in tokens.items()]
             await self._change_maps(row, values)
+
+    async def _merge(self, old: list[_Row], new: list[_Row]) -> None:
+        """Bring the entries of all texts of a record in step; of a token that several have, the last one's places."""
+        places = {(row.group, row.tail): row for row in (*old, *new)}
+        for place, row in places.items():
+            before, after = (
+                {
+                    token: found
+                    for one in rows
+                    if (one.group, one.tail) == place
+                    for token, found in self._tokens(one.text, self.tokenizer.version).items()
+                }
+                for rows in (old, new)
+            )
+            changes: list[_Value] = [(pack((token,), row.group), None, False) for token in before if token not in after]
+            changes += [
+                (pack((token,), row.group), self.value_of(found), token in before)
+                for token, found in after.items()
+                if before.get(token) != found
+            ]
+            await self._change_maps(row, changes)
 
     async def _replace(self, old: _Row, new: _Row) -> None:
         """One text in place of another: what removing the one and adding the other leaves, in one pass."""
