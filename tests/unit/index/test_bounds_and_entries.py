@@ -216,7 +216,7 @@ class IndexedNumber:
     """As much of a record as a build asks for that goes by primary key."""
 
     def __init__(self, number: int) -> None:
-        self.primary_key_bytes = pack((number,))
+        self.primary_key_bytes = self.stored_key_bytes = pack((number,))
 
 
 def test_a_range_set_tells_what_a_build_has_seen() -> None:
