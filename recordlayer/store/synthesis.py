@@ -10,24 +10,27 @@ Source  Record Layer, FDBRecordStore.updateSyntheticIndexes, SyntheticRecordPlan
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
 from recordlayer.cursor.step import Batch, Cursor
-from recordlayer.errors import CorruptIndexEntry, CorruptRecord, UsageError
+from recordlayer.errors import CorruptIndexEntry, UsageError
 from recordlayer.index.entry import IndexEntry
 from recordlayer.index.maintainer import IndexedRecord, Maintainer, Verdict, as_checked
 from recordlayer.metadata import Index, RecordMetaData
 from recordlayer.metadata.joined import JoinedType
 from recordlayer.metadata.metadata import Synthetic
-from recordlayer.metadata.synthetic import SyntheticRecord
+from recordlayer.metadata.synthetic import Items, SyntheticRecord
 from recordlayer.metadata.unnested import UnnestedType
-from recordlayer.store.joining import Changed, Joining, changes_of
+from recordlayer.store.fetch import fetched
+from recordlayer.store.joining import Changed, Joining, Parts, changes_of
 from recordlayer.store.layout import Keyspace
 from recordlayer.store.partners import AmongRecords, Finder, InStore
 from recordlayer.store.record import StoredRecord
 from recordlayer.store.relevance import matters
 from recordlayer.store.upkeep import Change
+from recordlayer.tuples import unpack
 from recordlayer.waiting.overlap import gather
 
 if TYPE_CHECKING:
@@ -247,20 +250,50 @@ async def load_synthetic(store: RecordStore, primary_key: Any, *, snapshot: bool
             return None
         made = kind.records(record.message, record.primary_key)
         return next((one for one in made if one.primary_key == tuple(primary_key)), None)
-    there = await store.load_many([key for key in keys if key is not None], snapshot=snapshot)
-    rest = iter(there)
-    parts: Mapping[str, StoredRecord | None] = {
-        one.name: None if key is None else next(rest) for one, key in zip(kind.constituents, keys, strict=True)
-    }
-    if None in there:
+    parts = await _parts(store, kind, keys, snapshot=snapshot)
+    return None if parts is None else kind.record(parts)
+
+
+async def _parts(store: RecordStore, kind: JoinedType, keys: Sequence[Any], *, snapshot: bool) -> Parts | None:
+    """The records of a joined one's constituents; None if one is gone, or has become one of another type."""
+    there = iter(await store.load_many([key for key in keys if key is not None], snapshot=snapshot))
+    parts: dict[str, StoredRecord | None] = {}
+    for constituent, key in zip(kind.constituents, keys, strict=True):
+        part = None if key is None else next(there)
+        if key is not None and (part is None or part.record_type.name != constituent.stored.name):
+            return None
+        parts[constituent.name] = part
+    return parts
+
+
+async def indexed_records_of(
+    store: RecordStore, index: Index, primary_keys: Sequence[bytes]
+) -> list[IndexedRecord | None]:
+    """The records that an index is about, by packed primary key: stored or synthetic ones, None for what is none now.
+    Of a joined type that is also what is no longer joined, although its records are there.
+
+    Cost    1 range read a stored record, those of stored types together; for joined types with a missing constituent
+            the look for one that fits
+    """
+    if not store.metadata.synthetic_of(index):
+        names = {known.name for known in store.metadata.record_types_of(index)}
+        found = await fetched(store.records, primary_keys, snapshot=False)
+        return [None if one is None or one.record_type.name not in names else one for one in found]
+    there = InStore(store)
+    return [await _current(store, index, unpack(key), there) for key in primary_keys]
+
+
+async def _current(store: RecordStore, index: Index, primary_key: Items, there: InStore) -> SyntheticRecord | None:
+    try:
+        kind = _kind_of(store.metadata, primary_key)
+    except UsageError:
         return None
-    for constituent in kind.constituents:
-        part = parts[constituent.name]
-        if part is not None and part.record_type.name != constituent.stored.name:
-            raise CorruptRecord(
-                primary_key=part.primary_key, expected=constituent.stored.name, found=part.record_type.name
-            )
-    return kind.record(parts)
+    if kind.name not in index.record_types:
+        return None
+    if isinstance(kind, UnnestedType):
+        return await load_synthetic(store, primary_key)
+    parts = await _parts(store, kind, primary_key[1:], snapshot=False)
+    return kind.record(parts) if parts is not None and await Joining(kind, there).holds(parts) else None
 
 
 def _kind_of(metadata: RecordMetaData, primary_key: Any) -> Synthetic:
@@ -268,8 +301,12 @@ def _kind_of(metadata: RecordMetaData, primary_key: Any) -> Synthetic:
         for kind in metadata.synthetic.values():
             key = kind.record_type_key
             if type(key) is type(primary_key[0]) and key == primary_key[0]:
-                size = len(kind.names if isinstance(kind, UnnestedType) else kind.constituents)
-                if len(primary_key) == size + 1 and any(one is not None for one in primary_key[1:]):
+                if isinstance(kind, UnnestedType):
+                    missing = [False] * len(kind.names)
+                else:
+                    missing = [one.outer for one in kind.constituents]
+                given = [one is not None for one in primary_key[1:]]
+                if len(given) == len(missing) and any(given) and all(map(or_, given, missing)):
                     return kind
     raise UsageError(
         primary_key=primary_key,

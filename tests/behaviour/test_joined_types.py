@@ -18,7 +18,9 @@ from recordlayer.metadata import Evolution, count_updates, rank, text_index, val
 from recordlayer.online.options import BuildLimits
 from recordlayer.pb import record_metadata_pb2 as pb
 from recordlayer.store import marking
+from recordlayer.store.synthesis import indexed_records_of
 from recordlayer.tuples import pack
+from recordlayer.waiting.drivers import run_blocking
 from recordlayer.world import World
 from tests.behaviour.conftest import Shop
 from tests.support.embedded import LONG
@@ -236,9 +238,64 @@ def test_the_joined_record_of_an_entry_is_loaded(db: Any) -> None:
         reads = tx.context.counters.rows_read
         assert store.load_synthetic((-1, (1,), ("nobody",))) is None
         assert tx.context.counters.rows_read - reads == 1
-        for wrong in (1, (), (-1,), (-1, None, None), (-2, (1,), ("a",)), (True, (1,), ("a",)), (-1, (1,))):
+        for wrong in (
+            1,
+            (),
+            (-1,),
+            (-1, None, None),
+            (-1, None, ("a",)),
+            (-2, (1,), ("a",)),
+            (True, (1,), ("a",)),
+            (-1, (1,)),
+        ):
             with pytest.raises(errors.UsageError):
                 store.load_synthetic(wrong)
+    shop.check()
+
+
+def test_what_is_no_longer_joined_is_no_record_of_an_index(db: Any) -> None:
+    metadata = (
+        joined(outer=("customer",))
+        .unnested("OrderItem", "Order", parent="order", nested={"item": field("items").fan_out()})
+        .index("Sale", "by_total", ORDER.nest("total"))
+        .index("OrderItem", "by_sku", field("item").nest("sku"))
+        .build()
+    )
+    Shop(db, metadata).save(order(1, "a"), order(2, "b"), Customer(ref="a"), Customer(ref="c"))
+
+    def there(index: str, *keys: Any) -> list[bool]:
+        with db.transaction() as tx:
+            core = tx.store(metadata, path=PATH).core
+            found = run_blocking(indexed_records_of(core, metadata.index(index), [pack(key) for key in keys]))
+        assert all(one is None or one.primary_key == key for one, key in zip(found, keys, strict=True))
+        return [one is not None for one in found]
+
+    of_a, of_b = (-1, (1,), ("a",)), (-1, (2,), None)
+    assert (
+        there("by_total", of_a, of_b, (-1, (1,), None), (-1, (1,), ("c",)), (-1, (9,), None))
+        == [True, True] + [False] * 3
+    )
+    assert there("by_total", (-1, ("a",), (1,)), (-1, None, ("a",)), (-2, (1,), (0,)), (1,)) == [False] * 4
+    assert there("by_customer", (1,), ("a",), (9,)) == [True, False, False]
+    assert there("by_sku", (-2, (1,), (0,))) == [False]
+
+
+def test_a_refused_entry_of_a_joined_record_leaves_no_trace(db: Any) -> None:
+    metadata = joined().index("Sale", "by_note", concat(CUSTOMER.nest("name"), ORDER.nest("note"))).build()
+    shop = Shop(db, metadata)
+    shop.save(Customer(ref="a", name="x" * 6_000))
+    with db.transaction() as tx:
+        store = tx.store(metadata, path=PATH)
+        long = Order(id=1, customer="a", note="y" * 6_000)
+        for refused in (
+            lambda: store.save(long),
+            lambda: store.save_many([order(2, "a"), long]),
+            lambda: store.dry_save(long),
+        ):
+            with pytest.raises(errors.IndexEntryTooLarge, match="by_note"):
+                refused()
+        store.save(order(3, "a"))
+    assert [key for _, key in scanned(shop, "by_note")] == [(-1, (3,), ("a",))]
     shop.check()
 
 
