@@ -62,18 +62,24 @@ class Knowledge:
         known = self.distinct.get(keys)  # type: ignore[arg-type]  # None is no key of it
         return known or max(1.0, entries * (1 - (1 - GROUPS) ** len(keys)))
 
-    def scanned(self, found: Match, columns: Sequence[Column], *, of: float, unique: bool = False) -> float:
-        """About how many of so many rows the ranges of a scan have."""
+    def scanned(
+        self, found: Match, columns: Sequence[Column], *, of: float, unique: bool = False, share: float = 1.0
+    ) -> float:
+        """About how many of so many rows the ranges of a scan have. `share`: the part that is of the types asked for,
+        which counts where a column of the record's type is bound and records were counted."""
         each = 1.0
         if not unique:
-            each = of * self._bound(columns[: found.equalities])
+            bound = columns[: found.equalities]
+            each = of * self.part_bound([column for column in bound if not column.is_constant])
+            if self.total is not None and any(column.is_constant for column in bound):
+                each *= share
             if found.has_range:
                 each *= TEXT if found.is_text else RANGE
         return max(1.0, each) * len(found.ranges)
 
-    def _bound(self, columns: Sequence[Column]) -> float:
+    def part_bound(self, columns: Sequence[Column]) -> float:
         """The part of the rows that have one value in each of these columns."""
-        keys = tuple([column.key for column in columns if not column.is_constant])
+        keys = tuple([column.key for column in columns])
         together = self.distinct.get(keys)  # type: ignore[arg-type]  # None is no key of it
         if keys and together:
             return 1 / together

@@ -35,7 +35,8 @@ def scan_records(problem: Problem) -> Iterator[Plan]:
         return
     unique = found.equalities == len(columns)
     knowledge, metadata = problem.knowledge, problem.metadata
-    rows = knowledge.scanned(found, columns, of=knowledge.records, unique=unique)
+    share = knowledge.of_types(problem.names, metadata) / max(1.0, knowledge.records)
+    rows = knowledge.scanned(found, columns, of=knowledge.records, unique=unique, share=share)
     if not found.is_bound or (by_type and found.equalities == 1 and not found.has_range):
         rows = knowledge.of_types(problem.names, metadata) if by_type else knowledge.records
     plan: Plan

@@ -89,7 +89,8 @@ class Asked:
         """About how many entries ranges of the index's keys have."""
         problem = self.problem
         of = problem.knowledge.entries(self.index, problem.metadata)
-        return problem.knowledge.scanned(found, self.columns, of=of, unique=unique)
+        share = len(problem.names) / len(problem.metadata.record_types_of(self.index))
+        return problem.knowledge.scanned(found, self.columns, of=of, unique=unique, share=share)
 
     def refuse(self, reason: str) -> None:
         """Say why the index does not help: explanations show it."""

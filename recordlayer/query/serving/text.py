@@ -99,7 +99,9 @@ def _search(asked: Asked, condition: Compare, group: Bound, at: int) -> Offer:
     columns, reader = asked.hiding(at)
     some = len({token for token in wanted.tokens if token}) or 1
     part = TEXT * some if wanted.match in (Found.ANY, Found.ANY_PREFIX) else TEXT / some
-    rows = max(1.0, part * asked.problem.knowledge.entries(index, asked.problem.metadata))
+    knowledge = asked.problem.knowledge
+    part *= knowledge.part_bound(asked.columns[:at])
+    rows = max(1.0, part * knowledge.entries(index, asked.problem.metadata))
     what = ", ".join([str(one) for one in (*group.answered, condition)])
     scan = ScanBy(
         index,
