@@ -89,7 +89,8 @@ class ChangeFeed:
         return None if self._core.feed is None else self._core.feed.settings
 
     async def enable(self, *, group_by: int = 0, new_images: bool = False, old_images: bool = False) -> FeedSettings:
-        """Keep a feed from now on, whoever writes. The store needs format version 8 or later.
+        """Keep a feed from now on, whoever writes. The store needs format version 8 or later, and 13 if it may ever
+        move to another database. Store objects that this transaction opened before do not know of it.
 
         group_by    so many leading columns of the primary key make a group; 0 for none
         new_images  changes have the record as it was saved, as large as it is stored

@@ -42,7 +42,8 @@ class StoreHeader:
         """Mark the store as shared with the Java Record Layer: metadata with indexes that only this library can read
         (counters spread over cells) are refused from now on. A user field, "recordlayer.shared_with_java", is the mark.
 
-        Raises  IndexNotSupported if these metadata have such an index; UsageError on a store of a format before 8.
+        Raises  IndexNotSupported if these metadata have such an index; FeedRefused if the store has a change feed;
+                UsageError on a store of a format before 8.
         """
         settings.share_with_java(self._core)
 

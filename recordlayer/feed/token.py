@@ -1,7 +1,8 @@
 """Tokens: where a reader of a feed is, as opaque bytes.
 
 A token belongs to one feed, by the id that the feed was given when it was switched on, and to one group or to the whole
-of it. It may be kept for as long as changes are kept; it goes with a store that is moved.
+of it. It may be kept for as long as changes are kept; it goes with a store that is moved. Of a store that was copied,
+and not moved, both have the same feed from before: let only one of the two be followed with tokens of that time.
 
 Layout  a protobuf message: {1 form, 2 what it is for, 3 id of the feed, 4 digest of the store's prefix, 5 packed group,
         6 position, 7 where a pass over groups is, 8 where that pass ends, 9 check}. A seal makes it unreadable and
