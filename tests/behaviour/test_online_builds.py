@@ -98,6 +98,29 @@ def stop_after(transactions: int) -> Any:
 # -- the result
 
 
+def test_a_build_says_how_far_it_is_and_how_long_the_rest_takes(db: Any, metadata: rl.RecordMetaData) -> None:
+    assert indexer(db, metadata, "all_records").build().finished
+    told: list[Any] = []
+    seen: list[Any] = []
+
+    def look(report: Any) -> None:
+        told.append(report)
+        with beside(db).transaction() as tx:
+            seen.append(tx.store(metadata, path=PATH).build_of("by_customer").progress())
+
+    report = indexer(db, metadata, told=look).build()
+    assert [one.total for one in told] == [RECORDS + 1] * len(told), "an index counts them"
+    assert [one.scanned for one in told] == [one.scanned for one in seen], "as the database has it"
+    assert told[-1].scanned == RECORDS + 1
+    assert [one.fraction for one in told] == sorted(one.fraction for one in told)
+    assert all(one.remaining >= timedelta(0) for one in told)
+    assert told[-1].remaining == timedelta(0)
+    assert (report.fraction, report.remaining) == (1.0, timedelta(0))
+    assert seen[0].remaining(seen[0]) is None, "nothing was done between the two"
+    assert seen[1].remaining(seen[0]) >= timedelta(0)
+    assert seen[-1].remaining(seen[-2]) == timedelta(0)
+
+
 def test_a_build_reads_the_records_of_its_types_only_where_their_keys_begin_with_the_type(db: Any) -> None:
     def typed() -> rl.RecordMetaDataBuilder:
         keyed = rl.RecordMetaDataBuilder(FILE).primary_key("Order", concat(RECORD_TYPE, field("id")))

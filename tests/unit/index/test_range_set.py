@@ -131,3 +131,53 @@ def test_bad_points_and_foreign_keys_are_told(engine: Engine) -> None:
         with pytest.raises(CorruptRangeSet):
             run_blocking(ranges.missing())
         context.clear(key)
+
+
+@settings(max_examples=100)
+@given(
+    inserts=st.lists(st.tuples(points, points | st.just(LAST), st.booleans()), max_size=12),
+    within=st.tuples(points, points | st.just(LAST)),
+    end=points | st.just(LAST),
+)
+def test_filling_a_gap_that_was_found_is_inserting_where_it_is_empty(
+    inserts: list[tuple[bytes, bytes, bool]], within: tuple[bytes, bytes], end: bytes
+) -> None:
+    engine = open_engine("memory:")
+    context, ranges = begin(engine)
+    for low, high, require_empty in inserts:
+        run_blocking(ranges.insert(min(low, high), max(low, high), require_empty=require_empty))
+    low, high = min(within), max(within)
+    gap = run_blocking(ranges.first_gap(low, high))
+    missing = run_blocking(ranges.missing(low, high, limit=1))
+    assert (None if gap is None else (gap.begin, gap.end)) == (tuple(missing[0]) if missing else None)
+    if gap is not None:
+        end = max(gap.begin, min(gap.end, end))
+        run_blocking(context.commit())
+        context.close()
+        wanted, other = begin(engine)
+        run_blocking(other.insert(gap.begin, end, require_empty=True))
+        context, ranges = begin(engine)
+        found = run_blocking(ranges.first_gap(low, high))
+        assert found == gap
+        ranges.fill(found, end)
+        assert rows(context) == rows(wanted)
+        wanted.close()
+    context.close()
+    engine.close()
+
+
+def test_of_two_who_fill_the_same_gap_only_one_commits(engine: Engine) -> None:
+    start, ranges = begin(engine)
+    assert run_blocking(ranges.insert(FIRST, b"\x10", require_empty=True))
+    run_blocking(start.commit())
+    one, first = begin(engine)
+    other, second = begin(engine)
+    for ranges, end in ((first, b"\x20"), (second, b"\x30")):
+        gap = run_blocking(ranges.first_gap())
+        assert gap is not None
+        ranges.fill(gap, end)
+        with pytest.raises(UsageError):
+            ranges.fill(gap, b"\x08")
+    run_blocking(one.commit())
+    with pytest.raises(Conflict):
+        run_blocking(other.commit())
