@@ -82,7 +82,12 @@ class Records(records_pb2_grpc.RecordsServicer):  # type: ignore[misc]  # genera
         call = current()
         outcome = await self.modify(call, request)
         context = reply_context(call, commit_version=outcome.commit_version, cost=outcome.cost)
-        return records_pb2.ModifyReply(context=context, results=outcome.results, replayed=outcome.replayed)
+        reply = records_pb2.ModifyReply(context=context, results=outcome.results, replayed=outcome.replayed)
+        if reply.ByteSize() > self._limits.message_bytes - _ROOM:
+            for result in reply.results:  # the commit has happened: the caller has to hear of it
+                result.record.ClearField("fields")
+                result.record.ClearField("message")
+        return reply
 
     async def modify(self, call: Call, request: Any, where: str = "") -> Outcome:
         """Apply a ModifyRequest, or what has the same fields.  Raises  Refusal."""
@@ -95,6 +100,10 @@ class Records(records_pb2_grpc.RecordsServicer):  # type: ignore[misc]  # genera
         shape = shape_of(request, self._limits)
         tenant = call.permit({one.key[0] for one in operations})
         atomic = request.atomic or not request.HasField("atomic")
+        for place, one in enumerate(request.operations):
+            if atomic and one.idempotency_key:
+                text = "an atomic batch has one key, that of the request"
+                raise statuses.bad_request(f"{where}operations[{place}].idempotency_key", text)
         return await apply(self._databases, call, tenant, operations, shape, atomic=atomic, key=key)
 
     def ModifyStream(

@@ -12,10 +12,11 @@ from google.protobuf import empty_pb2
 from google.rpc import code_pb2
 from grpc import aio as grpc_aio
 
+from recordlayer import RecordMetaDataBuilder
 from recordlayer.client.pb import errors_pb2, records_pb2, types_pb2
-from recordlayer_server import statuses
+from recordlayer_server import places, statuses
 from recordlayer_server.limits import Limits
-from tests.support.photos import description
+from tests.support.photos import CONTAINER, description
 from tests.support.service import (
     Caller,
     calling,
@@ -425,5 +426,56 @@ def test_a_schema_that_is_described_again_is_not_stored_again() -> None:
             first = await databases.put_container("other", description(), 1)
             again = await databases.put_container("other", description(), 1)
             assert first.version == again.version
+
+    run(run_it())
+
+
+def test_a_reply_that_would_be_too_large_goes_without_contents() -> None:
+    """The commit has happened: to fail now would be to lie."""
+
+    async def scenario(caller: Caller) -> None:
+        reply = await caller.modify(*(operation("CREATE", f"p{number}", hash=bytes(50_000)) for number in range(7)))
+        assert [result.status.code for result in reply.results] == [0] * 7
+        assert all(result.record.change_tag and not result.record.fields.fields for result in reply.results)
+        assert len((await caller.lookup("p6"))[0].record.fields.fields["hash"].bytes_value) == 50_000
+
+    with_caller(scenario, limits=Limits(message_bytes=400_000))
+
+
+def test_operations_of_an_atomic_batch_have_no_keys_of_their_own() -> None:
+    async def scenario(caller: Caller) -> None:
+        one = operation("CREATE", "a")
+        one.idempotency_key = "k"
+        assert reason(await refused(caller.modify(one))) == "BAD_REQUEST"
+
+    with_caller(scenario)
+
+
+def test_records_are_read_without_the_service_by_what_the_database_says_of_them() -> None:
+    """As Java would: the stored metadata, the place, and nothing else."""
+
+    async def run_it() -> None:
+        async with photos() as (server, databases), calling(server) as channel:
+            caller = Caller(channel, user="ana")
+            await caller.zone("z")
+            saved = await caller.create("a", zone="z", title="first", tags=["x"])
+            tenant = next(iter(databases._places))
+            async with databases.database.transaction() as tx:
+                space = tx.key_space(places.SPACE)
+                kept = await space.resolve(places.of_metadata(CONTAINER, places.DEVELOPMENT), create=False)
+                metadata = await tx.metadata_store(kept.subspace).load(fresh=True)
+                where = await space.resolve(places.of_database(tenant).add("records"), create=False)
+                store = await tx.store(RecordMetaDataBuilder.from_proto(metadata.to_bytes()).build(), path=where)
+                stored = await store.load_record(("z", "a"))
+                assert stored is not None
+                photo: Any = stored.message
+                assert (photo.title, list(photo.tags)) == ("first", ["x"])
+                assert stored.version is not None
+                assert stored.version.to_bytes() == saved.change_tag
+                system = photo.recordlayer_system
+                assert (system.zone, system.name) == ("z", "a")
+                assert system.created_at == saved.created.time.ToMicroseconds()
+                entries = [(entry.key, entry.primary_key) async for entry in store.scan_index("by_title")]
+                assert entries == [(("z", "first"), ("z", "a"))]
 
     run(run_it())
