@@ -43,7 +43,7 @@ def planned(store: RecordStore, query: Query) -> Planned:
     if isinstance(query, GroupQuery):
         return plan_groups(query, store.metadata, store.states.peek, knowledge=known(store))
     if isinstance(query, JoinQuery):
-        return plan_join(query, store.metadata, store.states.peek)
+        return plan_join(query, store.metadata, store.states.peek, knowledge=known(store))
     if not isinstance(query, RecordQuery):
         raise WrongType(query=query, hint='make one with query("Order").where(...)')
     return plan(query, store.metadata, store.states.peek, knowledge=known(store))

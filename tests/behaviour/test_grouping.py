@@ -208,7 +208,7 @@ def test_fields_without_presence_are_always_set(db: Any) -> None:
     assert rows(shop, by_city) == [(None, 3), ("Oslo", 1)]
 
 
-def test_records_of_several_types_are_grouped_together(db: Any) -> None:
+def test_17_5_records_of_several_types_with_equal_keys_are_all_in_their_groups(db: Any) -> None:
     metadata = (
         rl.RecordMetaDataBuilder(shop_file("proto2"))
         .primary_key("Order", rl.concat(rl.record_type(), "id"))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import recordlayer as rl
-from recordlayer import q, query
+from recordlayer import errors, q, query
 from tests.behaviour.conftest import Shop
 from tests.support.shop import PATH, Customer, Order, builder
 
@@ -61,10 +61,12 @@ def paged(shop: Shop, asked: Any, *, limit: int | None = None, **limits: Any) ->
     raise AssertionError("it does not come to its end")
 
 
-def test_the_order_is_that_of_the_fields_with_null_first(shop: Shop) -> None:
+def test_17_7_an_order_without_an_index_is_kept_in_memory_or_refused(shop: Shop) -> None:
     expected = sorted(ORDERS, key=lambda order: (order.HasField("total"), order.total, order.id))
     assert ids(shop.messages(QUERIES["all"])) == ids(expected)
     assert ids(shop.messages(QUERIES["descending"])) == ids(expected)[::-1]
+    with pytest.raises(errors.NoPlan, match="in_memory"):
+        shop.messages(query("Order").order_by("total"))
 
 
 @pytest.mark.parametrize("memory", [None, 1, 3_000, 1_000_000])

@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 import recordlayer as rl
-from recordlayer import field, q, query
+from recordlayer import agg, field, q, query
 from recordlayer.cursor.sealing import ContinuationSeal
 from recordlayer.keys.functions import function
 from recordlayer.keys.special import VERSION
+from recordlayer.query.join import Pair
+from recordlayer.query.rows import Row
 from tests.support.shop import PATH, Order, builder
 
 RECORDED = Path(__file__).parent / "continuations"
@@ -44,7 +46,7 @@ ORDERS = [
 ]
 SEAL = ContinuationSeal({"golden": bytes(range(32))})
 
-QUERIES: dict[str, rl.RecordQuery] = {
+QUERIES: dict[str, Any] = {
     "records": query("Order"),
     "records in reverse": query("Order").order_by("id", reverse=True),
     "records by a range of keys": query("Order").where(q.id > 5, q.id <= 20),
@@ -65,6 +67,15 @@ QUERIES: dict[str, rl.RecordQuery] = {
     "bound": query("Order").where(q.customer == rl.param("who")).bind(who="ana"),
     "expressions": query("Order").where(q(rl.concat("customer", "total")) > ("bo", 1), q(VERSION).is_null()),
     "a function": query("Order").where(q(function("add", rl.concat("total", "id"))) > 9),
+    "groups": query("Order")
+    .group_by("customer")
+    .aggregate(n=agg.count(), most=agg.max("total"), mean=agg.avg("ratio")),
+    "groups in memory": query("Order")
+    .group_by("ratio", in_memory=5)
+    .aggregate(n=agg.count(), least=agg.min("customer")),
+    "distinct": query("Order").where(q.id > 3).select_distinct("customer", "total"),
+    "join": query("Order").where(q.id < 9).join("Order", on={"customer": "customer"}),
+    "left join": query("Order").join(query("Order").where(q.id < 4), on={"total": "total"}, kind="left"),
     "words and a list": query("Order").where(q.customer.has_words("ana"), q.tags.is_empty() | (q.tags == ["new"])),
 }
 
@@ -93,7 +104,15 @@ def ways(store: Any) -> dict[str, Any]:
 
 
 def shown(values: Any) -> list[Any]:
-    return [value.id if hasattr(value, "id") else list(value.primary_key) for value in values]
+    return [_shown(value) for value in values]
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, Row):
+        return list(value)
+    if isinstance(value, Pair):
+        return [None if one is None else one.id for one in value]
+    return value.id if hasattr(value, "id") else list(value.primary_key)
 
 
 def recorded(store: Any) -> dict[str, Any]:

@@ -21,12 +21,11 @@ from recordlayer.query.cost import Estimate
 from recordlayer.query.identity import Part
 from recordlayer.query.join import Pair
 from recordlayer.query.joining import Feeding
+from recordlayer.query.knowledge import Knowledge
 from recordlayer.query.measuring import Measured
 from recordlayer.query.plan.base import Plan, Run
 from recordlayer.query.planner import Planned, plan
-from recordlayer.query.query import RecordQuery
 from recordlayer.store.record import StoredRecord
-from recordlayer.store.store import RecordStore
 
 WIDTH = 32
 """Inner plans whose first reads are under way together."""
@@ -38,8 +37,11 @@ class Join:
 
     unit = "pairs"
 
-    def __init__(self, outer: Plan, inner: Plan, feeding: Feeding, *, types: str, left: bool) -> None:
+    def __init__(
+        self, outer: Plan, inner: Plan, feeding: Feeding, *, types: str, left: bool, knowledge: Knowledge
+    ) -> None:
         self.children: tuple[Plan, ...] = (outer, inner)
+        self._knowledge = knowledge
         self._feeding = feeding
         self._left = left
         self.title = f"{'Left join' if left else 'Join'} each with {types}"
@@ -85,7 +87,8 @@ class Join:
         query = self._feeding.bound(self._feeding.values(record))
         if query is None:
             return Empty()
-        planned = inner_plan(run.store, query)
+        store = run.store
+        planned = plan(query, store.metadata, store.states.peek, knowledge=self._knowledge)
         chosen, place = planned.plan, None
         if run.continuation is not None:
             fields = decode_fields(run.continuation, known=2)
@@ -96,11 +99,6 @@ class Join:
         if isinstance(template, Measured):
             chosen = template.like(chosen)
         return _Named(chosen.execute(replace(run, continuation=place)), own)
-
-
-def inner_plan(store: RecordStore, query: RecordQuery) -> Planned:
-    """The plan of the inner query with values."""
-    return plan(query, store.metadata, store.states.peek)
 
 
 def _same(planned: Planned, wanted: bytes | None) -> Plan:

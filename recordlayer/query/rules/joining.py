@@ -34,7 +34,7 @@ def plan_join(
     left = query.kind == "left"
 
     def joined(source: Plan) -> Plan:
-        return Join(source, second.plan, feeding, types=types, left=left)
+        return Join(source, second.plan, feeding, types=types, left=left, knowledge=knowledge)
 
     def survey() -> Survey:
         found: Found = [(None, joined(one)) for one in (first.plan, *first.others)]
