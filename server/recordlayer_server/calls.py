@@ -62,7 +62,7 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
         self._limits = limits
         self._streams = 0
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._cutting = False
+        self._cutting = self._refusing = False
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -70,6 +70,10 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
     def running(self) -> int:
         """How many calls run, without those that only watch."""
         return len(self._tasks)
+
+    def refuse(self) -> None:
+        """Answer new calls with UNAVAILABLE and when to try again, but for those that ask for the health."""
+        self._refusing = True
 
     def cut_off(self) -> int:
         """End all that run with UNAVAILABLE; how many."""
@@ -175,6 +179,8 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
             try:
                 seconds = self._seconds(context, endless=endless)
                 call.deadline = asyncio.get_running_loop().time() + seconds
+                if self._refusing and not is_health:
+                    raise _stopping()
                 async with asyncio.timeout(None if endless else seconds) as limit:
                     if asks.identify is not None and not is_health:  # who asks for health has nothing to show
                         shown = context.invocation_metadata() or ()
@@ -194,8 +200,7 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
                 raise
             task.uncancel()
             reason = "STOPPING"
-            stopping = statuses.refusal(code_pb2.UNAVAILABLE, reason, "the server stops", retry=0.1)
-            await _abort(context, call, stopping.status)
+            await _abort(context, call, _stopping().status)
         except Exception as error:
             status = statuses.known(error)
             if status is None:
@@ -241,6 +246,10 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
         if given is None or given > _FOREVER:
             return self._limits.default_deadline.total_seconds()
         return float(min(max(given, 0.0), self._limits.max_deadline.total_seconds()))
+
+
+def _stopping() -> statuses.Refusal:
+    return statuses.refusal(code_pb2.UNAVAILABLE, "STOPPING", "the server stops", retry=0.1)
 
 
 async def _abort(context: aio.ServicerContext, call: Call, status: status_pb2.Status) -> None:

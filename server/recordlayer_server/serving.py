@@ -1,7 +1,8 @@
 """One server: its port, its services, and how it stops.
 
-Stopping: not ready → a while for balancers to notice → no new calls → what runs may finish within the grace → the rest
-is cut off with UNAVAILABLE. Who watches the health of the server is told first and never waited for.
+Stopping: not ready → a while for balancers to notice → new calls are told to try again → none are taken → what runs may
+finish within the grace → the rest is cut off with UNAVAILABLE. Who watches the health of the server is told first and
+never waited for.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from recordlayer_server.operation.libraries import libraries
 from recordlayer_server.operation.metrics import Exposition
 from recordlayer_server.security.certificates import credentials
 
+_TURNING_AWAY = timedelta(milliseconds=50)
 _UNRULY = timedelta(seconds=5)  # for handlers that do not end when they are cut off
 
 
@@ -130,6 +132,10 @@ class Serving:
         await ended(self._watching)
         logs.write(logs.server, logging.INFO, "draining", running=self.calls.running)
         await _first(hurry.wait(), within=self._config.drain_delay)
+        # gRPC cancels the calls that come just when a server stops, and nobody could tell those from calls that ran: those
+        # who call at once again are sent away for a moment first.
+        self.calls.refuse()
+        await _first(hurry.wait(), within=_TURNING_AWAY)
         self.monitor.servicer.close()
         # One stop and no second one to cut it short: two at once crash the process (grpcio 1.85).
         stopping = asyncio.create_task(self._server.stop((self._config.grace + _UNRULY).total_seconds()))
