@@ -132,8 +132,8 @@ class Serving:
         await ended(self._watching)
         logs.write(logs.server, logging.INFO, "draining", running=self.calls.running)
         await _first(hurry.wait(), within=self._config.drain_delay)
-        # gRPC cancels the calls that come just when a server stops, and nobody could tell those from calls that ran: those
-        # who call at once again are sent away for a moment first.
+        # gRPC cancels the calls that come just when a server stops, and nobody could tell those from calls that ran:
+        # who calls again and again is sent away for a moment first.
         self.calls.refuse()
         await _first(hurry.wait(), within=_TURNING_AWAY)
         self.monitor.servicer.close()
