@@ -46,7 +46,8 @@ def planned(store: RecordStore, query: Query) -> Planned:
         return plan_join(query, store.metadata, store.states.peek, knowledge=known(store))
     if not isinstance(query, RecordQuery):
         raise WrongType(query=query, hint='make one with query("Order").where(...)')
-    return plan(query, store.metadata, store.states.peek, knowledge=known(store))
+    states = store.states
+    return plan(query, store.metadata, states.peek, states=states.marked, knowledge=known(store))
 
 
 def run_query(

@@ -25,6 +25,7 @@ from recordlayer.query.predicate import (
     CompareKey,
     CompareRank,
     Elements,
+    Matches,
     Not,
     Or,
     Path,
@@ -66,6 +67,8 @@ def normal(condition: Predicate) -> tuple[Predicate, ...]:
     """Conditions that are true where this one is, in words that indexes understand."""
     if isinstance(condition, CompareKey):
         return _by_column(condition)
+    if isinstance(condition, Matches):
+        return (*_of_elements(condition), condition)
     if not isinstance(condition, Compare):
         return (condition,)
     if any(step.of is Elements.ANY_OR_UNKNOWN for step in condition.path):
@@ -84,6 +87,31 @@ def normal(condition: Predicate) -> tuple[Predicate, ...]:
             return (replace(condition, operator=Operator.EQUALS, value=pattern.start),)
         return begins, condition
     return (condition,)
+
+
+def _of_elements(condition: Matches) -> Branch:
+    """What is true of some element where several conditions are true of one and the same: an index on a field of the
+    elements finds all records that come into question."""
+    if not _of_any(condition.path):
+        return ()
+    return tuple(
+        [
+            Compare((*condition.path, *one.path), one.operator, one.value)
+            for one in conjuncts(condition.child)
+            if isinstance(one, Compare) and one.operator in _FINDING and not any(step.any for step in one.path)
+        ]
+    )
+
+
+_FINDING = (
+    Operator.EQUALS,
+    Operator.LESS,
+    Operator.LESS_OR_EQUAL,
+    Operator.GREATER,
+    Operator.GREATER_OR_EQUAL,
+    Operator.STARTS_WITH,
+    Operator.IN,
+)
 
 
 def _by_column(condition: CompareKey) -> tuple[Predicate, ...]:

@@ -114,25 +114,41 @@ class Choice:
     cost: float
 
 
-def plan(query: RecordQuery, metadata: RecordMetaData, state_of: StateOf, *, knowledge: Knowledge = ASSUMED) -> Planned:
+def plan(
+    query: RecordQuery,
+    metadata: RecordMetaData,
+    state_of: StateOf,
+    *,
+    states: Key | None = None,
+    knowledge: Knowledge = ASSUMED,
+) -> Planned:
     """The cheapest plan of a query.
+
+    states  what `state_of` says of all indexes, where that is known for less than asking for each
 
     The plan of the same query is kept, and of a query that differs in its values only which way to go.
 
     Raises  NoPlan when nothing gives the order that is asked for; UnknownRecordType, UnknownField, UnknownIndex,
             WrongType.
     """
-    readable = readable_indexes(metadata, state_of)
+    readable = readable_indexes(metadata, state_of) if states is None else states
+    last = query.kept
+    if last is not None and last[0] is metadata and last[1] is knowledge and last[2] == readable:
+        kept: Planned = last[3]
+        return kept
     plans, choices = _CACHE.setdefault(metadata, (OrderedDict(), OrderedDict()))
     shape = (shape_of(query), knowledge)
     key = cache_key(query, shape, readable)
-    if key is not None and key in plans:
-        plans.move_to_end(key)
-        return plans[key]
+    found = None if key is None else plans.get(key)
+    if key is not None and found is not None:
+        if 2 * len(plans) > _CACHED:
+            plans.move_to_end(key)  # a hash of the key more: only where plans may be dropped
+        object.__setattr__(query, "kept", (metadata, knowledge, readable, found))
+        return found
     choice = choices.get((shape, readable))
-    states = {name: state_of(index) for name, index in metadata.indexes.items()}
+    now = {name: state_of(index) for name, index in metadata.indexes.items()}
     # What is kept here must not keep a store and its transaction.
-    asking = Asking(query, metadata, lambda index: states[index.name], knowledge)
+    asking = Asking(query, metadata, lambda index: now[index.name], knowledge)
     planned = None if choice is None else _by_choice(choice, asking)
     if planned is None:
         planned, choice = _by_survey(asking)
@@ -250,7 +266,7 @@ def readable_indexes(metadata: RecordMetaData, state_of: StateOf) -> tuple[str, 
     return tuple([index.name for index in metadata.indexes.values() if state_of(index).is_readable])
 
 
-def cache_key(query: RecordQuery, shape: Key, readable: tuple[str, ...]) -> Key | None:
+def cache_key(query: RecordQuery, shape: Key, readable: Key) -> Key | None:
     """What tells a query from all others: its shape and its values. None if a value cannot be hashed."""
     if query.filter is None:
         return (shape, readable)

@@ -12,7 +12,7 @@ Source  Record Layer, RecordQuery
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Union
 
@@ -71,6 +71,12 @@ class RecordQuery:
     in_memory: int = 0
     limits: Limits | None = None
     hints: Hints = NO_HINTS
+    kept: Any = field(default=None, init=False, repr=False, compare=False)
+    """The planner's: the plan that this very query was given last, and for what. No part of its value."""
+
+    def __getstate__(self) -> list[Any]:
+        """For pickling and copying: without the plan."""
+        return [None if one.name == "kept" else getattr(self, one.name) for one in fields(self)]
 
     def where(self, *conditions: Predicate) -> RecordQuery:
         """Only records for which all these, and all conditions before, are true."""

@@ -60,6 +60,11 @@ class IndexStates:
         """The same for showing, without conflicts."""
         return self._states.get(index.name, IndexState.READABLE)
 
+    @property
+    def marked(self) -> tuple[tuple[str, IndexState], ...]:
+        """The indexes that are not simply readable, with their states, for showing: without conflicts."""
+        return tuple(self._states.items())
+
     def set(self, index: Index, state: IndexState) -> None:
         """Store a state. What must go with it (data, built ranges) is the caller's business."""
         self._context.stores_changed = True

@@ -79,6 +79,7 @@ def metadata_of(syntax: str) -> rl.RecordMetaData:
         .index("Thing", "by_tag_total", rl.concat(field("tags").fan_out(), "total"))
         .index("Thing", "by_name_tag", rl.concat("name", field("tags").fan_out()))
         .index("Thing", "by_total_covering", rl.key_with_value(rl.concat("total", "name"), split_point=1))
+        .index("Thing", "by_item", field("items").fan_out().nest(rl.concat("sku", "price")))
         .index("Thing", "by_city", field("spot").nest("city"))
         .index("Thing", "by_negative", function("sub", "total"))
         .index("Thing", "per_name", rl.count(group_by="name"))

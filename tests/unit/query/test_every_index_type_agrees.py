@@ -190,6 +190,7 @@ LEAVES = st.one_of(
     st.builds(every_tag, st.sampled_from(TAGS)),
     st.builds(some_tag, st.sampled_from(TAGS), st.booleans()),
     st.builds(item_of, st.sampled_from(["p", "q"]), st.sampled_from([0, 5, 9])),
+    st.builds(item_of, st.sampled_from(["p", "q"]), st.sampled_from([0, 5, 9])),
     st.builds(negative, st.sampled_from([-2, 0, 2])),
     st.builds(since, st.booleans()),
 )

@@ -50,6 +50,7 @@ ASKED: dict[str, Any] = {
     "the last changes": THING.order_by(VERSION, reverse=True),
     "a function": THING.where(q(function("sub", "total")) > 3),
     "columns together": THING.where(q(concat("name", "total")) == ("a", 3)),
+    "one and the same element": THING.where(q.items.one_of_them().matches((q.sku == "p") & (q.price > 3))),
     "two types": query("Thing", "Note").where(q.name == "a"),
     "sorted in memory": THING.where(q.name == "a").order_by("text", in_memory=100),
     "hints": THING.where(q.name == "a").hide_indexes("by_name_total", "all_by_name").try_indexes("by_city"),

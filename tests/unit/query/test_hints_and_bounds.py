@@ -182,3 +182,16 @@ def test_what_is_kept_keeps_no_store() -> None:
     gc.collect()
     assert gone() is None
     assert reasons(found)
+
+
+def test_a_query_is_copied_and_pickled_without_its_plan() -> None:
+    import copy
+    import pickle
+
+    asked, metadata = query("Order").where(q.total == 1), shop()
+    first = plan(asked, metadata, readable)
+    assert plan(asked, metadata, readable) is plan(asked, metadata, readable) is first
+    for other in (copy.deepcopy(asked), pickle.loads(pickle.dumps(asked))):
+        assert other == asked
+        assert other.kept is None
+    assert plan(asked, shop(), readable) is not first, "other metadata have other plans"
