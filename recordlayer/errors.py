@@ -7,6 +7,7 @@
     ├─ KeySpaceError          directories, paths and interned names
     ├─ StoreError             what a record store refuses or finds broken
     ├─ FeedError              change feeds: tokens that lead nowhere, stores that have none
+    ├─ MigrationError         schema migrations that are refused, held by others, or stopped
     ├─ TenantError            exporting, importing and limiting what lies below a path
     ├─ IdempotencyError       keys of work that is applied once
     ├─ QueryError             queries, plans, continuations
@@ -413,6 +414,37 @@ class IndexCannotClear(StoreError):
 class LocalVersionsExhausted(StoreError):
     title = "one transaction cannot give out more versions"
     hint = "save fewer versioned records in one transaction: 65,536 is the limit"
+
+
+# -- migrations --------------------------------------------------------------------------------------------
+
+
+class InvalidProject(UsageError):
+    title = "the project file is not valid"
+
+
+class InvalidSchemaSource(UsageError):
+    title = "the schema cannot be loaded from where the project file says"
+
+
+class InvalidLockFile(SchemaError):
+    title = "the lock file is not valid"
+
+
+class MigrationError(RecordLayerError):
+    title = "a migration cannot go on"
+
+
+class MigrationRefused(MigrationError):
+    title = "the stored metadata cannot follow the schema"
+
+
+class MigrationHeld(MigrationError):
+    title = "somebody else is migrating"
+
+
+class MigrationChanged(MigrationError):
+    title = "the migration is not the one that was planned"
 
 
 # -- tenants -----------------------------------------------------------------------------------------------

@@ -1,1 +1,1 @@
-"""The command `recordlayer`: the public API, and printing. A command is a module with `add` and `run`."""
+"""The command `recordlayer`: library calls, and printing. A command, or a group of them, is a module."""

@@ -1,43 +1,36 @@
-"""`recordlayer COMMAND ...`: reads the command line and runs one command.
+"""`recordlayer COMMAND ...`: runs one command.
 
-Exit status: 0 done, 1 problems were found, 2 wrong use.
+Exit status: 0 done, 1 problems were found or something failed, 2 wrong use.
+
+All commands but `protos` need the libraries of the extra `cli`.
 """
 
 from __future__ import annotations
 
-import argparse
+import importlib.util
 import sys
 from collections.abc import Sequence
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from recordlayer.cli import protos
 
-
-class Command(Protocol):
-    """What a command's module holds."""
-
-    NAME: str
-    SUMMARY: str
-
-    def add(self, parser: argparse.ArgumentParser) -> None: ...
-
-    def run(self, arguments: argparse.Namespace, out: TextIO) -> int: ...
+MISSING = """recordlayer: this command needs libraries that are not installed.
+  hint: pip install 'recordlayer[cli]' (`recordlayer protos` works without)
+"""
 
 
-COMMANDS: tuple[Command, ...] = (protos,)
+def main(arguments: Sequence[str] | None = None, *, out: TextIO | None = None, err: TextIO | None = None) -> int:
+    """Run a command; the exit status. `out` and `err` are where it writes, by default the process's own."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    to, errors = sys.stdout if out is None else out, sys.stderr if err is None else err
+    if given[:1] == [protos.NAME]:
+        return protos.main(given[1:], to)
+    if any(importlib.util.find_spec(name) is None for name in ("click", "rich")):
+        errors.write(MISSING)
+        return 2
+    from recordlayer.cli.app import run
 
-
-def main(arguments: Sequence[str] | None = None, *, out: TextIO | None = None) -> int:
-    """Run a command; the exit status."""
-    parser = argparse.ArgumentParser(prog="recordlayer", description="Work with record stores.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        one = commands.add_parser(command.NAME, help=command.SUMMARY, description=command.SUMMARY)
-        command.add(one)
-        one.set_defaults(run=command.run)
-    parsed = parser.parse_args(arguments)
-    status: int = parsed.run(parsed, sys.stdout if out is None else out)
-    return status
+    return run(given, to, errors)
 
 
 if __name__ == "__main__":
