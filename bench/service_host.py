@@ -1,4 +1,5 @@
 """The processes of the service's bench: `python -m bench.service_host ours|echo` says its port and serves until killed.
+To each line of its input it answers with the nanoseconds of processor time that it has used so far.
 
 ours  the service over a file with relaxed durability, on a container of orders, with log lines as in production
 echo  a bare grpc.aio server: /bench.Echo/Learn keeps a reply, and /bench.Echo/Call gives it to whoever calls
@@ -10,6 +11,7 @@ import asyncio
 import io
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,11 @@ class _Nowhere(io.TextIOBase):
         return len(text)
 
 
+def _say_time() -> None:
+    if sys.stdin.readline():
+        print(time.process_time_ns(), flush=True)
+
+
 async def ours(path: Path) -> None:
     from recordlayer_server import logs
     from recordlayer_server.config import Address, Config
@@ -60,6 +67,7 @@ async def ours(path: Path) -> None:
         config = Config(db=f"file:{path}", listen=Address("127.0.0.1", 0))
         serving = Serving(config, database, services=services(databases))
         address = await serving.start()
+        asyncio.get_running_loop().add_reader(sys.stdin, _say_time)
         print(address.port, flush=True)
         await asyncio.Event().wait()
 
@@ -83,6 +91,7 @@ async def echo() -> None:
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("bench.Echo", methods)])
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
+    asyncio.get_running_loop().add_reader(sys.stdin, _say_time)
     print(port, flush=True)
     await server.wait_for_termination()
 
