@@ -57,8 +57,8 @@ async def _measure(settings: Settings) -> list[Case]:
                 target = {"echo": TARGETS[job]} if callers == max(CALLERS) else {}
                 cases += await _compared(
                     f"{job}, {callers} callers",
-                    lambda number, call=call, request=request: call(request(number)),
-                    lambda number, bare=bare, request=request: bare(request(number)),
+                    _calling(call, request),
+                    _calling(bare, request),
                     callers,
                     clocks={"ours": our_clock, "echo": echo_clock},
                     calls=max(calls, 3 * callers),
@@ -66,6 +66,10 @@ async def _measure(settings: Settings) -> list[Case]:
                     target=target,
                 )
     return cases
+
+
+def _calling(method: Any, request: Callable[[int], bytes]) -> Work:
+    return lambda number: method(request(number))
 
 
 async def _compared(

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from datetime import timedelta
@@ -28,6 +28,7 @@ from recordlayer.client.pb import context_pb2
 from recordlayer.errors import Overloaded
 from recordlayer_server import logs, statuses
 from recordlayer_server.call import WORD, Call, context_of, enter
+from recordlayer_server.deadlines import Deadlines
 from recordlayer_server.limits import DEFAULT, Limits
 from recordlayer_server.operation.admission import Priority
 from recordlayer_server.operation.around import Around
@@ -38,6 +39,8 @@ from recordlayer_server.security.identity import ANONYMOUS
 REQUEST_ID = "x-request-id"
 
 Parse = Callable[[bytes], Any]
+Work = Callable[[Call, Any, aio.ServicerContext], Awaitable[Any]]
+"""What a handler does with a request: parsed, or as it came."""
 
 _HEALTH = "/grpc.health.v1.Health/"
 _ENDLESS = {_HEALTH + "Watch"}  # streams that last as long as the connection: nobody waits for them
@@ -50,7 +53,7 @@ _MAKERS = {
 _FOREVER = 365 * 86_400.0
 
 
-class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
+class Calls:
     """The calls of one server.
 
     around  who may call, how many, and what is shown of them
@@ -61,6 +64,7 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
         self._asks = around if around is not None else Around()
         self._limits = limits
         self._streams = 0
+        self._deadlines = Deadlines()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._cutting = self._refusing = False
         self._idle = asyncio.Event()
@@ -86,83 +90,72 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
         """Come back when no call runs."""
         await self._idle.wait()
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler | None]],
-        details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler | None:
-        handler = await continuation(details)
-        if handler is None:  # there is no such method; grpc says so
-            return None
-        method, request_id = details.method, _request_id(details.invocation_metadata)
+    def wrapped(self, handler: grpc.RpcMethodHandler, method: str) -> grpc.RpcMethodHandler:
+        """The handler of a method with what happens around its calls."""
         parse, kept = handler.request_deserializer, None
         if handler.request_streaming:  # a handler of a stream may read by itself: grpc parses for it
             parse, kept = None, parse
         if handler.response_streaming:
-            behaviour = self._streaming(handler.stream_stream or handler.unary_stream, method, request_id, parse)
+            behaviour = self._streaming(handler.stream_stream or handler.unary_stream, method, parse)
         else:
-            behaviour = self._single(handler.stream_unary or handler.unary_unary, method, request_id, parse)
+            behaviour = self._single(handler.stream_unary or handler.unary_unary, method, parse)
         make = _MAKERS[handler.request_streaming, handler.response_streaming]
         return make(behaviour, kept, handler.response_serializer)
 
-    def _single(
-        self, behaviour: Callable[..., Any], method: str, request_id: str, parse: Parse | None
-    ) -> Callable[..., Awaitable[Any]]:
-        async def call(request: Any, context: aio.ServicerContext) -> Any:
-            async def work(made: Call) -> Any:
-                parsed, admission = _parsed(request, parse, made), self._asks.admission
-                if admission is None or method.startswith(_HEALTH):
-                    return await behaviour(parsed, context)
-                priority = Priority.BATCH if made.priority == context_pb2.BATCH else Priority.INTERACTIVE
-                since = await admission.enter(priority, time_left=made.time_left)
-                try:
-                    if self._asks.audit is not None and is_audited(method):
-                        return await self._asks.audit.around(made, parsed, behaviour(parsed, context))
-                    return await behaviour(parsed, context)
-                finally:
-                    admission.leave(priority, since)
+    def _single(self, behaviour: Callable[..., Any], method: str, parse: Parse | None) -> Callable[..., Awaitable[Any]]:
+        is_health, audited = method.startswith(_HEALTH), is_audited(method)
 
-            return await self._around(method, request_id, context, work)
+        async def work(made: Call, request: Any, context: aio.ServicerContext) -> Any:
+            parsed, admission = _parsed(request, parse, made), self._asks.admission
+            if admission is None or is_health:
+                return await behaviour(parsed, context)
+            priority = Priority.BATCH if made.priority == context_pb2.BATCH else Priority.INTERACTIVE
+            since = await admission.enter(priority, time_left=made.time_left)
+            try:
+                if audited and self._asks.audit is not None:
+                    return await self._asks.audit.around(made, parsed, behaviour(parsed, context))
+                return await behaviour(parsed, context)
+            finally:
+                admission.leave(priority, since)
+
+        async def call(request: Any, context: aio.ServicerContext) -> Any:
+            return await self._around(method, request, context, work)
 
         return call
 
     def _streaming(
-        self, behaviour: Callable[..., Any], method: str, request_id: str, parse: Parse | None
+        self, behaviour: Callable[..., Any], method: str, parse: Parse | None
     ) -> Callable[..., Awaitable[None]]:
-        async def call(request: Any, context: aio.ServicerContext) -> None:
-            async def work(made: Call) -> None:
-                if self._streams > self._asks.streams:
-                    raise Overloaded(why="too many streams are open", retry_after=timedelta(seconds=1))
-                answer = behaviour(_parsed(request, parse, made), context)
-                if not hasattr(answer, "__aiter__"):  # a handler that writes by itself
-                    await answer
-                    return
-                async with aclosing(answer):
-                    async for response in answer:
-                        await context.write(response)
+        async def work(made: Call, request: Any, context: aio.ServicerContext) -> None:
+            if self._streams > self._asks.streams:
+                raise Overloaded(why="too many streams are open", retry_after=timedelta(seconds=1))
+            answer = behaviour(_parsed(request, parse, made), context)
+            if not hasattr(answer, "__aiter__"):  # a handler that writes by itself
+                await answer
+                return
+            async with aclosing(answer):
+                async for response in answer:
+                    await context.write(response)
 
-            await self._around(method, request_id, context, work, endless=True)
+        async def call(request: Any, context: aio.ServicerContext) -> None:
+            await self._around(method, request, context, work, endless=True)
 
         return call
 
     async def _around(
-        self,
-        method: str,
-        request_id: str,
-        context: aio.ServicerContext,
-        work: Callable[[Call], Awaitable[Any]],
-        *,
-        endless: bool = False,
+        self, method: str, request: Any, context: aio.ServicerContext, work: Work, *, endless: bool = False
     ) -> Any:
         began = time.monotonic()
         task = asyncio.current_task()
-        if task is not None and method not in _ENDLESS:
+        assert task is not None, "grpc runs handlers in tasks"
+        if method not in _ENDLESS:
             self._tasks.add(task)
             self._idle.clear()
         asks, is_health, span = self._asks, method.startswith(_HEALTH), None
+        shown = context.invocation_metadata() or ()
         call = Call(
             method,
-            request_id,
+            _request_id(shown),
             ANONYMOUS,
             deadline=0.0,
             limits=self._limits,
@@ -171,31 +164,33 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
         )
         enter(call)
         if asks.tracing is not None and not is_health:
-            span = asks.tracing.begin(method, context.invocation_metadata())
+            span = asks.tracing.begin(method, shown)
         self._streams += endless
         unforeseen: Exception | None = None
         code = reason = ""
         try:
             try:
-                seconds = self._seconds(context, endless=endless)
-                call.deadline = asyncio.get_running_loop().time() + seconds
+                call.deadline = asyncio.get_running_loop().time() + self._seconds(context, endless=endless)
                 if self._refusing and not is_health:
                     raise _stopping()
-                async with asyncio.timeout(None if endless else seconds) as limit:
-                    if asks.identify is not None and not is_health:  # who asks for health has nothing to show
-                        shown = context.invocation_metadata() or ()
-                        call.identity = await asks.identify(shown, context.auth_context())
-                    result = await work(call)
-            except TimeoutError:
-                if not limit.expired():
+                if not endless:
+                    self._deadlines.add(task, call.deadline)
+                if asks.identify is not None and not is_health:  # who asks for health has nothing to show
+                    call.identity = await asks.identify(shown, context.auth_context())
+                result = await work(call, request, context)
+            except asyncio.CancelledError:
+                if endless or not self._deadlines.take_back(task) or task.uncancel():
                     raise
                 raise statuses.refusal(code_pb2.DEADLINE_EXCEEDED, "DEADLINE", "the call's time is up") from None
+            finally:
+                if not endless:
+                    self._deadlines.take_back(task)
             context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
             return result
         except aio.AbortError:
             raise
         except asyncio.CancelledError:
-            if task is None or task not in self._tasks or not self._cutting:
+            if task not in self._tasks or not self._cutting:
                 code = grpc.StatusCode.CANCELLED.name
                 raise
             task.uncancel()
@@ -221,22 +216,8 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
             if asks.tracing is not None and span is not None:
                 asks.tracing.end(span, code, call.request_id)
             level = logging.ERROR if unforeseen else logging.DEBUG if is_health else logging.INFO
-            logs.write(
-                logs.calls,
-                level,
-                "call failed" if unforeseen else "call",
-                traceback_of=unforeseen,
-                request=call.request_id,
-                method=method,
-                code=code,
-                **({"reason": reason} if reason else {}),
-                **({} if call.identity is ANONYMOUS else {"identity": call.identity.name}),
-                **({} if call.tenant is None else {"tenant": label(call.tenant)}),
-                **({"keys_read": call.keys_read} if call.keys_read else {}),
-                **({"keys_written": call.keys_written} if call.keys_written else {}),
-                milliseconds=round(took * 1_000, 3),
-                peer=context.peer(),
-            )
+            if logs.calls.isEnabledFor(level):
+                _log(level, call, code, reason, took, unforeseen, context.peer())
 
     def _seconds(self, context: aio.ServicerContext, *, endless: bool) -> float:
         """How long the call may take."""
@@ -246,6 +227,24 @@ class Calls(aio.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
         if given is None or given > _FOREVER:
             return self._limits.default_deadline.total_seconds()
         return float(min(max(given, 0.0), self._limits.max_deadline.total_seconds()))
+
+
+def _log(level: int, call: Call, code: str, reason: str, took: float, unforeseen: Exception | None, peer: str) -> None:
+    """The line of a call."""
+    values: dict[str, object] = {"request": call.request_id, "method": call.method, "code": code}
+    if reason:
+        values["reason"] = reason
+    if call.identity is not ANONYMOUS:
+        values["identity"] = call.identity.name
+    if call.tenant is not None:
+        values["tenant"] = label(call.tenant)
+    if call.keys_read:
+        values["keys_read"] = call.keys_read
+    if call.keys_written:
+        values["keys_written"] = call.keys_written
+    values["milliseconds"] = round(took * 1_000, 3)
+    values["peer"] = peer
+    logs.write(logs.calls, level, "call failed" if unforeseen else "call", traceback_of=unforeseen, **values)
 
 
 def _stopping() -> statuses.Refusal:
@@ -284,4 +283,4 @@ def _request_id(metadata: Any) -> str:
     for name, value in metadata or ():
         if name == REQUEST_ID and isinstance(value, str) and WORD.fullmatch(value):
             return value
-    return uuid.uuid4().hex
+    return os.urandom(16).hex()

@@ -26,6 +26,7 @@ from recordlayer_server.calls import Calls
 from recordlayer_server.config import Address, Config
 from recordlayer_server.health import Monitor
 from recordlayer_server.limits import DEFAULT, Limits
+from recordlayer_server.methods import Methods
 from recordlayer_server.operation.around import Around, around_of, ended
 from recordlayer_server.operation.libraries import libraries
 from recordlayer_server.operation.metrics import Exposition
@@ -37,10 +38,10 @@ _UNRULY = timedelta(seconds=5)  # for handlers that do not end when they are cut
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service to serve: its full name, and a function that adds its servicer to a server."""
+    """A service to serve: its full name, and a function that adds its servicer to what takes the place of a server."""
 
     name: str
-    add: Callable[[aio.Server], None]
+    add: Callable[[Methods], None]
 
 
 class Serving:
@@ -65,18 +66,21 @@ class Serving:
         self.address: Address | None = None
         """Where it listens, with the port that was taken for port 0."""
         self._config = config
-        self._server = aio.server(interceptors=(self.calls,), options=_options(config))
+        self._server = aio.server(options=_options(config))
         self._watching: list[asyncio.Task[None]] = []
         self._exposition: Exposition | None = None
         self._stopped: asyncio.Future[int] | None = None
-        health_pb2_grpc.add_HealthServicer_to_server(self.monitor.servicer, self._server)
+        methods = Methods(self.calls.wrapped)
+        health_pb2_grpc.add_HealthServicer_to_server(self.monitor.servicer, methods)
         for service in services:
-            service.add(self._server)
+            service.add(methods)
         if config.reflection:
-            from grpc_reflection.v1alpha import reflection
+            from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
             names = (reflection.SERVICE_NAME, HEALTH, *(service.name for service in services))
-            reflection.enable_server_reflection(names, self._server)
+            servicer = reflection.aio.ReflectionServicer(names)
+            reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, methods)
+        self._server.add_generic_rpc_handlers((methods,))
 
     async def start(self) -> Address:
         """Look at the database once, and listen, whatever was seen; the address.  Raises  CannotListen."""
