@@ -128,6 +128,7 @@ class Config:
     max_message_bytes: int = 4 << 20
     max_concurrent_streams: int = 256
     max_connection_age: timedelta = timedelta(0)
+    deletions_kept: timedelta = timedelta(days=30)
     keepalive: timedelta = timedelta(seconds=60)
     log_level: str = "info"
     log_format: str = "json"
@@ -195,6 +196,7 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
         max_message_bytes=int(given["max_message_bytes"].value),
         max_concurrent_streams=int(given["max_concurrent_streams"].value),
         max_connection_age=_seconds(given["max_connection_age"]),
+        deletions_kept=_seconds(given["deletions_kept"]),
         keepalive=_seconds(given["keepalive"]),
         log_level=str(given["log_level"].value),
         log_format=str(given["log_format"].value),

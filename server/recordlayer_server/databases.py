@@ -7,18 +7,21 @@ asked for in vain leaves nothing behind.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from recordlayer import OpenMode, RecordMetaData, RecordMetaDataBuilder, aio
 from recordlayer.aio import RecordStore, Transaction
 from recordlayer.cursor.sealing import ContinuationSeal
-from recordlayer.errors import NameNotInterned, RecordLayerError, StoreMissing
+from recordlayer.errors import FeedRefused, NameNotInterned, RecordLayerError, StoreMissing
 from recordlayer.keyspace import KeySpacePath
+from recordlayer.store.header import FormatVersion
 from recordlayer.store.metadata_store import StoredMetaData
 from recordlayer.store.open import Cacheable
 from recordlayer.tuples import Subspace
@@ -68,6 +71,7 @@ class Databases:
         self._places: OrderedDict[Tenant, Place] = OrderedDict()
         self._metadata: OrderedDict[tuple[str, int], StoredMetaData] = OrderedDict()
         self._seal: ContinuationSeal | None = None
+        self._token_seal: ContinuationSeal | None = None
 
     # -- containers ----------------------------------------------------------------------------------------
 
@@ -120,22 +124,22 @@ class Databases:
         place = await self._place(tx, tenant, create=create)
         if place is None:
             return None
-        mode = OpenMode.CREATE_OR_OPEN if create else OpenMode.OPEN
         try:
-            return await tx.store(place.metadata, path=place.records, mode=mode, cacheable=Cacheable.YES)
+            store = await tx.store(place.metadata, path=place.records, **_opening(create))
         except StoreMissing:
             return None
+        return await _keeping_changes(store, group_by=1) if create else store
 
     async def zones(self, tx: Transaction, tenant: Tenant, *, create: bool = False) -> RecordStore | None:
         """The zones of a database, None if none was ever made."""
         place = await self._place(tx, tenant, create=create)
         if place is None:
             return None
-        mode = OpenMode.CREATE_OR_OPEN if create else OpenMode.OPEN
         try:
-            return await tx.store(ZONES, path=place.zones, mode=mode, cacheable=Cacheable.YES)
+            store = await tx.store(ZONES, path=place.zones, **_opening(create))
         except StoreMissing:
             return None
+        return await _keeping_changes(store) if create else store
 
     def worker(self, tenant: Tenant | None) -> aio.Database | aio.Tenant:
         """What runs the work of a database: itself, with its limits in keys and bytes, if it is to be counted and is
@@ -198,12 +202,35 @@ class Databases:
     async def seal(self) -> ContinuationSeal:
         """What seals continuations: its keys are kept in the database, so all servers of it have the same."""
         if self._seal is None:
-            found = await self.database.run(_secrets)
-            newest = max(found, key=lambda one: one.created_at)
-            self._seal = ContinuationSeal(
-                {one.name: one.value for one in found}, current=newest.name, lifetime=self.limits.continuation_age
-            )
+            self._seal = await self._sealing(self.limits.continuation_age)
         return self._seal
+
+    async def token_seal(self) -> ContinuationSeal:
+        """What seals the tokens of Sync: the same keys, for ever."""
+        if self._token_seal is None:
+            self._token_seal = await self._sealing(None)
+        return self._token_seal
+
+    async def _sealing(self, lifetime: timedelta | None) -> ContinuationSeal:
+        found = await self.database.run(_secrets)
+        newest = max(found, key=lambda one: one.created_at)
+        return ContinuationSeal({one.name: one.value for one in found}, current=newest.name, lifetime=lifetime)
+
+
+def _opening(create: bool) -> dict[str, Any]:
+    """How stores are opened: whoever writes raises an older one to the format in which it keeps changes that stay in
+    order when it is moved."""
+    if not create:
+        return {"mode": OpenMode.OPEN, "cacheable": Cacheable.YES}
+    return {"mode": OpenMode.CREATE_OR_OPEN, "cacheable": Cacheable.YES, "format_version": FormatVersion.INCARNATION}
+
+
+async def _keeping_changes(store: RecordStore, *, group_by: int = 0) -> RecordStore:
+    """The same store, whose feed is on from the first write of this service to it; not where Java writes too."""
+    if store.feed.settings is None:
+        with contextlib.suppress(FeedRefused):
+            await store.feed.enable(group_by=group_by)
+    return store
 
 
 async def _secrets(tx: Transaction) -> list[Any]:

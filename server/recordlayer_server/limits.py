@@ -32,6 +32,10 @@ class Limits:
     name_bytes: int = 255
     labels: int = 8
     label_bytes: int = 63
+    zones_per_sync: int = 100
+    deletions_kept: timedelta = timedelta(days=30)
+    targets_per_stream: int = 2_000
+    progress_interval: timedelta = timedelta(seconds=60)
 
 
 DEFAULT = Limits()

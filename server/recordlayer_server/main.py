@@ -89,6 +89,7 @@ async def serve(config: Config) -> int:
     """Serve until a signal comes; the exit status.  Raises  CannotListen, LibraryMissing, and what opening raises."""
     need_grpc()
     from recordlayer_server.databases import Databases
+    from recordlayer_server.limits import Limits
     from recordlayer_server.operation.around import around_of, observer_of
     from recordlayer_server.services import services
     from recordlayer_server.serving import Serving
@@ -102,8 +103,10 @@ async def serve(config: Config) -> int:
         aio.open(config.db, observer=observer_of(config, around), **options) as database,
         AsyncExitStack() as beside,
     ):
-        databases = Databases(database, counted=config.load.tenant_limits, storage=config.load.tenant_storage)
-        serving = Serving(config, database, services=services(databases), around=around)
+        limits = Limits(deletions_kept=config.deletions_kept)
+        load = config.load
+        databases = Databases(database, limits=limits, counted=load.tenant_limits, storage=load.tenant_storage)
+        serving = Serving(config, database, services=services(databases), around=around, limits=limits)
         stop, hurry = asyncio.Event(), asyncio.Event()
         _on_signals(stop, hurry)
         await beside.enter_async_context(upkeep(databases, config.containers))

@@ -70,10 +70,14 @@ def of_metadata(container: str, environment: int) -> KeySpacePath:
 
 
 def of_database(tenant: Tenant) -> KeySpacePath:
-    environment = _environment(tenant.container, tenant.environment)
     if tenant.scope == PUBLIC:
-        return environment.add("public")
-    return environment.add("private").add("user", tenant.user)
+        return _environment(tenant.container, tenant.environment).add("public")
+    return of_users(tenant.container, tenant.environment).add("user", tenant.user)
+
+
+def of_users(container: str, environment: int) -> KeySpacePath:
+    """What private databases lie below."""
+    return _environment(container, environment).add("private")
 
 
 def _environment(container: str, environment: int) -> KeySpacePath:

@@ -23,6 +23,7 @@ FEATURES = (
     "chunked-records",
     "partitions",
     "sealed-continuations",
+    "sync",
     "transforms",
     "zones",
 )

@@ -64,6 +64,9 @@ TABLE: Mapping[str, Row] = {
     "index_not_readable": Row(code_pb2.FAILED_PRECONDITION, "INDEX_NOT_READABLE", fields=("index", "state")),
     "index_not_supported": Row(code_pb2.FAILED_PRECONDITION, "INDEX_REQUIRED", fields=("index",)),
     "bad_continuation": Row(code_pb2.INVALID_ARGUMENT, "CONTINUATION_MISMATCH"),
+    "feed_token_expired": Row(code_pb2.OUT_OF_RANGE, "TOKEN_EXPIRED", fields=("reason",)),
+    "bad_feed_token": Row(code_pb2.INVALID_ARGUMENT, "TOKEN_MISMATCH"),
+    "feed_missing": Row(code_pb2.FAILED_PRECONDITION, "NOT_SYNCED"),
     # callers
     "unauthenticated": Row(code_pb2.UNAUTHENTICATED, "UNAUTHENTICATED", hint=True),
     "forbidden": Row(code_pb2.PERMISSION_DENIED, "FORBIDDEN"),
@@ -113,6 +116,7 @@ TABLE: Mapping[str, Row] = {
     "corrupt_header": Row(code_pb2.DATA_LOSS, "CORRUPT"),
     "corrupt_index_entry": Row(code_pb2.DATA_LOSS, "CORRUPT", fields=("index",)),
     "corrupt_range_set": Row(code_pb2.DATA_LOSS, "CORRUPT"),
+    "corrupt_feed": Row(code_pb2.DATA_LOSS, "CORRUPT"),
     "corrupt_file": Row(code_pb2.DATA_LOSS, "CORRUPT"),
     "corrupt_name": Row(code_pb2.DATA_LOSS, "CORRUPT"),
     "malformed_meta_data": Row(code_pb2.DATA_LOSS, "CORRUPT"),

@@ -1,5 +1,5 @@
-"""What a server does beside its calls: the schemas of its settings are put in place, and idempotency keys whose time is
-over are forgotten."""
+"""What a server does beside its calls: the schemas of its settings are put in place, and idempotency keys and changes
+whose time is over are forgotten."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from datetime import timedelta
 from recordlayer.errors import RecordLayerError
 from recordlayer_server import logs
 from recordlayer_server.databases import Databases
+from recordlayer_server.sync.trimming import forget_old_changes
 
 INTERVAL = timedelta(hours=1)
 PATIENCE = timedelta(seconds=5)
@@ -55,7 +56,8 @@ async def keep_up(databases: Databases, *, interval: timedelta = INTERVAL) -> No
         await asyncio.sleep(interval.total_seconds())
         try:
             reaped = await databases.database.idempotency.reap(databases.limits.idempotency_key_age)
+            forgotten = await forget_old_changes(databases)
         except RecordLayerError as error:
             logs.write(logs.server, logging.WARNING, "upkeep failed", error=error.code)
         else:
-            logs.write(logs.server, logging.DEBUG, "upkeep", idempotency_keys=reaped)
+            logs.write(logs.server, logging.DEBUG, "upkeep", idempotency_keys=reaped, changes=forgotten)

@@ -17,14 +17,26 @@ async def missing_zones(databases: Databases, tx: Transaction, tenant: Tenant, n
 
     Cost  1 read for each zone but the default one, in 1 round trip.
     """
-    asked = sorted(name for name in set(names) if name != DEFAULT_ZONE)
-    if not asked:
-        return set()
-    store = await databases.zones(tx, tenant)
-    if store is None:
-        return set(asked)
-    found: list[Any] = await store.load_many(asked)
-    return {name for name, zone in zip(asked, found, strict=True) if zone is None or zone.HasField("deleted_at")}
+    found = await incarnations(databases, tx, tenant, names)
+    return {name for name, incarnation in found.items() if incarnation is None}
+
+
+async def incarnations(
+    databases: Databases, tx: Transaction, tenant: Tenant, names: Iterable[str]
+) -> dict[str, int | None]:
+    """How often each of these zones was made, None for one that is not there; 0 for the default one.
+
+    Cost  as `missing_zones`.
+    """
+    known: dict[str, int | None] = {name: None if name else 0 for name in names}
+    asked = sorted(name for name in known if name != DEFAULT_ZONE)
+    store = await databases.zones(tx, tenant) if asked else None
+    if store is not None:
+        found: list[Any] = await store.load_many(asked)
+        for name, zone in zip(asked, found, strict=True):
+            if zone is not None and not zone.HasField("deleted_at"):
+                known[name] = zone.incarnation
+    return known
 
 
 async def zone_names(databases: Databases, tx: Transaction, tenant: Tenant) -> list[str]:

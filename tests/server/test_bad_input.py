@@ -21,7 +21,7 @@ from grpc import aio as grpc_aio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recordlayer.client.pb import context_pb2, filter_pb2, records_pb2, server_pb2, types_pb2, zones_pb2
+from recordlayer.client.pb import context_pb2, filter_pb2, records_pb2, server_pb2, sync_pb2, types_pb2, zones_pb2
 from recordlayer.errors import RecordLayerError, SchemaError
 from recordlayer_server import schema
 from tests.support.photos import CONTAINER, description, descriptor_set, photos_file
@@ -64,6 +64,8 @@ UNARY: dict[str, type[Any]] = {
     "Zones/List": zones_pb2.ListZonesRequest,
     "Zones/Lookup": zones_pb2.LookupZonesRequest,
     "Zones/Modify": zones_pb2.ModifyZonesRequest,
+    "Sync/DatabaseChanges": sync_pb2.DatabaseChangesRequest,
+    "Sync/ZoneChanges": sync_pb2.ZoneChangesRequest,
     "Server/GetServerInfo": server_pb2.GetServerInfoRequest,
 }
 METHODS = [*UNARY, "Records/QueryStream", "Records/ModifyStream"]

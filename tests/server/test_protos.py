@@ -10,10 +10,19 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
 
-from recordlayer.client.pb import context_pb2, errors_pb2, filter_pb2, records_pb2, server_pb2, types_pb2, zones_pb2
+from recordlayer.client.pb import (
+    context_pb2,
+    errors_pb2,
+    filter_pb2,
+    records_pb2,
+    server_pb2,
+    sync_pb2,
+    types_pb2,
+    zones_pb2,
+)
 from recordlayer_server.pb import stored_pb2
 
-FILES = (context_pb2, errors_pb2, filter_pb2, records_pb2, server_pb2, types_pb2, zones_pb2, stored_pb2)
+FILES = (context_pb2, errors_pb2, filter_pb2, records_pb2, server_pb2, sync_pb2, types_pb2, zones_pb2, stored_pb2)
 PROMISED = Path(__file__).parents[1] / "golden" / "service" / "promised.txt"
 
 _KINDS = {

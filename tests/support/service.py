@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, TypeVar, cast
@@ -19,6 +19,8 @@ from recordlayer.client.pb import (
     records_pb2,
     records_pb2_grpc,
     server_pb2_grpc,
+    sync_pb2,
+    sync_pb2_grpc,
     types_pb2,
     zones_pb2,
     zones_pb2_grpc,
@@ -45,11 +47,11 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-def run(scenario: Coroutine[Any, Any, T]) -> T:
+def run(scenario: Coroutine[Any, Any, T], *, seconds: float = 60) -> T:
     """Run a scenario to its end; one that hangs is an error."""
 
     async def bounded() -> T:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(seconds):
             return await scenario
 
     return asyncio.run(bounded())
@@ -136,6 +138,20 @@ async def photos(
         await check_databases(databases)
 
 
+@asynccontextmanager
+async def serving_over(databases: Databases, **settings: Any) -> AsyncIterator[Serving]:
+    """Another server over the database that some databases lie in."""
+    config = Config(
+        db="memory:", **{"health": BY_HAND, "listen": Address("127.0.0.1", 0), "grace": timedelta(0), **settings}
+    )
+    server = Serving(config, databases.database, services=services(databases), limits=databases.limits)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.drain()
+
+
 async def check_databases(databases: Databases) -> None:
     """Every database that this server knows of agrees with its indexes."""
     for tenant in list(databases._places):
@@ -153,6 +169,7 @@ class Caller:
         self.records = records_pb2_grpc.RecordsStub(channel)
         self.zones = zones_pb2_grpc.ZonesStub(channel)
         self.server = server_pb2_grpc.ServerStub(channel)
+        self.sync = sync_pb2_grpc.SyncStub(channel)
         self.context = context_pb2.RequestContext(container=container)
         if user:
             self.context.database.scope, self.context.database.user = context_pb2.Database.PRIVATE, user
@@ -187,6 +204,17 @@ class Caller:
             if not page.continuation:
                 return found
             said["continuation"] = page.continuation
+
+    async def zone_changes(self, tokens: Mapping[str, bytes], **said: Any) -> sync_pb2.ZoneChangesReply:
+        """What has changed behind the tokens of zones."""
+        zones = [sync_pb2.ZoneCursor(zone=types_pb2.ZoneName(name=name), token=token) for name, token in tokens.items()]
+        request = sync_pb2.ZoneChangesRequest(context=self.context, zones=zones, **said)
+        return cast("sync_pb2.ZoneChangesReply", await self.sync.ZoneChanges(request))
+
+    async def database_changes(self, token: bytes = b"") -> sync_pb2.DatabaseChangesReply:
+        """Which zones have changed behind a token."""
+        request = sync_pb2.DatabaseChangesRequest(context=self.context, token=token)
+        return cast("sync_pb2.DatabaseChangesReply", await self.sync.DatabaseChanges(request))
 
     async def zone(self, name: str, kind: str = "CREATE") -> zones_pb2.ZoneResult:
         one = zones_pb2.ZoneOperation(type=kind, name=types_pb2.ZoneName(name=name))

@@ -44,6 +44,8 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STOPPING: _ClassVar[Reason]
     MESSAGE_TOO_LARGE: _ClassVar[Reason]
     KEY_REUSED: _ClassVar[Reason]
+    TOKEN_MISMATCH: _ClassVar[Reason]
+    NOT_SYNCED: _ClassVar[Reason]
 REASON_UNSPECIFIED: Reason
 BAD_REQUEST: Reason
 BATCH_TOO_LARGE: Reason
@@ -77,6 +79,8 @@ INTERNAL: Reason
 STOPPING: Reason
 MESSAGE_TOO_LARGE: Reason
 KEY_REUSED: Reason
+TOKEN_MISMATCH: Reason
+NOT_SYNCED: Reason
 
 class ConflictInfo(_message.Message):
     __slots__ = ("server_record", "omitted")

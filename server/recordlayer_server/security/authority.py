@@ -17,13 +17,14 @@ from recordlayer_server.security.policy import Policy, Request, Right
 if TYPE_CHECKING:
     from recordlayer_server.call import Asked
 
-_RECORDS, _ZONES = "/recordlayer.v1.Records/", "/recordlayer.v1.Zones/"
+_RECORDS, _ZONES, _SYNC = "/recordlayer.v1.Records/", "/recordlayer.v1.Zones/", "/recordlayer.v1.Sync/"
 
 RIGHTS: Mapping[str, Right] = {
     **{_RECORDS + name: Right.READ for name in ("Lookup", "Query", "QueryStream", "Aggregate", "Explain", "Partition")},
     **{_RECORDS + name: Right.WRITE for name in ("Modify", "ModifyStream")},
     **{_ZONES + name: Right.READ for name in ("List", "Lookup")},
     _ZONES + "Modify": Right.WRITE,
+    **{_SYNC + name: Right.READ for name in ("DatabaseChanges", "ZoneChanges", "Watch")},
 }
 """What each method needs. One that is not here needs `admin`: who adds a method and forgets it has closed it."""
 

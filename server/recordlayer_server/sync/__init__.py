@@ -1,0 +1,8 @@
+"""Sync: what has changed since a token, and word of changes as they come.
+
+tokens            where a reader is, sealed
+zone_changes      the changes of one zone, copied first and followed then
+database_changes  which zones have changed
+servicer          the service: takes requests apart and puts replies together
+trimming          forgetting deletions whose time is over
+"""

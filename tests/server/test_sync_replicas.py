@@ -1,0 +1,213 @@
+"""Replicas that are fed by Sync alone hold what the store holds, whatever happens on the way.
+
+Several callers create, update and delete at random; zones are deleted and made again; replicas lose their tokens, ask
+for pages that end early, and are answered by servers that come and go; old changes are forgotten, and the database is
+moved. RECORDLAYER_LONG_TESTS=1 goes on for longer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from grpc import aio as grpc_aio
+
+from recordlayer.client.pb import sync_pb2, types_pb2
+from recordlayer_server import statuses
+from recordlayer_server.databases import Databases
+from recordlayer_server.limits import Limits
+from recordlayer_server.places import DEVELOPMENT, PRIVATE, Tenant
+from recordlayer_server.sync.trimming import forget_old_changes
+from tests.support.photos import CONTAINER
+from tests.support.service import Caller, calling, operation, photos, reason, run, serving_over
+
+LONG = os.environ.get("RECORDLAYER_LONG_TESTS") == "1"
+ROUNDS = 200 if LONG else 12
+ANA = Tenant(CONTAINER, DEVELOPMENT, PRIVATE, "ana")
+ZONES = ("", "y", "z")
+
+
+class Replica:
+    """Copies of all zones of a database, as a client keeps them."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self.whole = b""
+        self.tokens: dict[str, bytes] = {}
+        self.records: dict[str, dict[str, types_pb2.Record]] = {}
+        self.stale: set[str] = set()
+        self.resets = 0
+
+    async def sync(self, caller: Caller) -> None:
+        """Ask which zones have changed, and what has changed in them, until nothing more comes."""
+        more = True
+        while more or self.stale:
+            more = await self._zones(caller)
+            while self.stale:
+                await self._changes(caller)
+
+    async def _zones(self, caller: Caller) -> bool:
+        try:
+            reply = await caller.database_changes(self.whole)
+        except grpc_aio.AioRpcError as error:
+            if reason(error) != "TOKEN_EXPIRED":
+                raise
+            self.whole = b""
+            return True
+        if reply.complete:
+            known = {zone.name.name for zone in reply.zones}
+            for zone in self.records.keys() - known:
+                self._drop(zone)
+        self.whole = reply.token
+        for zone in reply.zones:
+            if zone.deleted:
+                self._drop(zone.name.name)
+            else:
+                self.stale.add(zone.name.name)
+        return reply.more_coming
+
+    async def _changes(self, caller: Caller) -> None:
+        said: dict[str, Any] = {"limit": self._chance.choice([0, 1, 3])}
+        if self._chance.random() < 0.3:
+            said["limits"] = {"keys": self._chance.randrange(1, 6)}
+        reply = await caller.zone_changes({zone: self.tokens.get(zone, b"") for zone in sorted(self.stale)}, **said)
+        for one in reply.zones:
+            self._take(one)
+
+    def _take(self, one: sync_pb2.ZoneChanges) -> None:
+        zone = one.zone.name
+        if one.status.code:
+            self._drop(zone)
+            if statuses.reason_of(one.status) == "TOKEN_EXPIRED":
+                self.resets += 1
+                self.stale.add(zone)
+            else:
+                assert statuses.reason_of(one.status) == "ZONE_NOT_FOUND"
+            return
+        held = self.records.setdefault(zone, {})
+        for record in one.records:
+            if record.deleted:
+                held.pop(record.name.name, None)
+            else:
+                held[record.name.name] = record
+        self.tokens[zone] = one.token
+        if not one.more_coming:
+            self.stale.discard(zone)
+
+    def _drop(self, zone: str) -> None:
+        self.records.pop(zone, None)
+        self.tokens.pop(zone, None)
+        self.stale.discard(zone)
+
+    def lose(self) -> None:
+        """Some of its tokens are gone."""
+        if self._chance.random() < 0.5:
+            self.whole = b""
+        for zone in [zone for zone in self.tokens if self._chance.random() < 0.5]:
+            self._drop(zone)
+            self.stale.add(zone)
+
+
+async def write(caller: Caller, chance: random.Random) -> None:
+    """One batch at random; what is refused has changed nothing."""
+    kinds = ["CREATE", "FORCE_UPDATE", "FORCE_REPLACE", "FORCE_DELETE"]
+    names = chance.sample(range(25), chance.randrange(1, 5))
+    zone = chance.choice(ZONES)
+    batch = [
+        operation(kind, f"p{name}", zone=zone)
+        if (kind := chance.choice(kinds)) == "FORCE_DELETE"
+        else operation(kind, f"p{name}", zone=zone, title=f"t{chance.random()}", rating=chance.randrange(9))
+        for name in names
+    ]
+    with contextlib.suppress(grpc_aio.AioRpcError):
+        await caller.modify(*batch, atomic=chance.random() < 0.5)
+
+
+async def truth(databases: Databases) -> dict[str, dict[str, bytes]]:
+    """What the store holds, by zone and name: change tags."""
+    async with databases.database.transaction() as tx:
+        store, zones = await databases.records(tx, ANA), await databases.zones(tx, ANA)
+        found: dict[str, dict[str, bytes]] = {"": {}}
+        for zone in [] if zones is None else await zones.scan().all():
+            if not zone.HasField("deleted_at"):
+                found[zone.name] = {}
+        if store is not None:
+            async for stored in store.scan().records():
+                assert stored.version is not None
+                found[stored.primary_key[0]][stored.primary_key[1]] = stored.version.to_bytes()
+        return found
+
+
+def held(replica: Replica) -> dict[str, dict[str, bytes]]:
+    return {zone: {name: one.change_tag for name, one in records.items()} for zone, records in replica.records.items()}
+
+
+async def soak(seed: int) -> None:
+    chance = random.Random(seed)
+    async with photos() as (_, databases), contextlib.AsyncExitStack() as stack:
+        server = await stack.enter_async_context(serving_over(databases))
+        channel = await stack.enter_async_context(calling(server))
+        replicas = [Replica(chance) for _ in range(3)]
+        for turn in range(ROUNDS):
+            callers = [Caller(channel, user="ana") for _ in range(3)]
+            await asyncio.gather(*(write(caller, chance) for caller in callers for _ in range(3)))
+            event = chance.random()
+            if event < 0.25:
+                zone = chance.choice(ZONES[1:])
+                await callers[0].zone(zone, "DELETE")
+                if chance.random() < 0.6:
+                    await callers[0].zone(zone)
+            elif event < 0.5:
+                await callers[0].zone(chance.choice(ZONES[1:]))
+            elif event < 0.6:
+                chance.choice(replicas).lose()
+            elif event < 0.75:  # another server, which knows nothing of the first one
+                await server.drain()
+                again = Databases(databases.database, limits=databases.limits)
+                server = await stack.enter_async_context(serving_over(again))
+                channel = await stack.enter_async_context(calling(server))
+            elif event < 0.85:
+                at_once = Databases(databases.database, limits=Limits(deletions_kept=timedelta(0)))
+                await forget_old_changes(at_once)
+            elif event < 0.9:
+                await databases.database.run(lambda tx: moved(databases, tx))
+            reader = Caller(channel, user="ana")
+            for replica in chance.sample(replicas, 2):
+                writing = asyncio.gather(*(write(caller, chance) for caller in callers))
+                with contextlib.suppress(grpc_aio.AioRpcError):
+                    await replica.sync(reader)  # while others write
+                await writing
+            if turn % 3 == 2:
+                await _agree(replicas, reader, databases)
+        caller = Caller(channel, user="ana")
+        await caller.zone("z")
+        await _agree(replicas, caller, databases)
+        begun = [replica.resets for replica in replicas]
+        for kind in ("DELETE", "CREATE"):
+            await caller.zone("z", kind)
+        await caller.create("new", zone="z", title="t")
+        await _agree(replicas, caller, databases)
+        assert [replica.resets for replica in replicas] == [before + 1 for before in begun]
+
+
+async def _agree(replicas: list[Replica], reader: Caller, databases: Databases) -> None:
+    there = await truth(databases)
+    for replica in replicas:
+        await replica.sync(reader)
+        assert held(replica) == there
+
+
+async def moved(databases: Databases, tx: Any) -> None:
+    for store in (await databases.records(tx, ANA), await databases.zones(tx, ANA)):
+        if store is not None:
+            await store.header.raise_incarnation()
+
+
+@pytest.mark.parametrize("seed", range(6 if LONG else 2))
+def test_a_replica_that_is_fed_by_change_lists_alone_holds_what_the_store_holds(seed: int) -> None:
+    run(soak(seed), seconds=900 if LONG else 120)
