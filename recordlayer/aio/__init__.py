@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from recordlayer.aio.keyspace import DirectoryLayer, InternedNames, KeySpace
     from recordlayer.aio.leaderboard import Leaderboard
     from recordlayer.aio.metadata_store import MetaDataStore
+    from recordlayer.aio.migrating import Migration
     from recordlayer.aio.online import IndexBuild, IndexScrubber, OnlineIndexer, RecordRepairer
     from recordlayer.aio.ranks import Ranks
     from recordlayer.aio.reaping import FeedTrimmer, Reaper
@@ -41,6 +42,7 @@ _HOME = {
     "KeySpace": "keyspace",
     "Leaderboard": "leaderboard",
     "MetaDataStore": "metadata_store",
+    "Migration": "migrating",
     "OnlineIndexer": "online",
     "Ranks": "ranks",
     "Reaper": "reaping",
@@ -81,6 +83,7 @@ __all__ = [
     "KeySpace",
     "Leaderboard",
     "MetaDataStore",
+    "Migration",
     "OnlineIndexer",
     "Ranks",
     "Reaper",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from recordlayer.blocking.keyspace import DirectoryLayer, InternedNames, KeySpace
     from recordlayer.blocking.leaderboard import Leaderboard
     from recordlayer.blocking.metadata_store import MetaDataStore
+    from recordlayer.blocking.migrating import Migration
     from recordlayer.blocking.online import IndexBuild, IndexScrubber, OnlineIndexer, RecordRepairer
     from recordlayer.blocking.ranks import Ranks
     from recordlayer.blocking.reaping import FeedTrimmer, Reaper
@@ -42,6 +43,7 @@ _HOME = {
     "KeySpace": "keyspace",
     "Leaderboard": "leaderboard",
     "MetaDataStore": "metadata_store",
+    "Migration": "migrating",
     "OnlineIndexer": "online",
     "Ranks": "ranks",
     "Reaper": "reaping",
@@ -82,6 +84,7 @@ __all__ = [
     "KeySpace",
     "Leaderboard",
     "MetaDataStore",
+    "Migration",
     "OnlineIndexer",
     "Ranks",
     "Reaper",

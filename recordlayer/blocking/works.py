@@ -11,9 +11,12 @@ from recordlayer.store.serializer import PLAIN, Serializer
 from recordlayer.waiting.drivers import run_blocking
 
 if TYPE_CHECKING:
+    from recordlayer.blocking.migrating import Migration
     from recordlayer.blocking.online import IndexScrubber, OnlineIndexer, RecordRepairer
     from recordlayer.kv.beginning import Beginning
-    from recordlayer.metadata import RecordMetaData
+    from recordlayer.metadata import Evolution, RecordMetaData
+    from recordlayer.migrate.fleet import FleetRules
+    from recordlayer.migrate.steps import Told
     from recordlayer.online.indexer import BuildReport
     from recordlayer.online.options import BuildLimits, BuildPolicy, WorkLimits
     from recordlayer.online.repairer import RepairReport
@@ -190,3 +193,55 @@ class LongWorks:
         from recordlayer.online.vacuuming import vacuumed
 
         return run_blocking(vacuumed(self._beginning, metadata, path, remove=remove, serializer=serializer))
+
+    def migration(
+        self,
+        wanted: RecordMetaData,
+        *,
+        metadata: Path,
+        path: Path | None = None,
+        paths: Sequence[Path] = (),
+        below: Path | None = None,
+        journal: Path | None = None,
+        who: str = "somebody",
+        allow: Evolution | None = None,
+        rules: FleetRules | None = None,
+        lease: timedelta = timedelta(seconds=30),
+        limits: BuildLimits | None = None,
+        serializer: Serializer = PLAIN,
+        told: Told | None = None,
+    ) -> Migration:
+        """Brings stores to a schema, with a plan, a history, and from wherever it stopped: `await
+        db.migration(SHOP, metadata=("shop", "metadata"), path=("shop", "acme")).apply()`.
+
+        wanted    the schema; its versions are worked out from what is stored
+        metadata  where the metadata is kept that the stores go by
+        path      of the store; or `paths` of several; or `below`, for all stores below a path
+        journal   where the notes are kept, by default below the place of the metadata
+        who       how others know the operator
+        allow     rules of evolution that are relaxed
+        rules     how many stores are migrated: canaries, how many at once, when to stop
+        lease     how long others wait when the operator has fallen silent
+        limits    of index builds
+        told      called after each step, with words, the prefix of the store, and the report of a build under way
+
+        Raises  UsageError.
+        """
+        from recordlayer.blocking.migrating import Migration
+        from recordlayer.metadata import Evolution
+        from recordlayer.migrate.fleet import Stores
+        from recordlayer.migrate.migration import Migration as Core
+        from recordlayer.migrate.steps import Settings
+        from recordlayer.online.options import BuildLimits
+        from recordlayer.store.metadata_store import StoredMetaData
+
+        settings = Settings(
+            wanted=wanted,
+            metadata=StoredMetaData(path=metadata),
+            allow=allow or Evolution(),
+            serializer=serializer,
+            limits=limits or BuildLimits(),
+            told=told or (lambda words, store, report: None),
+        )
+        stores = Stores(paths=tuple(paths) if path is None else (path, *paths), below=below)
+        return Migration(Core(self._beginning, settings, stores, who=who, journal=journal, lease=lease, rules=rules))

@@ -110,6 +110,11 @@ class MetaDataStore:
             return self._built(raw.data), False
         return await cache.remember(context, prefix, where.local, raw.data, self._built), False
 
+    async def peek(self) -> RecordMetaData | None:
+        """The newest metadata as it is stored, None if there is none: a seed is not asked for.  Cost  1 range read."""
+        raw = await self._current()
+        return None if raw is None else self._built(raw.data)
+
     async def version(self, number: int) -> RecordMetaData | None:
         """The metadata that had a version and was replaced, None if it is not kept.  Cost  1 range read."""
         raw = await self._read(await self._place() + _HISTORY + pack((number,)))

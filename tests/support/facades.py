@@ -43,6 +43,7 @@ _WRAPPED = (
     aio.IndexScrubber,
     aio.RecordRepairer,
     aio.OnlineIndexer,
+    aio.Migration,
     aio.Tenant,
     aio.TenantExport,
 )
