@@ -58,7 +58,7 @@ class Migration:
         wait    how long to wait for somebody else who is at work
 
         Cost    as opening the stores, and 2 reads and 2 writes a step; builds read every record once.
-        Raises  MigrationHeld; MigrationRefused; MigrationChanged if there is nothing to resume, or its schema is another.
+        Raises  MigrationHeld; MigrationRefused; MigrationChanged if there is nothing to resume, or its schema differs.
         """
         try:
             return run_blocking(self._core.apply(resume=resume, wait=wait))

@@ -9,6 +9,7 @@ import click
 
 from recordlayer.cli import protos
 from recordlayer.cli.init import init
+from recordlayer.cli.migrate import migrate
 from recordlayer.cli.schema import schema
 from recordlayer.cli.screen import Screen
 from recordlayer.errors import InvalidProject, InvalidSchemaSource, RecordLayerError, UsageError
@@ -29,7 +30,7 @@ def _protos(screen: Screen, arguments: tuple[str, ...]) -> None:
     raise SystemExit(protos.main(arguments, screen.out))
 
 
-for _command in (init, schema):
+for _command in (init, schema, migrate):
     app.add_command(_command)
 
 

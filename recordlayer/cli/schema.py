@@ -93,7 +93,7 @@ def _difference(project: projects.Project, allow: Evolution) -> SchemaDiff:
 def print_changes(screen: Screen, found: SchemaDiff) -> None:
     """A table of changes, and the reasons of those that are refused."""
     rows = [(change.subject, change.what, change.verdict.value) for change in found.changes]
-    screen.table(("CHANGE", "", "VERDICT"), rows)
+    screen.table(("CHANGE", "WHAT", "VERDICT"), rows)
     for change in found.changes:
         if change.verdict is Verdict.REFUSED:
             screen.say(f"\n{change.subject} is refused:\n  {change.reason}")
