@@ -25,7 +25,7 @@ class Page(Generic[T]):
         self._batch: Batch[T] | None = None
         self._taken = 0
         self._given_back = False
-        self._behind: bytes | None = None
+        self._before: Batch[T] | None = None  # the last one with values that was used up
 
     def _more(self) -> bool:
         """Whether a value is there to be taken; reads the next batch if need be."""
@@ -37,7 +37,7 @@ class Page(Generic[T]):
                 if batch.stop is not None:
                     return False
                 if batch.values:
-                    self._behind = batch.resume(len(batch.values) - 1)
+                    self._before = batch
             self._batch = run_blocking(self._core.batch())
             self._taken = 0
 
@@ -69,9 +69,10 @@ class Page(Generic[T]):
             return batch.end
         if self._taken:
             return batch.resume(self._taken - 1)
-        if self._behind is None:
+        before = self._before
+        if before is None:
             raise NotFinished
-        return self._behind
+        return before.resume(len(before.values) - 1)
 
     def give_back(self) -> None:
         """Let the last value that was taken be the next one again: `continuation` is before it then. Once only, for one
@@ -87,7 +88,7 @@ class Page(Generic[T]):
     @property
     def begun(self) -> bool:
         """Whether there is a place to go on at: `continuation` can be asked for."""
-        return self._batch is not None and (self._taken > 0 or self._behind is not None)
+        return self._batch is not None and (self._taken > 0 or self._before is not None)
 
 
 class RecordCursor(Page[StoredRecord]):

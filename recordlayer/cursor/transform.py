@@ -59,6 +59,23 @@ class Map(Cursor[U]):
         return Batch([convert(value) for value in batch.values], batch.resume, batch.stop, batch.end_when_asked)
 
 
+class MapAll(Cursor[U]):
+    """The values as `convert` gives them, batch by batch: as many as there were."""
+
+    __slots__ = ("_convert", "_source")
+
+    def __init__(self, source: Cursor[T], convert: Callable[[Sequence[T]], list[U]]) -> None:
+        self._source: Cursor[T] = source
+        self._convert: Callable[[Sequence[T]], list[U]] = convert
+
+    def start(self) -> None:
+        self._source.start()
+
+    async def batch(self) -> Batch[U]:
+        batch = await self._source.batch()
+        return Batch(self._convert(batch.values), batch.resume, batch.stop, batch.end_when_asked)
+
+
 class Filter(Cursor[T]):
     """The values that `keep` accepts."""
 

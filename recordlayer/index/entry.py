@@ -57,24 +57,29 @@ def behind(packed: bytes, columns: int) -> int:
     at = 0
     try:
         for _ in range(columns):
-            code = packed[at]
-            if 0x0C <= code <= 0x1C:
-                at += 1 + abs(code - 0x14)
-            elif code in (0x01, 0x02):
+            size = _SIZES[packed[at]]
+            if size > 0:
+                at += size
+            elif size:
+                return -1
+            else:
                 end = packed.index(0, at + 1)
                 if packed[end + 1 : end + 2] == b"\xff":
                     return -1
                 at = end + 1
-            elif code in _SIZES:
-                at += _SIZES[code]
-            else:
-                return -1
     except (IndexError, ValueError):
         return -1
     return at if at <= len(packed) else -1
 
 
-_SIZES = {0x00: 1, 0x20: 5, 0x21: 9, 0x26: 1, 0x27: 1, 0x30: 17, 0x33: 13}
+def _size_of(code: int) -> int:
+    """Bytes of an element with this code: 0 if it ends with a zero byte, -1 if that is not told so easily."""
+    if 0x0C <= code <= 0x1C:
+        return 1 + abs(code - 0x14)
+    return {0x00: 1, 0x01: 0, 0x02: 0, 0x20: 5, 0x21: 9, 0x26: 1, 0x27: 1, 0x30: 17, 0x33: 13}.get(code, -1)
+
+
+_SIZES = [_size_of(code) for code in range(256)]
 
 
 class IndexEntry:

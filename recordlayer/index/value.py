@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from recordlayer.cursor.scan import FORWARD, KeyValueScan, ScanOptions
 from recordlayer.cursor.step import Cursor
-from recordlayer.cursor.transform import Map
+from recordlayer.cursor.transform import MapAll
 from recordlayer.errors import CorruptIndexEntry, MalformedTuple
 from recordlayer.index.bounds import Bounds
 from recordlayer.index.built import goes_by_index
@@ -171,7 +171,7 @@ class ValueIndex(StandardMaintainer):
         keys = bounds.keys(self.space.entries)
         start, layout = len(self.space.entries), self._layout
         source = KeyValueScan(self.space.context, keys, options)
-        return Map(source, lambda pair: IndexEntry(layout, pair[0][start:], pair[1]))
+        return MapAll(source, lambda pairs: [IndexEntry(layout, key[start:], value) for key, value in pairs])
 
     # -- checking --------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ Source  Record Layer, FDBRecordContext: buffered versionstamp mutations, the loc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from recordlayer.errors import Closed, LocalVersionsExhausted, Unreadable
@@ -116,6 +116,13 @@ class Context:
             self.read_limits.check()
         self.counters.reads += 1
         return self.transaction.get(key, snapshot=snapshot)
+
+    def get_many(self, keys: Sequence[bytes], *, snapshot: bool = False) -> Waitable[list[bytes | None]]:
+        """The values of several keys, in their order.  Cost  1 read each, 1 round trip."""
+        if self.read_limits is not None:
+            self.read_limits.check()
+        self.counters.reads += len(keys)
+        return self.transaction.get_many(keys, snapshot=snapshot)
 
     def get_range(
         self,

@@ -11,10 +11,11 @@ Source  FoundationDB's C API and its documentation (api-c, developer guide, know
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from recordlayer.waiting.several import Several
 from recordlayer.waiting.waitable import Waitable
 
 KEY_LIMIT = 10_000
@@ -187,6 +188,16 @@ class Transaction(Protocol):
 
     def get(self, key: bytes, *, snapshot: bool = False) -> Waitable[bytes | None]:
         """The value of `key`, or None.  Cost  1 read, 1 round trip."""
+
+    def get_many(self, keys: Sequence[bytes], *, snapshot: bool = False) -> Waitable[list[bytes | None]]:
+        """The values of several keys, in their order: what `get` of each gives, all at one version. If some cannot be
+        read, the error of the first of them.
+
+        As it stands here each is read by itself, all under way together; an engine that can do better does.
+
+        Cost  1 read a key, 1 round trip.
+        """
+        return Several([self.get(key, snapshot=snapshot) for key in keys])
 
     def get_key(self, selector: KeySelector, *, snapshot: bool = False) -> Waitable[bytes]:
         """The key that `selector` finds; `b""` before the first key, `ff` behind the last."""

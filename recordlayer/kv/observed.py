@@ -11,7 +11,7 @@ What is told, in this order: `TransactionBegan`; reads as their answers are take
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -47,6 +47,7 @@ from recordlayer.observe.events import (
     WriteBatch,
 )
 from recordlayer.observe.observer import Observers
+from recordlayer.waiting.several import Several
 from recordlayer.waiting.waitable import Waitable
 from recordlayer.world import World
 
@@ -125,6 +126,9 @@ class ObservedTransaction(Transaction):
 
         origin = self.origin
         return Timed(self.transaction.get(key, snapshot=snapshot), self._clock, came)
+
+    def get_many(self, keys: Sequence[bytes], *, snapshot: bool = False) -> Waitable[list[bytes | None]]:
+        return Several([self.get(key, snapshot=snapshot) for key in keys])
 
     def get_key(self, selector: KeySelector, *, snapshot: bool = False) -> Waitable[bytes]:
         def came(found: bytes, took: timedelta) -> None:

@@ -126,16 +126,17 @@ class StoredRecord:
 
     @property
     def message(self) -> Message:
-        if self._message is None:
+        message = self._message
+        if message is None:
             if self._type is None:
                 self._look_inside()
             assert self._type is not None, "looking inside gives the type or raises"
             assert self._body is not None, "looking inside gives the bytes or raises"
             try:
-                self._message = parse(self._type, self._body)
+                message = self._message = parse(self._type, self._body)
             except CorruptRecord as error:
                 raise self._where(error) from error
-        return self._message
+        return message
 
     @property
     def size(self) -> int:

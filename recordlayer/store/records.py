@@ -235,19 +235,16 @@ class Records:
     async def load_points(self, primary_keys: list[bytes], *, snapshot: bool, width: int) -> list[StoredRecord | None]:
         """Records that are one pair each, None where there is none; `width` reads are under way together."""
         context, prefix, codec = self._context, self._layout.records, self._codec
-        get = context.get
         found: list[StoredRecord | None] = []
         size = 0
         for start in range(0, len(primary_keys), width):
             part = primary_keys[start : start + width]
-            reads = [get(prefix + key + UNSPLIT, snapshot=snapshot) for key in part]
-            for key, read in zip(part, reads, strict=True):
-                value = await read
-                if value is None:
-                    found.append(None)
-                else:
-                    size += len(value)
-                    found.append(StoredRecord(codec, key, value))
+            values = await context.get_many([prefix + key + UNSPLIT for key in part], snapshot=snapshot)
+            size += sum([len(value) for value in values if value is not None])
+            found += [
+                None if value is None else StoredRecord(codec, key, value)
+                for key, value in zip(part, values, strict=True)
+            ]
         context.counters.rows_read += len(primary_keys)
         context.counters.bytes_read += size
         return found

@@ -17,7 +17,7 @@ bytes        of keys and values in what reads gave, and of keys and operands in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
@@ -34,6 +34,7 @@ from recordlayer.kv.engine import (
     Transaction,
     TransactionOption,
 )
+from recordlayer.waiting.several import Several
 from recordlayer.waiting.waitable import Waitable, Wake
 
 T = TypeVar("T")
@@ -184,6 +185,9 @@ class CountingTransaction(Transaction):
                 counts.read_bytes += len(key) + len(value)
 
         return self._read(self.transaction.get(key, snapshot=snapshot), came)
+
+    def get_many(self, keys: Sequence[bytes], *, snapshot: bool = False) -> Waitable[list[bytes | None]]:
+        return Several([self.get(key, snapshot=snapshot) for key in keys])
 
     def get_key(self, selector: KeySelector, *, snapshot: bool = False) -> Waitable[bytes]:
         counts = self._engine.counts

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
@@ -33,6 +33,7 @@ from recordlayer.errors import (
 from recordlayer.kv.engine import Engine, Transaction
 from recordlayer.testing.clock import ManualClock
 from recordlayer.waiting.overlap import Group
+from recordlayer.waiting.several import Several
 from recordlayer.waiting.waitable import Waitable, Wake, ring
 
 T = TypeVar("T")
@@ -258,6 +259,9 @@ class _ShuffledTransaction:
     def __init__(self, shuffle: Shuffle, transaction: Transaction) -> None:
         self._shuffle = shuffle
         self._transaction = transaction
+
+    def get_many(self, keys: Sequence[bytes], *, snapshot: bool = False) -> Several[bytes | None]:
+        return Several([self.get(key, snapshot=snapshot) for key in keys])
 
     def __getattr__(self, name: str) -> Any:
         verb = getattr(self._transaction, name)

@@ -49,6 +49,10 @@ class CountedTransaction:
         self._inner = inner
         self._ops = ops
 
+    def get_many(self, keys: list[bytes], *, snapshot: bool = False) -> Any:
+        self._ops.reads += len(keys)
+        return self._inner.get_many(keys, snapshot=snapshot)
+
     def __getattr__(self, name: str) -> Any:
         counter = _COUNTED.get(name)
         if counter is not None:

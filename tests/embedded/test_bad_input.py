@@ -114,6 +114,7 @@ def test_a_key_and_a_value_at_their_limits_are_stored(engine: EmbeddedEngine) ->
 
 CALLS: dict[str, Callable[[Any], object]] = {
     "get": lambda t: do(t.get(b"a")),
+    "get_many": lambda t: do(t.get_many([b"a", b"b"])),
     "get_key": lambda t: do(t.get_key(KeySelector.first_greater_than(b"a"))),
     "get_range": lambda t: do(t.get_range(b"a", b"b")),
     "watch": lambda t: do(t.watch(b"a")),

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
@@ -160,6 +160,21 @@ class Base:
         except lmdb.Error as error:
             self._await_move(error, tries)
             return self.get(key, tries - 1)
+
+    def get_many(self, keys: Sequence[bytes], tries: int = _TRIES) -> list[bytes | None]:
+        """The values of several keys in one look at the file."""
+        sizes = list(map(len, keys))
+        if sizes and (max(sizes) > HEAD or not min(sizes)):
+            return [self.get(key) for key in keys]
+        try:
+            txn = self._env.begin(self.data)
+            try:
+                return list(map(txn.get, keys))
+            finally:
+                txn.abort()
+        except lmdb.Error as error:
+            self._await_move(error, tries)
+            return self.get_many(keys, tries - 1)
 
     def scan(
         self, begin: bytes, end: bytes, limit: int, *, reverse: bool = False, tries: int = _TRIES

@@ -5,6 +5,8 @@ Source  FoundationDB's client 7.3, ReadYourWritesTransaction: the same checks an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from recordlayer.errors import InvalidOperation, WatchesDisabled
 from recordlayer.kv import legal
 from recordlayer.kv.embedded.commit_size import RANGE_BYTES
@@ -13,7 +15,10 @@ from recordlayer.kv.embedded.sizes import estimated_size, split_points
 from recordlayer.kv.embedded.transaction_state import OPERATION_ERRORS, TransactionState
 from recordlayer.kv.embedded.view import find
 from recordlayer.kv.engine import END_OF_KEYS, KEY_LIMIT, Chunk, KeySelector, StreamingMode
+from recordlayer.waiting.several import Several
 from recordlayer.waiting.waitable import Failed, Ready, Waitable
+
+_BYTES = frozenset({bytes})
 
 
 class Reading(TransactionState):
@@ -40,6 +45,29 @@ class Reading(TransactionState):
             return Ready(value)
         except OPERATION_ERRORS as error:
             return self._read_failed(error)
+
+    def get_many(self, keys: Sequence[bytes], *, snapshot: bool = False) -> Waitable[list[bytes | None]]:
+        writes = self._writes
+        if (
+            not self._is_plain()
+            or writes.cleared.starts
+            or writes.unreadable_ranges.starts
+            or not set(map(type, keys)) <= _BYTES
+            or max(keys, default=b"") >= END_OF_KEYS
+            or max(map(len, keys), default=0) > KEY_LIMIT
+            or not writes.entries.keys().isdisjoint(keys)
+        ):
+            return Several([self.get(key, snapshot=snapshot) for key in keys])
+        # The usual case: keys that this transaction did not touch.
+        try:
+            self._has_read = True
+            stored = self._point.database().get_many(keys)
+        except OPERATION_ERRORS as error:
+            return self._read_failed(error)
+        if not snapshot:
+            self._read_keys.update(dict.fromkeys(keys))
+            self._size += 2 * sum(map(len, keys)) + (1 + RANGE_BYTES) * len(keys)
+        return Ready(stored)
 
     def get_key(self, selector: KeySelector, *, snapshot: bool = False) -> Waitable[bytes]:
         try:

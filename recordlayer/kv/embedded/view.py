@@ -6,6 +6,7 @@ so that no commit or pruning in between can show it anything but its own version
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,6 +51,17 @@ class Snapshot:
         if self.version not in self._readers.cells:  # `reads`
             raise TooOld(read_version=self.version)
         return value
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Raises  TooOld."""
+        window = self._window
+        values = self._base.get_many(keys)
+        if window.changed_since(self.version):
+            version = self.version
+            values = [window.value_at(key, version, value) for key, value in zip(keys, values, strict=True)]
+        if not self._readers.reads(self.version):
+            raise TooOld(read_version=self.version)
+        return values
 
     def rows(self, begin: bytes, end: bytes, limit: int, *, reverse: bool = False) -> list[KeyValue]:
         """Up to `limit` pairs of [begin, end); fewer means that there are no more.  Raises  TooOld."""

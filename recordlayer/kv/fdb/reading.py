@@ -5,7 +5,7 @@ Source  FoundationDB's client 7.3; the client checks what is read, so only types
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from recordlayer.errors import (
@@ -22,6 +22,7 @@ from recordlayer.kv.fdb import futures
 from recordlayer.kv.fdb.futures import Pending
 from recordlayer.kv.fdb.native import Handle, Native, Pointer
 from recordlayer.kv.option_values import Labels
+from recordlayer.waiting.several import Several
 from recordlayer.waiting.waitable import Failed, Waitable
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ class Reading:
             futures.value,
             handle,
         )
+
+    def get_many(self, keys: Sequence[bytes], *, snapshot: bool = False) -> Waitable[list[bytes | None]]:
+        return Several([self.get(key, snapshot=snapshot) for key in keys])
 
     def get_key(self, selector: KeySelector, *, snapshot: bool = False) -> Waitable[bytes]:
         try:

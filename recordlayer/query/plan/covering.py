@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from recordlayer.cursor.step import Cursor
-from recordlayer.cursor.transform import Map
+from recordlayer.cursor.transform import MapAll
 from recordlayer.index.entry import IndexEntry
 from recordlayer.keys import access
 from recordlayer.query.columns import Column, Null
@@ -163,4 +163,7 @@ class Cover:
 
     def execute(self, run: Run) -> Cursor[StoredRecord]:
         codec, record_type, make = run.store.codec, self._record_type, self._make
-        return Map(self.children[0].execute(run), lambda entry: CoveredRecord(codec, record_type, entry, make))
+        return MapAll(
+            self.children[0].execute(run),
+            lambda entries: [CoveredRecord(codec, record_type, entry, make) for entry in entries],
+        )

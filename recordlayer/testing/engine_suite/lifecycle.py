@@ -19,6 +19,7 @@ Writing = Callable[[Harness, Transaction], None]
 
 READS: dict[str, object] = {
     "get": lambda suite, tr: tr.get(suite.key(b"a")),
+    "get_many": lambda suite, tr: tr.get_many([suite.key(b"a"), suite.key(b"b")]),
     "get_key": lambda suite, tr: tr.get_key(KeySelector.first_greater_than(suite.key(b"a"))),
     "get_range": lambda suite, tr: tr.get_range(suite.prefix, suite.behind),
     "snapshot get": lambda suite, tr: tr.get(suite.key(b"a"), snapshot=True),

@@ -164,6 +164,7 @@ class Limits(Harness):
         "call",
         {
             "get": lambda tr: tr.get("key"),
+            "get_many": lambda tr: tr.get_many([b"key", "key"]),
             "get_key": lambda tr: tr.get_key("key"),
             "get_range": lambda tr: tr.get_range("a", b"b"),
             "get_range selector": lambda tr: tr.get_range(b"a", KeySelector("b", False, 1)),  # type: ignore[arg-type]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from recordlayer.kv.engine import KEY_LIMIT
-from recordlayer.testing.engine_suite.harness import Harness, both_drivers
+from recordlayer.kv.engine import KEY_LIMIT, MutationType, Transaction
+from recordlayer.testing.engine_suite.harness import Harness, both_drivers, setting
 
 Drive = Callable[[Coroutine[Any, None, Any]], Any]
 
@@ -77,6 +77,59 @@ class Reads(Harness):
             return [await read for read in reversed(started)][::-1]
 
         assert drive(read_all()) == [None if number % 2 else b"v%d" % number for number in range(100)]
+
+    @both_drivers
+    def test_several_keys_are_read_at_once_in_their_order(self, drive: Drive) -> None:
+        self.put_numbered(range(0, 100, 2))
+        self.put({b"": b"empty", b"long" * 500: b"long"})
+        names: list[bytes | int] = [*range(99, -1, -1), b"", b"long" * 500, 4, 4, b"x" * (KEY_LIMIT + 10)]
+
+        async def read_all(snapshot: bool) -> list[bytes | None]:
+            return await self.begin().get_many([self.key(name) for name in names], snapshot=snapshot)
+
+        numbers = [None if number % 2 else b"v%d" % number for number in range(99, -1, -1)]
+        for snapshot in (False, True):
+            assert drive(read_all(snapshot)) == [*numbers, b"empty", b"long", b"v4", b"v4", None]
+
+    def test_no_keys_at_all_are_read(self) -> None:
+        assert self.do(self.begin().get_many([])) == []
+
+    def test_several_keys_are_read_at_one_version(self) -> None:
+        self.put(a=b"1", b=b"1")
+        reader = self.begun()
+        self.put(a=b"2", c=b"2")
+        self.commit(lambda tr: tr.clear(self.key(b"b")))
+        for snapshot in (False, True):
+            read = reader.get_many([self.key(name) for name in (b"a", b"b", b"c")], snapshot=snapshot)
+            assert self.do(read) == [b"1", b"1", None]
+
+    def test_several_keys_are_read_with_the_transactions_own_writes(self) -> None:
+        self.put(a=b"1", b=b"1", c=b"1", d=b"1", n=b"\x01")
+        tr = self.begin()
+        tr.set(self.key(b"a"), b"2")
+        tr.clear(self.key(b"b"))
+        tr.atomic(MutationType.ADD, self.key(b"n"), b"\x02")
+        keys = [self.key(name) for name in (b"a", b"b", b"c", b"d", b"n")]
+        assert self.do(tr.get_many(keys)) == [b"2", None, b"1", b"1", b"\x03"]
+        tr.clear_range(self.key(b"c"), self.key(b"d"))
+        assert self.do(tr.get_many(keys[2:4])) == [None, b"1"]
+
+    def test_several_keys_that_are_read_conflict_each_and_nothing_else(self) -> None:
+        def read(tr: Transaction) -> None:
+            self.do(tr.get_many([self.key(b"a"), self.key(b"c")]))
+
+        def look(tr: Transaction) -> None:
+            self.do(tr.get_many([self.key(b"a"), self.key(b"c")], snapshot=True))
+
+        for name in (b"a", b"c"):
+            assert self.conflict(read, setting(self.key(name)))
+            assert not self.conflict(look, setting(self.key(name)))
+        assert not self.conflict(read, setting(self.key(b"b")))
+
+    def test_several_keys_of_which_one_cannot_be_read_fail_together(self) -> None:
+        tr = self.begin()
+        tr.atomic(MutationType.SET_VERSIONSTAMPED_VALUE, self.key(b"b"), bytes(14))
+        self.refused(1036, tr.get_many([self.key(b"a"), self.key(b"b")]))
 
     @both_drivers
     def test_a_waitable_may_be_awaited_again(self, drive: Drive) -> None:
