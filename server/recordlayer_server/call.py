@@ -82,6 +82,7 @@ class Call:
         "method",
         "priority",
         "request_id",
+        "stopping",
         "tenant",
     )
 
@@ -95,6 +96,7 @@ class Call:
         limits: Limits,
         authority: Authority,
         tenants: TenantCalls | None = None,
+        stopping: asyncio.Event | None = None,
     ) -> None:
         self.method = method
         self.request_id = request_id
@@ -104,6 +106,8 @@ class Call:
         self.limits = limits
         self._authority = authority
         self._tenants = tenants
+        self.stopping = stopping if stopping is not None else asyncio.Event()
+        """Set when the server begins to stop: what would go on for ever ends then."""
         self.begun = False
         """Whether it counts among the calls of its tenant."""
         self.keys_read = self.keys_written = 0

@@ -67,6 +67,7 @@ class Calls:
         self._deadlines = Deadlines()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._cutting = self._refusing = False
+        self._stopping = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -76,8 +77,10 @@ class Calls:
         return len(self._tasks)
 
     def refuse(self) -> None:
-        """Answer new calls with UNAVAILABLE and when to try again, but for those that ask for the health."""
+        """Answer new calls with UNAVAILABLE and when to try again, but for those that ask for the health; those that
+        would go on for ever end by themselves."""
         self._refusing = True
+        self._stopping.set()
 
     def cut_off(self) -> int:
         """End all that run with UNAVAILABLE; how many."""
@@ -161,6 +164,7 @@ class Calls:
             limits=self._limits,
             authority=asks.authority,
             tenants=asks.tenants,
+            stopping=self._stopping,
         )
         enter(call)
         if asks.tracing is not None and not is_health:

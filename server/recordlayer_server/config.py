@@ -81,6 +81,7 @@ class Load:
     running: int = 256
     waiting: int = 1024
     streams: int = 20_000
+    watch_targets: int = 20_000
     tenant_rate: float = 0.0
     tenant_concurrent: int = 0
     tenant_limits: bool = False
@@ -171,6 +172,7 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
             running=int(given["max_running_calls"].value),
             waiting=int(given["max_waiting_calls"].value),
             streams=int(given["max_streams"].value),
+            watch_targets=int(given["max_watch_targets"].value),
             tenant_rate=float(given["tenant_calls_per_second"].value),
             tenant_concurrent=int(given["tenant_concurrent_calls"].value),
             tenant_limits=bool(given["tenant_limits"].value),

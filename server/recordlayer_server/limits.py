@@ -35,6 +35,7 @@ class Limits:
     zones_per_sync: int = 100
     deletions_kept: timedelta = timedelta(days=30)
     targets_per_stream: int = 2_000
+    targets_per_server: int = 20_000
     progress_interval: timedelta = timedelta(seconds=60)
 
 

@@ -103,8 +103,8 @@ async def serve(config: Config) -> int:
         aio.open(config.db, observer=observer_of(config, around), **options) as database,
         AsyncExitStack() as beside,
     ):
-        limits = Limits(deletions_kept=config.deletions_kept)
         load = config.load
+        limits = Limits(deletions_kept=config.deletions_kept, targets_per_server=load.watch_targets)
         databases = Databases(database, limits=limits, counted=load.tenant_limits, storage=load.tenant_storage)
         serving = Serving(config, database, services=services(databases), around=around, limits=limits)
         stop, hurry = asyncio.Event(), asyncio.Event()

@@ -25,6 +25,7 @@ FEATURES = (
     "sealed-continuations",
     "sync",
     "transforms",
+    "watch",
     "zones",
 )
 

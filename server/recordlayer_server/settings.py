@@ -77,6 +77,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("tenant_concurrent_calls", int, 0, "calls at once for each database; 0: any number"),
     Setting("tenant_limits", bool, False, "count what each database uses, and keep it to its limits in keys and bytes"),
     Setting("tenant_storage_bytes", int, 0, "bytes that each database may have, about; 0: any number"),
+    Setting("max_watch_targets", int, 20_000, "zones that are watched at once, by all streams together", least=1),
     Setting("deletions_kept", float, 30 * 86_400.0, "seconds that Sync knows of changes, and tokens are good", least=1),
     Setting("metrics_listen", str, "", "HOST:PORT where Prometheus finds the numbers, by HTTP; without it nowhere"),
     Setting("metrics_tenants", int, 50, "databases that have numbers of their own, at most", least=1, most=10_000),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 from recordlayer.aio import Transaction
@@ -14,7 +16,9 @@ from recordlayer_server.paging import read_limits
 from recordlayer_server.places import Tenant
 from recordlayer_server.replies import reading, reply_context
 from recordlayer_server.sync.database_changes import database_changes
+from recordlayer_server.sync.pulses import Pulses
 from recordlayer_server.sync.tokens import Tokens
+from recordlayer_server.sync.watching import Stream
 from recordlayer_server.sync.zone_changes import REASONS, Room, ZoneReader
 from recordlayer_server.writing import cost_of
 from recordlayer_server.zone_catalog import incarnations
@@ -30,6 +34,7 @@ class Sync(sync_pb2_grpc.SyncServicer):  # type: ignore[misc]  # generated, with
     def __init__(self, databases: Databases) -> None:
         self._databases = databases
         self._limits = databases.limits
+        self.pulses = Pulses(databases)
 
     async def DatabaseChanges(self, request: sync_pb2.DatabaseChangesRequest, _: Any) -> sync_pb2.DatabaseChangesReply:
         call = current()
@@ -89,6 +94,30 @@ class Sync(sync_pb2_grpc.SyncServicer):  # type: ignore[misc]  # generated, with
             return reply
 
         return await reading(self._databases, call, work)
+
+    async def Watch(self, requests: AsyncIterator[sync_pb2.WatchRequest], _: Any) -> AsyncIterator[sync_pb2.WatchReply]:
+        call, coming = current(), aiter(requests)
+        first = await anext(coming, None)
+        if first is None or first.WhichOneof("kind") != "open":
+            raise statuses.bad_request("open", "the first message opens the stream")
+        call.bind(first.open.context)
+        if (tenant := call.tenant) is None:
+            raise statuses.bad_request("context.container", "name the container")
+
+        async def known(tx: Transaction) -> bool:
+            return await self._databases.metadata(tx, tenant) is not None
+
+        there = await reading(self._databases, call, known)
+        tokens = Tokens(await self._databases.token_seal(), tenant)
+        stream = Stream(self._databases, self.pulses, call, tenant, tokens, there)
+        listening = asyncio.create_task(stream.read(coming))
+        try:
+            async for reply in stream.replies():
+                yield reply
+        finally:
+            stream.close()
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
 
     async def _check_container(self, tx: Transaction, tenant: Tenant) -> None:
         if await self._databases.metadata(tx, tenant) is None:
