@@ -7,8 +7,9 @@ An entry is used only where it is known to be what the transaction would read:
                             transactions whose version was given or remembered (`TransactionOptions.staleness`)
     metadata version stamp  the store says in its header that its state may be cached: then whoever changes the header
                             or an index state, here or in Java, writes the database's stamp in the same commit, and an
-                            entry holds as long as the stamp is what it was when the entry was read. Engines answer
-                            the stamp from what came with the read version
+                            entry holds as long as the stamp is what it was when the entry was read, for who reads
+                            at that version or a later one: before, the store may not have been cacheable, and was
+                            changed without a new stamp. Engines answer the stamp from what came with the read version
 
 A transaction that opens a store from here conflicts with changes of its header, as if it had read it, and with changes
 of the index states it goes by. One that has changed a store's state or cleared a range of keys itself does not look
@@ -36,14 +37,16 @@ MOST_STORES = 1_000
 class StoreState:
     """What one transaction read.
 
-    read_version  of that transaction, None if nobody asked for it
+    read_version  of the last transaction that is known to have the same state, None if nobody asked for it
     stamp         the metadata version stamp then, None if the store's state may not be cached by it
+    since         the read version from which on the stamp tells
     """
 
     header: bytes
     states: Mapping[str, IndexState]
     read_version: int | None
     stamp: bytes | None
+    since: int
 
 
 class StoreStateCache:
@@ -79,6 +82,8 @@ class StoreStateCache:
             return entry
         if entry.stamp is None or await context.metadata_version() != entry.stamp:
             return None
+        if await context.read_version() < entry.since:  # it came with the stamp
+            return None
         if version is not None and (entry.read_version is None or version > entry.read_version):
             self._entries[prefix] = replace(entry, read_version=version)
         return entry
@@ -101,7 +106,8 @@ class StoreStateCache:
             return
         if known is not None and _is_newer(known, version, stamp):
             return
-        self._entries[prefix] = StoreState(header.serialized(), dict(states), version, stamp)
+        since = 0 if stamp is None else await context.read_version()
+        self._entries[prefix] = StoreState(header.serialized(), dict(states), version, stamp, since)
         if len(self._entries) > self._most:
             entries = list(self._entries.items())
             self._entries = dict(entries[len(entries) // 2 :])

@@ -134,6 +134,20 @@ def test_the_comparison_sees_remembered_stores() -> None:
     processes.close()
 
 
+def test_what_was_remembered_is_not_used_by_who_reads_at_an_older_version() -> None:
+    for process in range(PROCESSES):
+        processes = Processes()
+        processes.step("cacheable", 0, PATHS[0], False)  # now the database has a stamp
+        processes.step("open", 0, PATHS[1], False)
+        processes.step("disable", 0, PATHS[1], False)
+        processes.step("hold", process, PATHS[1], False)
+        processes.step("rebuild", 0, PATHS[1], False)  # no new stamp: the store is not cacheable yet
+        processes.step("cacheable", 0, PATHS[1], False)
+        for _ in range(2):
+            processes.step("open", process, PATHS[1], False)
+        processes.close()
+
+
 def test_threads_that_count_in_a_remembered_header_lose_no_count() -> None:
     threads, counts = 3, 25
     for cacheable in Cacheable.YES, Cacheable.NO:
