@@ -115,7 +115,8 @@ class Transaction:
         sampling         looks, at some saves and deletions, whether an index agrees with the record that was there, and
                          tells: `recordlayer.store.sampling`
         hide_expired     records whose time has passed are not loaded, scanned or queried, before a reaper has come to
-                         them: see `RecordMetaDataBuilder.expires`. Saving, unique values and counters know of them
+                         them: see `RecordMetaDataBuilder.expires`. Saving, unique values, counters, aggregates, ranks
+                         and scans of indexes (`scan_index`) know of them all the same
 
         Cost    nothing if the store's state is known from before: at the same read version, or from a store that is
                 cacheable. Else 2 range reads in 1 round trip.

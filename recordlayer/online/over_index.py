@@ -28,7 +28,7 @@ from recordlayer.online.taking import take
 from recordlayer.store.build import build_records
 from recordlayer.store.header import FormatVersion
 from recordlayer.store.store import RecordStore
-from recordlayer.tuples import pack, strinc
+from recordlayer.tuples import strinc
 
 _CHECKED = FormatVersion.CHECK_INDEX_BUILD_TYPE_DURING_UPDATE
 
@@ -87,12 +87,12 @@ async def build_share_by_index(
 
 
 async def _load_and_build(store: RecordStore, target: Index, entries: Sequence[IndexEntry], *, snapshot: bool) -> None:
-    keys = [entry.primary_key for entry in entries]
-    found = await store.load_many(keys, snapshot=snapshot)
+    keys = [entry.primary_key_bytes for entry in entries]
+    found = await store.load_all_packed(keys, snapshot=snapshot)
     for entry, key, record in zip(entries, keys, found, strict=True):
         if record is None:
             raise CorruptIndexEntry(index=entry.index_name, key=entry.items, found="its record is missing")
         if snapshot:
-            begin = store.layout.records + pack(key)
+            begin = store.layout.records + key
             store.context.add_read_conflict_range(begin, begin + b"\xff")
     await build_records(store, target, [record for record in found if record is not None])

@@ -1,6 +1,7 @@
 """What a scrub looks up for its judgements: pairs and records of a store, as they are in its transaction.
 
-Cost    1 read a pair, 1 range read a record; those of one question in one round trip
+Cost    1 read a pair, 1 range read a record; those of one question in one round trip; for joined records with a missing
+        constituent the look for one that fits
 """
 
 from __future__ import annotations
@@ -12,19 +13,20 @@ from recordlayer.index.maintainer import IndexedRecord
 from recordlayer.kv.engine import KeyValue, StreamingMode
 from recordlayer.metadata import Index
 from recordlayer.store.store import RecordStore
-from recordlayer.store.synthesis import load_synthetic
+from recordlayer.store.synthesis import indexed_records_of
 from recordlayer.tuples import pack, unpack
 
 
 class Lookup:
-    """Evidence about one index in one transaction. All reads are snapshots: who changes something by it declares what
-    it depends on.
+    """Evidence about one index in one transaction. Reads are snapshots: who changes something by it declares what it
+    depends on. That no partner is there for a joined record cannot be declared by its key: that is no snapshot.
 
     broken  primary keys of records that cannot be read, by which nothing can be judged
     """
 
     def __init__(self, store: RecordStore, index: Index) -> None:
         self._store = store
+        self._index = index
         self._synthetic = bool(store.metadata.synthetic_of(index))
         self._types = {known.name for known in store.metadata.stored_types_of(index)}
         self.broken: set[bytes] = set()
@@ -61,14 +63,15 @@ class Lookup:
         return found
 
     async def _made(self, primary_key: bytes) -> IndexedRecord | None:
-        """A record of a synthetic type."""
+        """A record of a synthetic type, if it is one still."""
         try:
-            return await load_synthetic(self._store, unpack(primary_key), snapshot=True)
+            (record,) = await indexed_records_of(self._store, self._index, [primary_key], snapshot=True)
         except (MalformedTuple, UsageError):
             return None
         except CorruptRecord:
             self.broken.add(primary_key)
             return None
+        return record
 
     def stored_keys(self, primary_key: bytes) -> list[bytes]:
         """The packed primary keys of the stored records that a record is, or is made from."""

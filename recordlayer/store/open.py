@@ -120,7 +120,8 @@ class OpenOptions:
     cacheable        what the header shall say of that, from format 7 on
     new_index_state  decides the state of each index that is new to the store, instead of the rule above
     sampling         looks, at some saves and deletions, whether an index agrees with the old record; None for never
-    hide_expired     records whose time has passed are not loaded, scanned or queried, before they are deleted as well
+    hide_expired     records whose time has passed are not loaded, scanned or queried, before they are deleted as well;
+                     aggregates and scans of indexes have them until then
     index_filter     chooses the records that each index is kept for, the same at every opening
     limits           of each query for which nothing else is said, and of each scan
     """

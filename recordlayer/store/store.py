@@ -67,9 +67,9 @@ class RecordStore:
         self.header = header
         self.states = states
         self.limits = NO_LIMITS
+        """Of each query for which nothing else is said, and of each scan."""
         self.visible: Callable[[StoredRecord], bool] | None = None
         """Tells which records are shown, in a store that hides those that have expired."""
-        """Of each query for which nothing else is said, and of each scan."""
         self.codec = Codec(metadata, serializer)
         self.upkeep = Upkeep(context, metadata, states)
         self.sampling: Sampling | None = None
@@ -189,9 +189,13 @@ class RecordStore:
 
     async def load(self, key: Any, *, snapshot: bool = False) -> StoredRecord | None:
         """The record with a primary key, or None.  Raises  CorruptRecord; UsageError, WrongType for no such key."""
-        packed = pack(self._keys.columns(key))
+        record = await self.load_packed(pack(self._keys.columns(key)), snapshot=snapshot)
+        return None if record is None else self._shown(record)
+
+    async def load_packed(self, packed: bytes, *, snapshot: bool = False) -> StoredRecord | None:
+        """The same for a primary key as it is stored, and also of a record that is not shown: for who changes it."""
         raw = await self.records.finish(self.records.begin(packed, snapshot=snapshot))
-        return None if raw is None else self._shown(self.records.stored(packed, raw))
+        return None if raw is None else self.records.stored(packed, raw)
 
     def _shown(self, record: StoredRecord) -> StoredRecord | None:
         return record if self.visible is None or self.visible(record) else None
@@ -199,10 +203,15 @@ class RecordStore:
     async def load_many(self, keys: Sequence[Any], *, snapshot: bool = False) -> list[StoredRecord | None]:
         """The records with these primary keys, None where there is none.  Cost  as many range reads, 1 round trip."""
         packed = [pack(self._keys.columns(key)) for key in keys]
+        records = await self.load_all_packed(packed, snapshot=snapshot)
+        return [None if record is None else self._shown(record) for record in records]
+
+    async def load_all_packed(self, packed: Sequence[bytes], *, snapshot: bool = False) -> list[StoredRecord | None]:
+        """The same for primary keys as they are stored, and also of records that are not shown."""
         readings = [self.records.begin(one, snapshot=snapshot) for one in packed]
         raws = [await self.records.finish(reading) for reading in readings]
         pairs = zip(packed, raws, strict=True)
-        return [None if raw is None else self._shown(self.records.stored(one, raw)) for one, raw in pairs]
+        return [None if raw is None else self.records.stored(one, raw) for one, raw in pairs]
 
     async def preload(self, keys: Iterable[Any]) -> None:
         """Load records to be answered from memory when they are loaded or saved later in this transaction.

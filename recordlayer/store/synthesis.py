@@ -10,7 +10,7 @@ Source  Record Layer, FDBRecordStore.updateSyntheticIndexes, SyntheticRecordPlan
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import or_
 from typing import TYPE_CHECKING, Any
 
@@ -220,7 +220,7 @@ class SyntheticRecords(Cursor[SyntheticRecord]):
         return Batch(found, batch.resume, batch.stop, batch.end_when_asked)
 
     async def _load(self, entry: IndexEntry) -> SyntheticRecord:
-        record = await load_synthetic(self._store, entry.primary_key, snapshot=self._snapshot)
+        record = await _made(self._store, entry.primary_key, snapshot=self._snapshot)
         if record is None:
             raise CorruptIndexEntry(
                 index=entry.index_name,
@@ -236,27 +236,41 @@ class SyntheticRecords(Cursor[SyntheticRecord]):
 
 async def load_synthetic(store: RecordStore, primary_key: Any, *, snapshot: bool = False) -> SyntheticRecord | None:
     """The record of a synthetic type with a primary key, as entries of its indexes have it; None if one of the records
-    that it is made from is gone.
+    that it is made from is gone, or hidden by the store because it has expired.
 
     Cost    1 range read for each constituent that is a stored record, 1 round trip.
     Raises  UsageError for what is no key of a synthetic type; CorruptRecord.
     Source  Record Layer, FDBRecordStore.loadSyntheticRecord
     """
+    return await _made(store, primary_key, snapshot=snapshot, shown=store.visible)
+
+
+Shown = Callable[[StoredRecord], bool]
+
+
+async def _made(
+    store: RecordStore, primary_key: Any, *, snapshot: bool, shown: Shown | None = None
+) -> SyntheticRecord | None:
+    """The record with a primary key, if all that it is made from is there and is `shown`."""
     kind = _kind_of(store.metadata, primary_key)
     keys = primary_key[1:]
     if isinstance(kind, UnnestedType):
-        record = await store.load(keys[kind.names.index(kind.parent)], snapshot=snapshot)
-        if record is None or record.record_type.name != kind.stored.name:
+        parent = store.packed_key(keys[kind.names.index(kind.parent)])
+        record = await store.load_packed(parent, snapshot=snapshot)
+        if record is None or record.record_type.name != kind.stored.name or not (shown is None or shown(record)):
             return None
         made = kind.records(record.message, record.primary_key)
         return next((one for one in made if one.primary_key == tuple(primary_key)), None)
     parts = await _parts(store, kind, keys, snapshot=snapshot)
-    return None if parts is None else kind.record(parts)
+    if parts is None or (shown and not all(part is None or shown(part) for part in parts.values())):
+        return None
+    return kind.record(parts)
 
 
 async def _parts(store: RecordStore, kind: JoinedType, keys: Sequence[Any], *, snapshot: bool) -> Parts | None:
     """The records of a joined one's constituents; None if one is gone, or has become one of another type."""
-    there = iter(await store.load_many([key for key in keys if key is not None], snapshot=snapshot))
+    packed = [store.packed_key(key) for key in keys if key is not None]
+    there = iter(await store.load_all_packed(packed, snapshot=snapshot))
     parts: dict[str, StoredRecord | None] = {}
     for constituent, key in zip(kind.constituents, keys, strict=True):
         part = None if key is None else next(there)
@@ -267,23 +281,27 @@ async def _parts(store: RecordStore, kind: JoinedType, keys: Sequence[Any], *, s
 
 
 async def indexed_records_of(
-    store: RecordStore, index: Index, primary_keys: Sequence[bytes]
+    store: RecordStore, index: Index, primary_keys: Sequence[bytes], *, snapshot: bool = False
 ) -> list[IndexedRecord | None]:
     """The records that an index is about, by packed primary key: stored or synthetic ones, None for what is none now.
     Of a joined type that is also what is no longer joined, although its records are there.
+
+    snapshot  read these records so; the look for one that fits conflicts all the same with whoever saves one
 
     Cost    1 range read a stored record, those of stored types together; for joined types with a missing constituent
             the look for one that fits
     """
     if not store.metadata.synthetic_of(index):
         names = {known.name for known in store.metadata.record_types_of(index)}
-        found = await fetched(store.records, primary_keys, snapshot=False)
+        found = await fetched(store.records, primary_keys, snapshot=snapshot)
         return [None if one is None or one.record_type.name not in names else one for one in found]
     there = InStore(store)
-    return [await _current(store, index, unpack(key), there) for key in primary_keys]
+    return [await _current(store, index, unpack(key), there, snapshot=snapshot) for key in primary_keys]
 
 
-async def _current(store: RecordStore, index: Index, primary_key: Items, there: InStore) -> SyntheticRecord | None:
+async def _current(
+    store: RecordStore, index: Index, primary_key: Items, there: InStore, *, snapshot: bool
+) -> SyntheticRecord | None:
     try:
         kind = _kind_of(store.metadata, primary_key)
     except UsageError:
@@ -291,8 +309,8 @@ async def _current(store: RecordStore, index: Index, primary_key: Items, there: 
     if kind.name not in index.record_types:
         return None
     if isinstance(kind, UnnestedType):
-        return await load_synthetic(store, primary_key)
-    parts = await _parts(store, kind, primary_key[1:], snapshot=False)
+        return await _made(store, primary_key, snapshot=snapshot)
+    parts = await _parts(store, kind, primary_key[1:], snapshot=snapshot)
     return kind.record(parts) if parts is not None and await Joining(kind, there).holds(parts) else None
 
 

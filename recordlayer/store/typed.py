@@ -100,4 +100,5 @@ class TypedRecords(Generic[M]):
         """
         self.store.header.check_may_write()
         await self.store.preload([key])
-        return self.message(await self.store.load(key)) is not None and await self.store.delete(key)
+        record = await self.store.load_packed(self.store.packed_key(key))
+        return self.message(record) is not None and await self.store.delete(key)

@@ -77,7 +77,7 @@ async def resolve_violation(store: RecordStore, name: str, survivor: Any) -> lis
     if store.metadata.synthetic_of(index):
         hint = "its records are made from stored ones: change or delete one of those"
         raise UsageError(index=name, record_types=index.record_types, hint=hint)
-    record = await store.load(survivor)
+    record = await store.load_packed(store.packed_key(survivor))
     if record is None:
         raise RecordMissing(primary_key=survivor, index=name, hint="the record that stays must be there")
     maintainer = store.upkeep.maintainer(index)

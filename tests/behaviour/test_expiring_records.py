@@ -305,6 +305,32 @@ def test_pages_of_a_query_go_by_the_time_of_the_first(late: Late) -> None:
             store.query(rl.query("Order"), resume=plain.continuation)
 
 
+def test_what_is_hidden_is_kept_in_step_all_the_same(database_over: Any, opened_stores: Any) -> None:
+    """What is loaded for entries and for deletions is seen, what is loaded for callers is hidden."""
+    metadata = (
+        two_types()
+        .expires("Order", "total")
+        .unnested("OrderItem", "Order", parent="order", nested={"item": rl.field("items").fan_out()})
+        .index("OrderItem", "by_sku", rl.field("item").nest("sku"))
+        .build()
+    )
+    late = Late(database_over, metadata)
+    old = [Order(id=number, total=NOW - 1) for number in range(1, 4)]
+    for order in old:
+        order.items.add(sku="x")
+    late.save(*old)
+    with late.db.transaction() as tx:
+        store = tx.store(metadata, path=PATH, hide_expired=True)
+        (entry, *_) = store.scan_index("by_sku").all()
+        assert store.load_synthetic(entry.primary_key) is None
+        assert tx.store(metadata, path=PATH).load_synthetic(entry.primary_key) is not None
+        assert store.typed(Order).load(1) is None
+        assert store.typed(Order).delete(1)
+        assert not store.typed(Order).delete(1)
+    opened_stores.check(late.db)
+    late.db.close()
+
+
 def test_queries_for_which_hiding_cannot_be_said_are_refused(late: Late) -> None:
     with late.db.transaction() as tx:
         store = tx.store(TIMED, path=PATH, hide_expired=True)

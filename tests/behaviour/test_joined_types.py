@@ -280,6 +280,23 @@ def test_what_is_no_longer_joined_is_no_record_of_an_index(db: Any) -> None:
     assert there("by_sku", (-2, (1,), (0,))) == [False]
 
 
+def test_entries_of_what_is_no_longer_joined_are_found_and_removed_by_scrubs(db: Any) -> None:
+    """Java leaves the entry without the customer behind when the customer comes."""
+    metadata = joined(outer=("customer",)).index("Sale", "by_total", ORDER.nest("total")).build()
+    shop = Shop(db, metadata)
+    shop.save(order(1, "a", 5), order(2, "b", 6), order(3, "a", 7), Customer(ref="a"), Customer(ref="c"))
+    with db.transaction() as tx:
+        prefix = tx.store(metadata, path=PATH).core.layout.prefix
+        for stale in (5, -1, (1,), None), (7, -1, (3,), ("c",)):
+            tx.context.set(prefix + pack((2, "by_total", *stale)), b"")
+    found = db.index_scrubber(metadata, path=PATH, indexes=["by_total"]).scrub()
+    assert (found.found, found.repaired) == (2, 0)
+    mended = db.index_scrubber(metadata, path=PATH, indexes=["by_total"], repair=True).scrub()
+    assert (mended.found, mended.repaired) == (2, 2)
+    assert [key for _, key in scanned(shop, "by_total")] == [(-1, (1,), ("a",)), (-1, (2,), None), (-1, (3,), ("a",))]
+    shop.check()
+
+
 def test_a_refused_entry_of_a_joined_record_leaves_no_trace(db: Any) -> None:
     metadata = joined().index("Sale", "by_note", concat(CUSTOMER.nest("name"), ORDER.nest("note"))).build()
     shop = Shop(db, metadata)
