@@ -1,8 +1,8 @@
 """Which records have expired, for a store that is opened to hide them before a reaper has come to them.
 
 A store that hides what has expired shows it to nobody who loads, scans or queries records. Saving, deleting, unique
-values, counters, aggregates, ranks and index entries know of it until it is reaped. Only a time in a field can be hidden by: when a record
-was saved nobody knows so exactly.
+values, counters, aggregates, ranks and index entries know of it until it is reaped. Only a time in a field can be
+hidden by: when a record was saved nobody knows so exactly.
 
 Cost    none: the field is looked at in what was read
 """
