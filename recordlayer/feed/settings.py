@@ -26,7 +26,8 @@ def log_of(store: RecordStore) -> ChangeLog:
 async def enable(
     store: RecordStore, *, group_by: int = 0, new_images: bool = False, old_images: bool = False
 ) -> FeedSettings:
-    """Keep a feed from now on: what changes behind this call, in this transaction already, is in it.
+    """Keep a feed from now on: what changes behind this call, in this transaction already and by whomever has the store
+    open in it, is in it.
 
     group_by    so many leading columns of the primary key make a group, whose changes lie together
     new_images  keep each record as it is saved
@@ -63,9 +64,9 @@ async def enable(
     records = store.layout.records
     found = await store.context.get_range(records, records + b"\xff", limit=1, mode=StreamingMode.EXACT)
     write_user_field(store, FEED, settings.serialized())
-    store.feed = ChangeLog(store.context, store.layout, store.header, settings)
+    log = store.header.feed = ChangeLog(store.context, store.layout, store.header, settings)
     state = FeedState(settings=settings, partial=bool(found.rows))
-    store.context.set(store.feed.layout.state, state.serialized())
+    store.context.set(log.layout.state, state.serialized())
     return settings
 
 
@@ -76,7 +77,7 @@ def disable(store: RecordStore) -> bool:
     prefix = store.feed.layout.prefix
     store.context.clear_range(prefix, prefix + b"\xff")
     remove_user_field(store, FEED)
-    store.feed = None
+    store.header.feed = None
     return True
 
 

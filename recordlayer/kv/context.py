@@ -57,6 +57,7 @@ class Context:
         "claims",
         "committed",
         "counters",
+        "headers",
         "observed",
         "places",
         "read_limits",
@@ -85,6 +86,9 @@ class Context:
         """Tells observers; None if there are none."""
         self.places: list[Places] = [] if self.observed is None else self.observed.tallies.places
         """Whose the keys are: the stores that were opened in this transaction."""
+        self.headers: dict[bytes, Any] = {}
+        """Of the stores that were opened in this transaction, by prefix: all who have one open go by the same header,
+        and see what another has changed in it. Owned by `store.open`."""
         self.turns = Turns()
         """Who changes which record: side by side, each in its turn."""
         self._versions = versions

@@ -8,12 +8,16 @@ Source  Record Layer, DataStoreInfo in record_metadata.proto; FormatVersion
 from __future__ import annotations
 
 import enum
+from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
 
 from recordlayer.errors import CorruptHeader, FormatTooNew, StoreLocked
 from recordlayer.pb.record_metadata_pb2 import DataStoreInfo
 from recordlayer.store.places import path_of
+
+if TYPE_CHECKING:
+    from recordlayer.store.change_log import ChangeLog
 
 
 class FormatVersion(enum.IntEnum):
@@ -47,13 +51,15 @@ _LOCK = DataStoreInfo.StoreLockState
 
 
 class StoreHeader:
-    """A parsed header. `present` is false for a store that has none yet."""
+    """A parsed header. `present` is false for a store that has none yet. `feed` is what writes the change feed that the
+    header tells of, in the transaction that goes by it."""
 
-    __slots__ = ("message", "present")
+    __slots__ = ("feed", "message", "present")
 
     def __init__(self, message: DataStoreInfo, *, present: bool) -> None:
         self.message = message
         self.present = present
+        self.feed: ChangeLog | None = None
 
     @classmethod
     def absent(cls) -> StoreHeader:

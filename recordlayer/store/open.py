@@ -195,6 +195,7 @@ async def open_store(
     outdated = format_before != header.format_version or metadata_before != metadata.version
     if cache is not None and known is None and not (changed or outdated):
         await cache.remember(context, prefix, header, states)
+    header = _shared(context, prefix, header)
     store = RecordStore(
         context,
         layout,
@@ -229,6 +230,16 @@ async def open_store(
         cached = known is not None
         observed.emit(StoreOpened(origin=observed.origin, store=places.store, took=took, created=is_new, cached=cached))
     return store
+
+
+def _shared(context: Context, prefix: bytes, header: StoreHeader) -> StoreHeader:
+    """The header that all go by who have the store open in this transaction, as it is now: two of them would write over
+    what the other has put into it."""
+    shared: StoreHeader = context.headers.setdefault(prefix, header)
+    if shared is not header:
+        shared.message.CopyFrom(header.message)
+        shared.present = header.present
+    return shared
 
 
 async def read_state(

@@ -79,7 +79,7 @@ class RecordStore:
             assert metadata.record_count_key is not None, "counters are kept by a key"
             self.counts = RecordCounts(context, layout, metadata.record_count_key)
         feed = settings_in(header)
-        self.feed = None if feed is None else ChangeLog(context, layout, header, feed)
+        header.feed = None if feed is None else ChangeLog(context, layout, header, feed)
         old_versions = omits_suffix or header.format_version < FormatVersion.SAVE_VERSION_WITH_RECORD
         self.records = Records(
             context,
@@ -91,6 +91,12 @@ class RecordStore:
         self._keys = self.codec.schema.primary_keys
         self._stores_versions = metadata.store_record_versions
         self._makes = bool(metadata.synthetic)
+
+    @property
+    def feed(self) -> ChangeLog | None:
+        """What writes the store's change feed, None if it has none: the same for all who have the store open in this
+        transaction."""
+        return self.header.feed
 
     # -- one record ------------------------------------------------------------------------------------
 

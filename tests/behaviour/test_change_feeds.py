@@ -111,6 +111,29 @@ def test_inserts_updates_and_deletes_come_in_the_order_of_the_operations(fed: Fe
     assert len({version.tr_version for version in versions[:4]}) == 1
 
 
+def test_all_who_have_a_store_open_in_a_transaction_keep_its_feed(db: Any) -> None:
+    shop = Shop(db, MIXED)
+    with db.transaction() as tx:
+        before, other = (tx.store(MIXED, path=PATH, format_version=13) for _ in range(2))
+        before.save(Order(id=1))
+        other.feed.enable()
+        before.save(Order(id=2))
+        before.header.set_user_field("mine", b"1")  # writes the header
+        before.save_many([Order(id=3), Order(id=4)])
+        other.delete(3)
+    with db.transaction() as tx:
+        first, second = (tx.store(MIXED, path=PATH) for _ in range(2))
+        keys = [change.primary_key[0] for change in first.feed.changes(since=first.feed.oldest())]
+        assert keys == [2, 3, 4, 3]
+        second.feed.disable()
+        first.save(Order(id=5))
+        with pytest.raises(errors.FeedMissing):
+            first.feed.changes()
+        assert first.header.user_field("mine") == b"1"
+    assert not [key for key in shop.pairs() if key.startswith(b"\x15\xff")]
+    shop.check()
+
+
 def test_every_way_to_change_records_is_in_the_feed(fed: Fed) -> None:
     with fed.db.transaction() as tx:
         fed.opened(tx).save_many([Order(id=1, total=1), Order(id=2, total=2), Order(id=1, total=3)])

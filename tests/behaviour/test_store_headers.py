@@ -73,6 +73,22 @@ def test_fields_of_ones_own_are_kept_in_their_order(opened: Opened) -> None:
             opened.do(lambda store, name=name, value=value: store.header.set_user_field(name, value))
 
 
+def test_two_who_have_a_store_open_in_one_transaction_keep_what_the_other_writes(opened: Opened) -> None:
+    with opened.db.transaction() as tx:
+        one, two = opened.store(tx), opened.store(tx)
+        one.header.set_user_field("one", b"1")
+        two.header.set_user_field("two", b"2")
+        one.header.forbid_updates(reason="moving")
+        with pytest.raises(errors.StoreLocked):
+            two.save(Order(id=1))
+        three = opened.store(tx)
+        assert three.header.unlock()
+        one.save(Order(id=1))
+        assert dict(two.header.info.user_fields) == {"one": b"1", "two": b"2"}
+    with opened.db.transaction() as tx:
+        assert dict(opened.store(tx).header.info.user_fields) == {"one": b"1", "two": b"2"}
+
+
 def test_an_older_format_has_none_of_this_and_says_which_has(db: Any) -> None:
     needs = {
         8: (lambda header: header.set_user_field("a", b""), lambda header: header.clear_user_field("a")),
