@@ -159,13 +159,21 @@ class Reaper:
 
 
 def expiring(metadata: RecordMetaData, types: Collection[str] | None = None) -> list[tuple[Index, Expiry]]:
-    """The indexes by which records expire.  Raises  UnknownRecordType; UsageError if there is none."""
+    """The indexes by which records expire.
+
+    Raises  UnknownRecordType; UsageError if there is none, or one is about types that are not among the named ones too.
+    """
     wanted = None if types is None else {metadata.record_type(name).name for name in types}
     found: list[tuple[Index, Expiry]] = []
     for index in metadata.indexes.values():
         expiry = expiry_of(index)
-        if expiry is not None and (wanted is None or wanted & {each.name for each in metadata.record_types_of(index)}):
-            found.append((index, expiry))
+        about = {each.name for each in metadata.record_types_of(index)}
+        if expiry is None or (wanted is not None and not wanted & about):
+            continue
+        if wanted is not None and not about <= wanted:
+            hint = "all records of the index expire together: name all its types"
+            raise UsageError(index=index.name, types=sorted(wanted), record_types=sorted(about), hint=hint)
+        found.append((index, expiry))
     if not found:
         hint = 'say when records expire: RecordMetaDataBuilder.expires("Order", "expires_at")'
         raise UsageError(types=None if types is None else sorted(types), hint=hint)

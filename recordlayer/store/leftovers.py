@@ -25,7 +25,7 @@ from recordlayer.pb.index_build_pb2 import IndexBuildHeartbeat
 from recordlayer.pb.parsing import PARSE_ERRORS
 from recordlayer.store.layout import Keyspace
 from recordlayer.store.store import RecordStore
-from recordlayer.tuples import pack, unpack
+from recordlayer.tuples import pack, unpack, unpack_element
 
 _OF_INDEXES = (
     Keyspace.INDEXES,
@@ -107,22 +107,13 @@ async def _keys_of(store: RecordStore, keyspace: Keyspace) -> list[bytes]:
             return keys
         key = rows[0][0]
         try:
-            own = pack(unpack(key, len(prefix))[:1])
+            _, end = unpack_element(key, len(prefix))
         except MalformedTuple:
-            own = _first_element(key[len(prefix) :])
+            end = len(key)
+        # As it lies there: packed anew it may be another key, where somebody has packed it in another way.
+        own = key[len(prefix) : end]
         keys.append(own)
         begin = prefix + own + b"\xff"
-
-
-def _first_element(data: bytes) -> bytes:
-    """The shortest beginning of some bytes that is a tuple of one element; all of them if there is none."""
-    for end in range(1, len(data)):
-        try:
-            if len(unpack(data[:end])) == 1:
-                return data[:end]
-        except MalformedTuple:
-            continue
-    return data
 
 
 async def _useless(store: RecordStore, keyspace: Keyspace, index: Index) -> str | None:

@@ -173,10 +173,24 @@ class Importer:
         return self.report
 
     async def abandon(self) -> None:
-        """Take away everything that was imported."""
-        if self._mark is not None and self._place is not None:
-            self._waiting, self._mark = [], None
-            await remove_all(self._steps, self._place)
+        """Take away everything that was imported, unless somebody else has brought this import to its end."""
+        mark, place = self._mark, self._place
+        if mark is None or place is None:
+            return
+        self._waiting, self._mark = [], None
+        # A mark of our own, so that a second try knows what the first may have committed.
+        ended = replace(mark, stream=self._steps.beginning.world.random.randbytes(len(mark.stream)))
+
+        async def end(context: Context) -> bool:
+            key = import_key(place.prefix)
+            kept = await context.get(key)
+            if kept is None or _Mark.of(kept).stream not in (mark.stream, ended.stream):
+                return False
+            context.set(key, ended.packed())
+            return True
+
+        if await self._steps.run(end):
+            await remove_all(self._steps, place)
 
     async def _refuse(self, error: Exception) -> None:
         if not isinstance(error, (TenantNotEmpty, ImportInterrupted)):
@@ -297,11 +311,20 @@ class Importer:
         )
 
     async def _show(self) -> None:
-        """Put what was kept back in its place."""
-        place = self._place
+        """Put what was kept back in its place.  Raises  ImportInterrupted if there is nothing to finish any more."""
+        place, mark = self._place, self._mark
         assert place is not None, "it has begun"
+        assert mark is not None, "it has begun"
+        at_the_end = False
 
         async def some(context: Context) -> bool:
+            nonlocal at_the_end
+            kept_mark = await context.get(import_key(place.prefix))
+            if kept_mark is None and at_the_end:
+                return False  # a try whose outcome nobody knew
+            if kept_mark != mark.packed():
+                hint = "it was deleted, or another process has finished it: look what is there"
+                raise ImportInterrupted(path=str(place), hint=hint)
             back = staged(place.prefix)
             begin, end = back, back + b"\xff\xff"
             chunk = await self._steps.read(context, begin, end)
@@ -317,6 +340,7 @@ class Importer:
                 context.clear_range(begin, chunk.rows[-1][0] + b"\x00")
             if not chunk.more:
                 context.clear(import_key(place.prefix))
+            at_the_end = not chunk.more
             return chunk.more
 
         while await self._steps.run(some):

@@ -13,7 +13,7 @@ import pytest
 import recordlayer as rl
 from recordlayer import errors
 from recordlayer.kv.registry import open_engine
-from recordlayer.metadata.expiry import TimeUnit
+from recordlayer.metadata.expiry import TimeUnit, expiry_index
 from recordlayer.online.options import WorkLimits
 from recordlayer.store.change_layout import ChangeKind
 from recordlayer.testing.faults import Fault, Faulty
@@ -189,6 +189,17 @@ def test_only_the_types_that_are_named(database_over: Any) -> None:
     assert late.reap().records == 1
     with pytest.raises(errors.UnknownRecordType):
         late.reap(types=["Nothing"])
+    late.db.close()
+
+
+def test_types_that_expire_by_one_index_are_named_together(database_over: Any) -> None:
+    index = expiry_index("id", timedelta(days=1), TimeUnit.SECONDS)
+    late = Late(database_over, two_types().index(["Order", "Customer"], "by_age", index).build())
+    late.save(Order(id=1), Customer(id=2))
+    with pytest.raises(errors.UsageError, match="Customer"):
+        late.reap(types=["Order"])
+    assert late.left() == [(1,), (2,)]
+    assert late.reap(types=["Order", "Customer"]).records == 2
     late.db.close()
 
 

@@ -205,6 +205,16 @@ def test_what_is_of_no_use_is_listed_and_cleared_when_asked_for(store: Any) -> N
     assert store.vacuum(METADATA, path=PATH) == []
 
 
+def test_keys_that_nobody_packs_so_are_of_no_use_either(store: Any) -> None:
+    with store.transaction() as tx:
+        core = tx.store(METADATA, path=PATH).core
+        core.context.set(pack((2,), core.layout.prefix) + b"\x16\x00\x05\x15\x01", b"")  # 5, in two bytes
+        core.context.set(pack((2,), core.layout.prefix) + b"\x15", b"")
+    found = store.vacuum(METADATA, path=PATH, remove=True)
+    assert [one.where for one in found] == ["index with the key 15", "index with the key 5"]
+    assert store.vacuum(METADATA, path=PATH) == []
+
+
 def test_what_somebody_works_on_is_not_of_no_use(store: Any) -> None:
     store.index_scrubber(METADATA, path=PATH, indexes=["by_customer"], limits=FEW, stop_after=7).scrub()
     assert [one.what for one in store.vacuum(METADATA, path=PATH)] == ["notes of builds and scrubs that are over"]

@@ -357,6 +357,37 @@ def test_an_import_that_is_deleted_does_not_go_on(blocking: Any) -> None:
     assert pairs(blocking, pack(("shop", "zenith"))) == {}
 
 
+def test_an_import_that_is_deleted_at_its_very_end_does_not_say_that_it_is_done(blocking: Any) -> None:
+    fill(blocking, ("shop", "acme", 1))
+    whole = exported(blocking, ("shop", "acme")).getvalue()
+
+    def pieces() -> Iterator[bytes]:
+        yield whole
+        blocking.tenant(("shop", "zenith")).delete()
+
+    with pytest.raises(errors.ImportInterrupted):
+        blocking.tenant(("shop", "zenith")).import_from(pieces(), limits=SMALL)
+    assert pairs(blocking, pack(("shop", "zenith"))) == {}
+
+
+def test_who_gives_up_an_import_that_another_has_finished_takes_nothing_away(blocking: Any) -> None:
+    fill(blocking, ("shop", "acme", 1))
+    whole = exported(blocking, ("shop", "acme"), limits=SMALL).getvalue()
+    target = ("shop", "zenith")
+
+    def hangs() -> Iterator[bytes]:
+        yield whole[: len(whole) // 2]
+        assert blocking.tenant(target).import_from(io.BytesIO(whole), limits=SMALL).finished
+        with blocking.transaction() as tx:
+            tx.store(SHOP, path=(*target, 1)).save(Order(id=1_000))
+
+    with pytest.raises(errors.StreamTruncated):
+        blocking.tenant(target).import_from(hangs(), limits=SMALL)
+    with blocking.transaction() as tx:
+        assert tx.store(SHOP, path=(*target, 1)).load(1_000) is not None
+    assert kept(blocking) == {}
+
+
 def test_an_import_meets_a_store_that_somebody_made_meanwhile(blocking: Any) -> None:
     fill(blocking, ("shop", "acme", 1))
     whole = exported(blocking, ("shop", "acme")).getvalue()

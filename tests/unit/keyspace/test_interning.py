@@ -287,6 +287,20 @@ def test_bytes_kept_with_a_name_can_be_replaced_and_caches_learn_of_it(place: Pl
 
 
 @pytest.mark.parametrize("make", WITH_ABOUT)
+def test_numbers_that_were_all_chosen_elsewhere_do_not_keep_new_names_waiting(place: Place, make: Make) -> None:
+    resolver = make()
+
+    async def copy(context: Context) -> None:
+        for number in range(300):  # all of the first windows
+            await resolver.put(context, f"n{number}", Name(number, None))
+
+    place.run(copy)
+    numbers = [place.run(lambda context, name=name: resolver.resolve(context, name)).number for name in "ab"]
+    assert len(set(numbers)) == 2
+    assert min(numbers) >= 256
+
+
+@pytest.mark.parametrize("make", WITH_ABOUT)
 def test_names_are_copied_with_their_numbers(place: Place, make: Make) -> None:
     resolver = make()
     place.run(lambda context: resolver.put(context, "ana", Name(40, b"x")))
