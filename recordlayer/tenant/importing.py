@@ -163,9 +163,10 @@ class Importer:
             end, mark = self._end, self._mark
             if end is None or mark is None:
                 raise StreamTruncated(after=self._reader.read)
-            if unpack(end.content)[:2] != (mark.rows, mark.size):
-                raise StreamDamaged(found=(mark.rows, mark.size), expected=unpack(end.content)[:2])
-        except (TenantError, MalformedTuple) as error:
+            expected = _counts(end)
+            if expected != (mark.rows, mark.size):
+                raise StreamDamaged(found=(mark.rows, mark.size), expected=expected)
+        except TenantError as error:
             await self._refuse(error)
             raise
         await self._show()
@@ -345,6 +346,14 @@ class Importer:
 
         while await self._steps.run(some):
             pass
+
+
+def _counts(end: Frame) -> tuple[object, ...]:
+    """Rows and bytes, as the end of a stream has them.  Raises  StreamDamaged."""
+    try:
+        return unpack(end.content)[:2]
+    except MalformedTuple as error:
+        raise StreamDamaged(at=end.end, found="an end that is none") from error
 
 
 def _check(place: TenantPlace, key: bytes, value: bytes) -> None:
