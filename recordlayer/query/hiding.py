@@ -12,7 +12,8 @@ from recordlayer.cursor.continuation import bytes_field, decode_fields, encode_f
 from recordlayer.cursor.step import Batch, Cursor
 from recordlayer.errors import BadContinuation, UsageError
 from recordlayer.keys import Field, KeyExpression, Nesting
-from recordlayer.query.paths import FieldPath, q
+from recordlayer.query.evaluate import resolve
+from recordlayer.query.paths import FieldPath, as_steps, q
 from recordlayer.query.query import Query, RecordQuery
 from recordlayer.store.expired import by_field
 from recordlayer.store.store import RecordStore
@@ -37,7 +38,10 @@ def without_expired(store: RecordStore, query: Query, now: int) -> RecordQuery:
         raise UsageError(record_types=names, hint="where records expire, ask for one record type at a time")
     for index, expiry in found[names[0]]:
         path = _path(index.root_expression.normalized()[0])
-        query = query.where(path.is_null() | (path > expiry.latest(now / 1000)))
+        stays = path.is_null() | (path > expiry.latest(now / 1000))
+        if not resolve(as_steps(path), store.metadata.record_types[names[0]].descriptor)[-1].has_presence:
+            stays = stays | (path == 0)  # nobody has set it: no time, as for indexes
+        query = query.where(stays)
     return query
 
 

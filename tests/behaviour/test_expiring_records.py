@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from google.protobuf import message_factory
 
 import recordlayer as rl
 from recordlayer import errors
@@ -19,7 +20,7 @@ from recordlayer.store.change_layout import ChangeKind
 from recordlayer.testing.faults import Fault, Faulty
 from tests.behaviour.conftest import Shop
 from tests.support.hurried import HurriedClock
-from tests.support.shop import FILE, PATH, Customer, Order
+from tests.support.shop import FILE, PATH, Customer, Order, shop_file
 
 HOUR = timedelta(hours=1)
 NOW = 1_700_000_000_000
@@ -314,6 +315,25 @@ def test_pages_of_a_query_go_by_the_time_of_the_first(late: Late) -> None:
         assert len(plain.all()) == 3
         with pytest.raises(errors.BadContinuation):
             store.query(rl.query("Order"), resume=plain.continuation)
+
+
+@pytest.mark.parametrize("syntax", ["proto2", "proto3"])
+def test_what_has_no_time_is_not_hidden_however_a_field_is_not_set(database_over: Any, syntax: str) -> None:
+    """In proto3 nobody can tell a field that is 0 from one that is not set; both have no entry that expires."""
+    file = shop_file(syntax)
+    made = message_factory.GetMessageClass(file.message_types_by_name["Order"])
+    metadata = rl.RecordMetaDataBuilder(file).primary_key("Order", "id").primary_key("Customer", "id")
+    late = Late(database_over, metadata.expires("Order", "total").build())
+    late.save(made(id=1), made(id=2, total=NOW - 1), made(id=3, total=NOW + 1), made(id=4, total=-1))
+    with late.db.transaction() as tx:
+        store = tx.store(late.metadata, path=PATH, hide_expired=True)
+        assert [record.primary_key for record in store.scan().records()] == [(1,), (3,)]
+        for query in (rl.query("Order"), rl.query("Order").where(rl.q.id > 0), rl.query("Order").order_by("total")):
+            assert sorted(order.id for order in store.query(query).all()) == [1, 3]
+        assert store.count(rl.query("Order")) == 2
+    assert late.reap().records == 2
+    assert late.left() == [(1,), (3,)]
+    late.db.close()
 
 
 def test_what_is_hidden_is_kept_in_step_all_the_same(database_over: Any, opened_stores: Any) -> None:
