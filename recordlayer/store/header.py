@@ -8,6 +8,7 @@ Source  Record Layer, DataStoreInfo in record_metadata.proto; FormatVersion
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
@@ -17,6 +18,7 @@ from recordlayer.pb.record_metadata_pb2 import DataStoreInfo
 from recordlayer.store.places import path_of
 
 if TYPE_CHECKING:
+    from recordlayer.index.state import IndexState
     from recordlayer.store.change_log import ChangeLog
 
 
@@ -52,14 +54,16 @@ _LOCK = DataStoreInfo.StoreLockState
 
 class StoreHeader:
     """A parsed header. `present` is false for a store that has none yet. `feed` is what writes the change feed that the
-    header tells of, in the transaction that goes by it."""
+    header tells of, in the transaction that goes by it, `states` what all who go by it know of index states: the
+    states, and who is to be told of a change."""
 
-    __slots__ = ("feed", "message", "present")
+    __slots__ = ("feed", "message", "present", "states")
 
     def __init__(self, message: DataStoreInfo, *, present: bool) -> None:
         self.message = message
         self.present = present
         self.feed: ChangeLog | None = None
+        self.states: tuple[dict[str, IndexState], list[Callable[[], None]]] = {}, []
 
     @classmethod
     def absent(cls) -> StoreHeader:

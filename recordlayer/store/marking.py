@@ -115,7 +115,6 @@ async def _first_missing(store: RecordStore, index: Index) -> bytes | None:
 
 def _set(store: RecordStore, index: Index, state: IndexState) -> None:
     store.states.set(index, state)
-    store.upkeep.forget()
     if store.header.cacheable:
         store.context.change_metadata_version()
 

@@ -201,7 +201,7 @@ async def open_store(
         layout,
         metadata,
         header,
-        IndexStates(context, layout, states, schema_of(metadata), chooses=options.index_filter),
+        IndexStates(context, layout, states, schema_of(metadata), chooses=options.index_filter, shared=header.states),
         omits_suffix=omits_suffix,
         serializer=options.serializer,
     )

@@ -9,7 +9,7 @@ Source  Record Layer, FDBRecordStore: loadIndexStatesAsync, getIndexState, markI
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from recordlayer.errors import CorruptHeader, MalformedTuple
 from recordlayer.index import build_notes
@@ -25,9 +25,12 @@ from recordlayer.tuples import pack, prefix_range, unpack
 
 
 class IndexStates:
-    """Index states of one store in one transaction."""
+    """Index states of one store in one transaction.
 
-    __slots__ = ("_chooses", "_consulted", "_context", "_layout", "_schema", "_states")
+    told  who has worked something out by the states, to be told when one has changed
+    """
+
+    __slots__ = ("_chooses", "_consulted", "_context", "_layout", "_schema", "_states", "told")
 
     def __init__(
         self,
@@ -37,13 +40,23 @@ class IndexStates:
         schema: Schema,
         *,
         chooses: IndexFilter | None = None,
+        shared: tuple[dict[str, IndexState], list[Callable[[], None]]] | None = None,
     ) -> None:
+        """`shared`: what others know who have the store open in this transaction; they learn what is known here."""
         self._chooses = chooses
         self._schema = schema
         self._context = context
         self._layout = layout
         self._consulted: set[str] = set()
-        self._states = dict(states)
+        self._states, self.told = ({}, []) if shared is None else shared
+        if self._states != states:
+            self._states.clear()
+            self._states.update(states)
+            self._tell()
+
+    def _tell(self) -> None:
+        for forget in self.told:
+            forget()
 
     def _key(self, name: str) -> bytes:
         return pack((name,), self._layout.index_states)
@@ -75,12 +88,14 @@ class IndexStates:
         else:
             self._states[index.name] = state
             self._context.set(key, state.packed())
+        self._tell()
 
     def forget(self, name: str) -> None:
         """Clear the state of an index that is no more."""
         self._context.stores_changed = True
         self._states.pop(name, None)
         self._context.clear(self._key(name))
+        self._tell()
 
     def space(self, index: Index, *, building: bool = False) -> IndexSpace:
         """Where an index lives, with its state. `building`: for a build, which writes to an index that is not kept."""

@@ -38,6 +38,7 @@ class Upkeep:
         self._by_index: dict[str, Maintainer | None] = {}
         self._by_type: dict[str, tuple[Maintainer, ...]] = {}
         self._checked: dict[str, tuple[Checked, ...]] = {}
+        states.told.append(self.forget)
 
     def forget(self) -> None:
         """Look at the states of the indexes again: one has changed."""

@@ -379,3 +379,16 @@ def test_a_number_of_stores_that_cannot_be_is_refused() -> None:
     for stores in (-1, True, 1.5):
         with pytest.raises(errors.UsageError):
             StoreStateCache(stores=stores)  # type: ignore[arg-type]
+
+
+def test_all_who_have_a_store_open_in_a_transaction_go_by_the_states_that_one_sets(db: Any) -> None:
+    with db.transaction() as tx:
+        first, second = (tx.store(SHOP, path=PATH) for _ in range(2))
+        first.save(Order(id=1, tags=["a"]))
+        run_blocking(marking.mark_disabled(second.core, SHOP.index("by_tag")))
+        first.save(Order(id=2, tags=["b"]))
+        assert first.index_state("by_tag") is rl.IndexState.DISABLED
+        second.rebuild_index("by_tag")
+        first.save(Order(id=3, tags=["c"]))
+        assert len(first.scan_index("by_tag").all()) == 3
+        assert tx.store(SHOP, path=PATH).check() == []
