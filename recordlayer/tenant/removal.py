@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from recordlayer.errors import NameNotInterned
 from recordlayer.keyspace import InternedDirectory
@@ -74,22 +75,30 @@ async def remove_all(steps: Steps, place: TenantPlace, told: Callable[[RemovalRe
 
     back = staged(place.prefix)
     for begin, end in ((place.begin, place.end), (back, back + b"\xff\xff")):
-
-        async def some(context: Context, begin: bytes = begin, end: bytes = end) -> tuple[bool, int]:
-            transaction = context.transaction
-            cuts = await transaction.range_split_points(begin, end, steps.limits.bytes)
-            stop = cuts[1] if len(cuts) > 2 else end
-            context.clear_stores(begin, stop)
-            left = await transaction.estimated_range_size(stop, end) if stop < end and told is not None else 0
-            return stop == end, left
-
-        while True:
-            finished, left = await steps.run(some)
+        at = begin
+        while at < end:
+            some = partial(_clear_some, begin, at, end, steps.limits.bytes, told is not None)
+            at, left = await steps.run(some)
             if told is not None:
                 told(RemovalReport(transactions=steps.transactions, estimated_left=left))
-            if finished:
-                break
-            await steps.pace(steps.limits.bytes)
+            if at < end:
+                await steps.pace(steps.limits.bytes)
+
+
+async def _clear_some(
+    begin: bytes, at: bytes, end: bytes, size: int, estimate: bool, context: Context
+) -> tuple[bytes, int]:
+    """Clear about so many bytes from `at` on: where it ended, and about how many bytes are left.
+
+    A cluster tells of what was cleared for a while, so this never looks back; but the last time everything is cleared
+    once more, for what somebody may have written behind us.
+    """
+    transaction = context.transaction
+    cuts = await transaction.range_split_points(at, end, size)
+    stop = cuts[1] if len(cuts) > 2 else end
+    context.clear_stores(at if stop < end else begin, stop)
+    left = await transaction.estimated_range_size(stop, end) if stop < end and estimate else 0
+    return stop, left
 
 
 async def _forget(context: Context, place: TenantPlace) -> None:

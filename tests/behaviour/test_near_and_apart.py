@@ -92,10 +92,12 @@ def test_pieces_are_all_records_once_each(shop: Shop) -> None:
     with shop.db.transaction() as tx:
         store = tx.store(SHOP, path=PATH)
         points = store.split_points(pieces=5)
-        assert 2 <= len(points) <= 20
+        assert 1 <= len(points) <= 20
         assert points == sorted(points)
         assert all(0 < point[0] < 300 for point in points)
-        assert store.split_points(pieces=1_000) != points
+        if shop.db.url.startswith("memory:"):  # a cluster knows samples of what there is
+            assert len(points) >= 2
+            assert store.split_points(pieces=1_000) != points
         with pytest.raises(errors.UsageError):
             store.split_points(pieces=0)
     with shop.db.transaction() as tx:
