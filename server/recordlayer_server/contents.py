@@ -16,7 +16,7 @@ from recordlayer.client.pb import types_pb2
 from recordlayer_server.limits import Limits
 from recordlayer_server.schema import SYSTEM
 from recordlayer_server.statuses import bad_request
-from recordlayer_server.values import put, timestamp, unknown_field, writer
+from recordlayer_server.values import put, unknown_field, writer
 
 Wanted = Mapping[str, Any]
 """Fields that are wanted, each with those that are wanted of it, or None for all of it."""
@@ -82,17 +82,25 @@ def name_of(key: tuple[Any, ...]) -> types_pb2.RecordName:
 # -- out -------------------------------------------------------------------------------------------------------------
 
 
-def outgoing(stored: StoredRecord, shape: Shape, *, tag: bytes | None = None) -> types_pb2.Record:
-    """A stored record as callers get it. `tag`: its change tag, where the stored one is not complete."""
+def outgoing(
+    stored: StoredRecord, shape: Shape, *, tag: bytes | None = None, into: types_pb2.Record | None = None
+) -> types_pb2.Record:
+    """A stored record as callers get it. `tag`: its change tag, where the stored one is not complete; `into`: an empty
+    message of a reply."""
     message: Any = stored.message
     system = getattr(message, SYSTEM)
-    made = types_pb2.Record(
-        name=types_pb2.RecordName(zone=types_pb2.ZoneName(name=system.zone), name=system.name),
-        record_type=stored.record_type.name,
-        change_tag=tag if tag is not None else b"" if stored.version is None else stored.version.to_bytes(),
-        created=_change(system.created_at, system.created_by, system.created_on),
-        modified=_change(system.modified_at, system.modified_by, system.modified_on),
-    )
+    made = types_pb2.Record() if into is None else into
+    name = made.name
+    name.name, zone = system.name, system.zone
+    name.zone.SetInParent()
+    if zone:
+        name.zone.name = zone
+    made.record_type = stored.record_type.name
+    if tag is None:
+        tag = b"" if stored.version is None else stored.version.to_bytes()
+    made.change_tag = tag
+    _change(made.created, system.created_at, system.created_by, system.created_on)
+    _change(made.modified, system.modified_at, system.modified_by, system.modified_on)
     if shape.form == types_pb2.MESSAGE:
         made.message = _serialised(message, shape.wanted)
     else:
@@ -100,8 +108,14 @@ def outgoing(stored: StoredRecord, shape: Shape, *, tag: bytes | None = None) ->
     return made
 
 
-def _change(at: int, user: str, device: str) -> types_pb2.Change:
-    return types_pb2.Change(time=timestamp(at), user=user, device=device)
+def _change(into: types_pb2.Change, at: int, user: str, device: str) -> None:
+    time = into.time
+    time.seconds, time.nanos = at // 1_000_000, at % 1_000_000 * 1_000
+    time.SetInParent()
+    if user:
+        into.user = user
+    if device:
+        into.device = device
 
 
 def _serialised(message: Message, wanted: Wanted | None) -> bytes:

@@ -12,7 +12,6 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -38,20 +37,16 @@ ZONES = RecordMetaDataBuilder(stored_pb2.DESCRIPTOR).primary_key("Zone", "name")
 SECRETS = RecordMetaDataBuilder(stored_pb2.DESCRIPTOR).primary_key("Secret", "name").build()
 
 
-@dataclass(frozen=True, slots=True)
 class Place:
     """Where a database lies, and its container's metadata."""
 
-    metadata: StoredMetaData
-    base: Subspace
+    __slots__ = ("base", "metadata", "records", "zones")
 
-    @property
-    def records(self) -> Subspace:
-        return self.base[0]
-
-    @property
-    def zones(self) -> Subspace:
-        return self.base[1]
+    def __init__(self, metadata: StoredMetaData, base: Subspace) -> None:
+        self.metadata = metadata
+        self.base = base
+        self.records: Subspace = base[0]
+        self.zones: Subspace = base[1]
 
 
 class Databases:

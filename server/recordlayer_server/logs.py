@@ -10,11 +10,13 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TextIO
 
 ROOT = "recordlayer"
 
 _as_json = json.JSONEncoder(default=str, ensure_ascii=False).encode  # one for all lines: it is costly to make
+_LEVELS = {level: logging.getLevelName(level).lower() for level in (10, 20, 30, 40, 50)}
 
 server = logging.getLogger(f"{ROOT}.server")
 calls = logging.getLogger(f"{ROOT}.server.call")
@@ -25,7 +27,11 @@ def write(
 ) -> None:
     """Log an event. The traceback of `traceback_of` goes to the log, and nowhere else."""
     if logger.isEnabledFor(level):
-        logger.log(level, event, exc_info=traceback_of, extra={"recordlayer": {"event": event, **values}})
+        # Made here, because a logger would go up the stack for the place in the code, which no line shows.
+        error = None if traceback_of is None else (type(traceback_of), traceback_of, traceback_of.__traceback__)
+        record = logging.LogRecord(logger.name, level, "", 0, event, None, error)
+        record.recordlayer = {"event": event, **values}
+        logger.handle(record)
 
 
 class JsonLines(logging.Formatter):
@@ -34,16 +40,21 @@ class JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         values = getattr(record, "recordlayer", None)
         line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
+            "time": f"{_second(int(record.created))}.{int(record.msecs):03}+00:00",
+            "level": _LEVELS.get(record.levelno) or record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage(),
+            "event": record.getMessage() if record.args else str(record.msg),
         }
         if isinstance(values, dict):
             line |= {name: value for name, value in values.items() if name not in line or name == "event"}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return _as_json(line)
+
+
+@lru_cache(maxsize=4)
+def _second(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 class TextLines(logging.Formatter):

@@ -167,5 +167,5 @@ def result_of(done: Done, shape: Shape, stamp: bytes) -> records_pb2.RecordResul
         result.status.SetInParent()
         version = done.saved.version
         tag = b"" if version is None else version.completed(stamp).to_bytes()
-        result.record.CopyFrom(outgoing(done.saved, shape, tag=tag))
+        outgoing(done.saved, shape, tag=tag, into=result.record)
     return result

@@ -6,6 +6,7 @@ The system field of a record is written here and nowhere else: who, when and fro
 from __future__ import annotations
 
 import hashlib
+import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from recordlayer_server.values import references
 
 Type = records_pb2.Operation
 
+_TYPES = frozenset(Type.Type.values())
 CREATING = frozenset({Type.CREATE, Type.FORCE_UPDATE, Type.FORCE_REPLACE})
 UPDATING = frozenset({Type.UPDATE, Type.FORCE_UPDATE})
 DELETING = frozenset({Type.DELETE, Type.FORCE_DELETE})
@@ -83,7 +85,7 @@ def checked(
     for place, one in enumerate(said):
         here = f"{where}[{place}]"
         record = one.record
-        if one.type == Type.TYPE_UNSPECIFIED or one.type not in Type.Type.values():
+        if one.type == Type.TYPE_UNSPECIFIED or one.type not in _TYPES:
             raise bad_request(f"{here}.type", "say what to do")
         if one.type in CREATING and not record.name.name:
             zone = zone_of(record.name.zone, f"{here}.record.name.zone", limits)
@@ -113,12 +115,17 @@ def _references(record: types_pb2.Record) -> list[types_pb2.Reference]:
 
 
 class Names:
-    """Makes up names for records whose caller gives none: the same again for the same idempotency key."""
+    """Makes up names for records whose caller gives none: the same again for the same idempotency key.
+
+    seed  the key; without one they are never the same
+    """
 
     def __init__(self, seed: bytes) -> None:
         self._seed = seed
 
     def make(self, place: int) -> str:
+        if not self._seed:
+            self._seed = secrets.token_bytes(32)
         return hashlib.blake2b(place.to_bytes(4, "big"), key=self._seed[:64], digest_size=16).hexdigest()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -65,14 +64,14 @@ class Records(records_pb2_grpc.RecordsServicer):  # type: ignore[misc]  # genera
                 elif stored is None:
                     result.status.CopyFrom(statuses.not_found("record", key[1]).status)
                 else:
-                    record = outgoing(stored, shape)
+                    record = outgoing(stored, shape, into=result.record)
                     room -= (size := record.ByteSize() + 16)
                     if room < 0:
                         room += size
+                        result.ClearField("record")
                         result.status.CopyFrom(_no_room(limits.message_bytes).status)
                     else:
                         result.status.SetInParent()
-                        result.record.CopyFrom(record)
             reply.context.CopyFrom(reply_context(call, read_version=await tx.read_version(), cost=cost_of(tx)))
 
         await reading(self._databases, call, work)
@@ -95,7 +94,7 @@ class Records(records_pb2_grpc.RecordsServicer):  # type: ignore[misc]  # genera
         check_key(key, f"{where}idempotency_key")
         for place, one in enumerate(request.operations):
             check_key(one.idempotency_key, f"{where}operations[{place}].idempotency_key")
-        names = Names(key.encode() or secrets.token_bytes(32))
+        names = Names(key.encode())
         operations: list[Operation] = checked(request.operations, self._limits, names, where=f"{where}operations")
         shape = shape_of(request, self._limits)
         tenant = call.permit({one.key[0] for one in operations})

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import lru_cache
 from typing import TypeVar
 
-from google.protobuf.duration_pb2 import Duration
-from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import code_pb2
 
 from recordlayer import Retry
@@ -27,15 +27,14 @@ def reply_context(
     if cost is not None:
         call.keys_read += cost.keys_read
         call.keys_written += cost.keys_written
-    now, left = time.time_ns(), max(0, int(call.time_left * 1e9))
-    return context_pb2.ReplyContext(
-        request_id=call.request_id,
-        read_version=read_version,
-        commit_version=commit_version,
-        server_time=Timestamp(seconds=now // 1_000_000_000, nanos=now % 1_000_000_000),
-        time_left=Duration(seconds=left // 1_000_000_000, nanos=left % 1_000_000_000),
-        cost=cost,
+    made = context_pb2.ReplyContext(
+        request_id=call.request_id, read_version=read_version, commit_version=commit_version, cost=cost
     )
+    time_now, time_left = made.server_time, made.time_left
+    time_now.seconds, time_now.nanos = divmod(time.time_ns(), 1_000_000_000)
+    time_left.seconds, time_left.nanos = divmod(max(0, int(call.time_left * 1e9)), 1_000_000_000)
+    time_left.SetInParent()
+    return made
 
 
 async def reading(databases: Databases, call: Call, work: Callable[[Transaction], Awaitable[T]]) -> T:
@@ -51,5 +50,17 @@ async def reading(databases: Databases, call: Call, work: Callable[[Transaction]
             raise statuses.refusal(code_pb2.UNAVAILABLE, "TOO_OLD", text, retry=0.05)
         return await work(tx)
 
-    retry = Retry(time=timedelta(seconds=max(0.0, call.time_left)), idempotent=True)
-    return await databases.worker(call.tenant).run(at_least, retry=retry, options=call.options(reads_only=True))
+    worker, options = databases.worker(call.tenant), call.options(reads_only=True)
+    return await worker.run(work if least <= 0 else at_least, retry=retry_of(call, idempotent=True), options=options)
+
+
+def retry_of(call: Call, *, idempotent: bool = False) -> Retry:
+    """How the work of a call is tried: until its deadline."""
+    left = max(0.0, call.time_left)
+    # No attempt begins behind the deadline, since the call is cancelled there: parts of a second make no difference.
+    return _retry(math.ceil(left), idempotent)
+
+
+@lru_cache(maxsize=1_000)
+def _retry(seconds: int, idempotent: bool) -> Retry:
+    return Retry(time=timedelta(seconds=seconds), idempotent=idempotent)

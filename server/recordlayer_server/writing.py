@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
 from typing import TypeVar
 
-from recordlayer import Retry
 from recordlayer.aio import Transaction
 from recordlayer.client.pb import context_pb2
 from recordlayer_server.call import Call
 from recordlayer_server.databases import Databases
+from recordlayer_server.replies import retry_of
 
 T = TypeVar("T")
 
@@ -55,7 +54,7 @@ async def writing(
 
     result = await databases.worker(call.tenant).run(
         noted,
-        retry=Retry(time=timedelta(seconds=max(0.0, call.time_left))),
+        retry=retry_of(call),
         options=call.options(reads_only=False),
         idempotency_key=key,
     )
