@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from recordlayer import OpenMode, RecordMetaData, RecordMetaDataBuilder, aio
@@ -162,14 +163,19 @@ class Databases:
         path = places.of_database(tenant)
         found = await self._found(tx, path)
         if found is not None:
-            place = self._places[tenant] = Place(stored, found)
-            if len(self._places) > MOST_REMEMBERED:
-                self._places.popitem(last=False)
+            place = Place(stored, found)
+            # Not before the commit: this transaction may have given the user its number itself, and lose it to another.
+            tx.after_commit(partial(self._remember, tenant, place))
             return place
         if not create:
             return None
         base = await tx.key_space(places.SPACE).resolve(path)
         return Place(stored, base.subspace)
+
+    async def _remember(self, tenant: Tenant, place: Place) -> None:
+        self._places[tenant] = place
+        if len(self._places) > MOST_REMEMBERED:
+            self._places.popitem(last=False)
 
     async def _found(self, tx: Transaction, path: KeySpacePath) -> Subspace | None:
         try:
