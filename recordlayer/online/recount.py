@@ -1,9 +1,10 @@
 """Counting the records of all groups of an index again, while others write, as they were at one moment.
 
 No transaction lasts long enough for all records. So each counts a piece of them, and its commit finds out which of the
-pieces counted before have changed since: it reads at the version of the commit before, and conflicts with whoever has
-written in any of them. When few records are left that were not counted, or have changed, these are read at the version
-at which all others are known to hold, and the groups with them: no writer can be between the two, whoever he is.
+pieces counted before have changed since: it reads at the version below that of the commit before, and conflicts with
+whoever has written in any of them. When few records are left that were not counted, or have changed, these are read at
+the version at which all others are known to hold, and the groups with them: no writer can be between the two, whoever
+he is.
 
 Nothing of this outlives its process. Groups are counted again some at a time, in their order, and how far they are is
 noted; a recount that is interrupted begins with the groups that were not finished.
@@ -92,27 +93,41 @@ class Recount:
 
     async def count(self) -> Recounted | None:
         """What is wrong; None if the work was stopped before.  Raises  what keeps on happening."""
+        held: list[Context] = []
+        try:
+            return await self._counting(held)
+        finally:
+            for context in held:
+                context.close()
+
+    async def _counting(self, held: list[Context]) -> Recounted | None:
+        """`held` are transactions that keep the version readable at which the next one will begin."""
         failures = 0
         while not self._work.is_over:
             began = self._work.world.clock.monotonic()
             last = self._few_are_left and (self._is_new or self._version is None)
             context = self._work.context(version=self._version)
+            while held:
+                held.pop().close()
+            held.append(context)
             try:
                 if last:
                     counted, wrong = await self._at_last(context)
                     await self._work.succeeded(counted, began, self._done)
                     return Recounted(self._high, wrong)
                 counted = await self._transaction(context)
+                held.append(self._work.context())
+                await held[-1].read_version()
                 await context.commit()
-                self._version, self._is_new = context.committed_version(), True
+                # Others may have the same commit version, and those behind this one were not looked at: what holds is
+                # known of the version before.
+                self._version, self._is_new = context.committed_version() - 1, True
             except TransactionError as error:
                 failures += 1
                 if failures > self._work.limits().retries:
                     raise
                 await self._failed(context, error, last=last)
                 continue
-            finally:
-                context.close()
             failures = 0
             self._limit_groups()
             await self._work.succeeded(counted, began, self._done)
