@@ -356,6 +356,14 @@ class BuildBlocked(StoreError):
 class BuildLocked(StoreError):
     title = "somebody else is building the index"
 
+    @property
+    def silent_for(self) -> timedelta:
+        """How long he has to say nothing more until others may build."""
+        lease, ago = self.fields.get("lease_ms"), self.fields.get("seen_ms_ago")
+        if not isinstance(lease, int) or not isinstance(ago, int):
+            return timedelta(0)
+        return timedelta(milliseconds=max(0, min(lease, lease - ago)))
+
 
 class BuildMismatch(StoreError):
     title = "the index was partly built in another way"

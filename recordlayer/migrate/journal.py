@@ -17,6 +17,7 @@ from typing import Any
 
 from recordlayer.errors import MigrationHeld, UsageError
 from recordlayer.kv.context import Context
+from recordlayer.kv.engine import StreamingMode
 from recordlayer.tuples import Versionstamp, pack, unpack
 from recordlayer.tuples.packing import pack_with_versionstamp
 
@@ -151,11 +152,11 @@ class Journal:
         context.set(self._done(run) + pack((store,)), _packed({"at": context.world.clock.wall(), "who": self.who}))
 
     async def done(self, context: Context, run: str, *, after: bytes | None = None, limit: int = 1_000) -> list[bytes]:
-        """Stores that a run has finished, in their order, behind one of them.  Cost  1 range read."""
+        """Stores that a run has finished, in their order, behind one of them.  Cost  1 range read a chunk."""
         prefix = self._done(run)
         begin = prefix + b"\x00" if after is None else prefix + pack((after,)) + b"\x00"
-        chunk = await context.get_range(begin, prefix + b"\xff", limit=limit, snapshot=True)
-        return [unpack(key, len(prefix))[0] for key, _ in chunk.rows]
+        rows = await _rows(context, begin, prefix + b"\xff", limit)
+        return [unpack(key, len(prefix))[0] for key, _ in rows]
 
     def forget_done(self, context: Context, run: str) -> None:
         """Forget which stores a run has finished: once it is over, nobody asks.  Cost  1 clear range."""
@@ -175,12 +176,29 @@ class Journal:
     async def history(self, context: Context, *, limit: int = 100) -> list[HistoryRow]:
         """The newest rows, the latest first.  Cost  1 range read a chunk."""
         prefix = self._prefix + pack(("history",))
-        chunk = await context.get_range(prefix + b"\x00", prefix + b"\xff", limit=limit, reverse=True, snapshot=True)
-        rows = [json.loads(value) for _, value in chunk.rows]
+        newest = await _rows(context, prefix + b"\x00", prefix + b"\xff", limit, reverse=True)
+        rows = [json.loads(value) for _, value in newest]
         return [HistoryRow(**{**row, "store": bytes.fromhex(row["store"])}) for row in rows]
 
     def _key(self, name: str) -> bytes:
         return self._prefix + pack((name,))
+
+
+async def _rows(
+    context: Context, begin: bytes, end: bytes, limit: int, *, reverse: bool = False
+) -> list[tuple[bytes, bytes]]:
+    """The first pairs of a range, or the last; however many chunks they come in."""
+    rows: list[tuple[bytes, bytes]] = []
+    while len(rows) < limit:
+        chunk = await context.get_range(
+            begin, end, limit=limit - len(rows), reverse=reverse, snapshot=True, mode=StreamingMode.WANT_ALL
+        )
+        rows += chunk.rows
+        if not chunk.more or not chunk.rows:
+            break
+        last = chunk.rows[-1][0]
+        begin, end = (begin, last) if reverse else (last + b"\x00", end)
+    return rows
 
 
 def _packed(value: dict[str, Any]) -> bytes:

@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import Any
 
 from recordlayer.errors import (
+    BuildLocked,
     MigrationChanged,
     MigrationHeld,
     RecordLayerError,
@@ -284,7 +285,7 @@ class Migration:
             except RecordLayerError as error:
                 await steps.leave()
                 del self._under_way[id(steps)]
-                return prefix, f"{error.code}: {error.title}", []
+                return prefix, _why(error), []
             del self._under_way[id(steps)]
             return prefix, True, steps.waiting
 
@@ -342,6 +343,12 @@ class Migration:
             resume = page.continuation
             if resume is None:
                 return found
+
+
+def _why(error: RecordLayerError) -> str:
+    """An error in one line."""
+    whom = f" ({error.fields['builder']})" if isinstance(error, BuildLocked) else ""
+    return f"{error.code}: {error.title}{whom}"
 
 
 def _digest(wanted: RecordMetaData) -> str:

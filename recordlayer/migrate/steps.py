@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from recordlayer.errors import BuildMismatch, EvolutionRefused, MigrationRefused, UniquenessViolation
+from recordlayer.errors import BuildLocked, BuildMismatch, EvolutionRefused, MigrationRefused, UniquenessViolation
 from recordlayer.index.state import IndexState
 from recordlayer.kv.beginning import Beginning
 from recordlayer.kv.context import Context
@@ -29,11 +29,15 @@ from recordlayer.store.serializer import PLAIN, Serializer
 from recordlayer.store.upgrade import MOST_RECORDS_FOR_INLINE_BUILD, NewIndex
 from recordlayer.tenant.steps import Steps
 from recordlayer.tuples import Subspace
+from recordlayer.waiting.timer import sleep
 
 Told = Callable[[str, bytes, "BuildReport | None"], object]
 """Is told of what was done: in words, in which store, and how far a build is."""
 
 _POLICY = BuildPolicy(mark_readable=False)
+_LEASE = timedelta(seconds=10)
+"""How long a silent builder is waited for, at most: no longer than the operator himself, who says so three times in it.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,12 +150,31 @@ class StoreSteps:
             [index.name for index in indexes],
             policy=_POLICY,
             limits=replace(settings.limits, total_time=settings.slice),
+            lease=min(_LEASE, settings.slice * 3),
             opening=OpenOptions(serializer=settings.serializer),
             told=self._advanced,
         )
-        while not (await self._indexer.build()).finished:
+        waited = False
+        while True:
+            try:
+                if (await self._indexer.build()).finished:
+                    break
+            except BuildLocked as locked:
+                if waited:
+                    raise  # he has said since that he is at work
+                waited = True
+                await self._outlast(locked)
             await self._steps.run(self._journal.keep)
         self._indexer = None
+
+    async def _outlast(self, locked: BuildLocked) -> None:
+        """Wait until the lease of another builder is over: of one that was killed nothing else tells."""
+        world = self._beginning.world
+        until = world.clock.monotonic() + locked.silent_for.total_seconds()
+        self._settings.told("waiting for a builder that has fallen silent", self._prefix, None)
+        while (left := until - world.clock.monotonic()) > 0:
+            await sleep(min(left, self._settings.slice.total_seconds()), world)
+            await self._steps.run(self._journal.keep)
 
     def _advanced(self, report: BuildReport) -> None:
         self._settings.told("building", self._prefix, report)
@@ -170,6 +193,7 @@ class StoreSteps:
             state = store.states.peek(known)
             if changed:
                 erase_notes(store, known)
+            if changed or not state.is_readable:
                 step = "index built" if state is IndexState.READABLE else "index pending"
                 self._note(context, step, about=known.name, to_version=target.version)
             left = await needs_of(context, self._prefix, target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -11,17 +12,21 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 
 import recordlayer as rl
 from recordlayer import errors, field
+from recordlayer.index.build_notes import HEARTBEATS
 from recordlayer.kv.registry import open_engine
 from recordlayer.metadata import Evolution
 from recordlayer.migrate.changes import Verdict
 from recordlayer.migrate.fleet import FleetRules
-from recordlayer.migrate.journal import Journal
+from recordlayer.migrate.journal import HistoryRow, Journal
 from recordlayer.migrate.migration import JOURNAL
 from recordlayer.migrate.plan import StepKind
 from recordlayer.online.options import BuildLimits
+from recordlayer.online.stamp import build_prefix
+from recordlayer.pb.index_build_pb2 import IndexBuildHeartbeat
 from recordlayer.store.metadata_store import StoredMetaData
 from recordlayer.testing.clock import ManualClock
 from recordlayer.waiting.drivers import run_blocking
+from recordlayer.world import World
 from tests.support.shop import FILE, PATH, Order, builder
 
 META = ("shop", "metadata")
@@ -166,6 +171,8 @@ def test_values_that_should_be_unique_and_are_not_wait_until_they_are_resolved(d
     assert not report.finished
     assert list(report.waiting.values()) == [["by_customer"]]
     assert state(db, "by_customer") is not rl.IndexState.READABLE
+    rows = migration(db, wanted()).history()
+    assert next((row.step, row.about) for row in rows) == ("index pending", "by_customer")
     with db.transaction() as tx:
         store = tx.store(where(), path=PATH)
         found = store.violations("by_customer")
@@ -227,6 +234,61 @@ def test_an_error_under_way_leaves_what_is_done_and_the_next_goes_on(db: Any) ->
     assert migration(db, wanted(by_total), told=counting).apply(resume=True).finished
     assert max(looked) < 400, "it did not begin anew"
     assert totals(db) == list(range(400))
+
+
+def beats(db: Any, index: str, ago: timedelta = timedelta(0)) -> uuid.UUID:
+    """Somebody builds an index, and said so some time ago."""
+    with db.transaction() as tx:
+        store, who = tx.store(where(), path=PATH).core, uuid.uuid4()
+        seen = int((store.context.world.clock.wall() - ago.total_seconds()) * 1000)
+        beat = IndexBuildHeartbeat(info="BY_RECORDS", createTimeMilliseconds=seen, heartbeatTimeMilliseconds=seen)
+        prefix = build_prefix(store, store.metadata.index(index)) + HEARTBEATS
+        store.context.set(rl.tuples.pack((who,), prefix), beat.SerializeToString())
+    return who
+
+
+def test_a_builder_that_was_killed_is_outlasted_and_one_that_lives_is_named(db: Any) -> None:
+    begun(db, 400)
+
+    def stops(words: str, store: bytes, report: Any) -> None:
+        if report is not None:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        migration(db, wanted(by_total), told=stops).apply()
+    alive: list[uuid.UUID] = []
+    other = rl.Database(db.engine, world=World())  # a blocking one: what is told is told on the loop
+    beats(db, "by_total", timedelta(seconds=8))
+
+    def lives(words: str, store: bytes, report: Any) -> None:
+        if "silent" in words:
+            alive.append(beats(other, "by_total"))
+
+    report = migration(db, wanted(by_total), told=lives).apply(resume=True)
+    assert alive, "it was waited for"
+    assert f"build_locked: somebody else is building the index ({alive[0]})" in report.failed.values()
+    said: list[str] = []
+    quick = {"lease": timedelta(seconds=1), "told": lambda words, store, report: said.append(words)}
+    assert migration(db, wanted(by_total), **quick).apply(resume=True).finished
+    assert totals(db) == list(range(400))
+
+
+def test_histories_and_done_stores_are_read_in_full_however_many_chunks_they_come_in(db: Any) -> None:
+    begun(db, 1)
+    journal = _journal("ana")
+    for some in range(4):
+        with db.transaction() as tx:
+            for number in range(some * 600, some * 600 + 600):
+                row = HistoryRow(step="store opened", who="ana", at=0.0, store=b"%06d" % number, about="x" * 200)
+                journal.note(tx.context, row)
+                journal.note_done(tx.context, "run", row.store)
+    assert [row.store for row in migration(db, wanted()).history(limit=2_100)] == [
+        b"%06d" % number for number in reversed(range(300, 2_400))
+    ]
+    with db.transaction() as tx:
+        first = run_blocking(journal.done(tx.context, "run", limit=2_100))
+        rest = run_blocking(journal.done(tx.context, "run", after=first[-1], limit=2_100))
+    assert first + rest == [b"%06d" % number for number in range(2_400)]
 
 
 def test_there_is_nothing_to_resume_where_nothing_was_begun_or_the_schema_is_another(db: Any) -> None:
