@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from recordlayer.cursor.step import Batch, Cursor, Stop
 from recordlayer.errors import NotFinished
 from recordlayer.store.record import StoredRecord
+from recordlayer.store.record_page import messages_of, messages_until_broken
 from recordlayer.waiting.drivers import run_blocking
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 T = TypeVar("T")
+
+_AHEAD = 32
+"""Messages that are parsed together, and for nothing where nobody asks for the next."""
 
 
 class Page(Generic[T]):
@@ -98,9 +102,11 @@ class RecordCursor(Page[StoredRecord]):
         while self._more():
             assert self._batch is not None, "there is a batch when there is more"
             values = self._batch.values
-            while self._taken < len(values):
-                self._taken += 1
-                yield values[self._taken - 1].message
+            while (first := self._taken) < len(values):
+                messages = messages_until_broken(values[first : first + _AHEAD])
+                while (place := self._taken - first) < len(messages):
+                    self._taken += 1
+                    yield messages[place]
 
     def records(self) -> Iterator[StoredRecord]:
         """The same with primary key, type and version of each."""
@@ -113,7 +119,12 @@ class RecordCursor(Page[StoredRecord]):
 
     def all(self) -> list[Message]:
         """All messages that are left."""
-        return [record.message for record in self._rest()]
+        messages: list[Message] = []
+        while self._more():
+            assert self._batch is not None, "there is a batch when there is more"
+            left, self._taken = self._batch.values[self._taken :], len(self._batch.values)
+            messages += messages_of(left)
+        return messages
 
     def first(self) -> Message | None:
         """The next message, None if there are no more."""

@@ -11,7 +11,7 @@ Source  Record Layer, MergeCursor, UnionCursor, IntersectionCursor; the continua
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -25,15 +25,30 @@ T = TypeVar("T")
 Key = Callable[[T], Any]
 
 
+class KeyOfAll(Generic[T]):
+    """A function from values to their keys that takes all values of a batch together."""
+
+    __slots__ = ("of_all",)
+
+    def __init__(self, of_all: Callable[[Sequence[T]], list[Any]]) -> None:
+        self.of_all = of_all
+
+
 class _Held(Generic[T]):
     """One batch of a source, with the keys of its values. `base` is the continuation where it begins."""
 
-    __slots__ = ("base", "batch", "keys")
+    __slots__ = ("base", "batch", "distinct", "keys")
 
-    def __init__(self, base: bytes | None, batch: Batch[T], key: Key[T]) -> None:
+    def __init__(self, base: bytes | None, batch: Batch[T], key: Key[T] | KeyOfAll[T]) -> None:
         self.base = base
         self.batch = batch
-        self.keys = [key(value) for value in batch.values]
+        if isinstance(key, KeyOfAll):
+            self.keys = key.of_all(batch.values)
+            self.distinct = len(set(self.keys)) == len(self.keys)
+            """Whether no two of its values have the same key, as far as that is known."""
+        else:
+            self.keys = [key(value) for value in batch.values]
+            self.distinct = False
 
     def place(self, taken: int) -> bytes | None:
         """The source's continuation when so many of the values have been taken; None at its very beginning."""
@@ -55,7 +70,7 @@ class _Source(Generic[T]):
 
     __slots__ = ("_cursor", "_key", "held", "taken")
 
-    def __init__(self, make: CursorFactory[T], key: Key[T], state: bytes | None) -> None:
+    def __init__(self, make: CursorFactory[T], key: Key[T] | KeyOfAll[T], state: bytes | None) -> None:
         fields = {} if state is None else decode_fields(state, known=2)
         base, exhausted = bytes_field(fields, 1), flag_field(fields, 2)
         if state is not None and (base is None) is not exhausted:
@@ -94,7 +109,7 @@ class _Merge(Cursor[T]):
     def __init__(
         self,
         sources: Sequence[CursorFactory[T]],
-        key: Key[T] | Sequence[Key[T]],
+        key: Key[T] | Sequence[Key[T] | KeyOfAll[T]],
         continuation: bytes | None = None,
         *,
         reverse: bool = False,
@@ -121,20 +136,38 @@ class _Merge(Cursor[T]):
         held = [source.held for source in sources]
         values: list[T] = []
         places: list[tuple[int, ...]] = []
-        self._merge(values, places)
+        keys = self._merge_sets(values) if all(one.distinct for one in held) else None
+        if keys is None:
+            self._merge(values, places)
 
         def continuation(taken: Sequence[int]) -> bytes:
             return encode_fields({n: one.state(t) for n, (one, t) in enumerate(zip(held, taken, strict=True), 1)})
+
+        def resume(index: int) -> bytes:
+            return continuation(
+                places[index] if keys is None else [self._behind(one.keys, keys[index]) for one in held]
+            )
 
         stop = self._stop()
         end = None
         if stop is not None and stop is not Stop.EXHAUSTED:
             end = continuation([source.taken for source in sources]) or None
-        return Batch(values, lambda index: continuation(places[index]), stop, end)
+        return Batch(values, resume, stop, end)
+
+    def _behind(self, keys: list[Any], key: Any) -> int:
+        """How many keys of a batch come before what follows a key."""
+        if self._first is max:
+            return bisect_left(keys, True, key=lambda one: bool(one < key))
+        return bisect_right(keys, key)
 
     def _merge(self, values: list[T], places: list[tuple[int, ...]]) -> None:
         """Take what can be told from the batches at hand; behind each value how many of each have been taken."""
         raise NotImplementedError
+
+    def _merge_sets(self, values: list[T]) -> list[Any] | None:
+        """The same for batches that have no key twice, with less to do for each value; gives the keys of the values.
+        None, and nothing is taken, where it cannot."""
+        return None
 
     def _stop(self) -> Stop | None:
         """Why there is nothing behind what has been taken, None if there is or may be."""
@@ -167,6 +200,23 @@ class Union(_Merge[T]):
         for source, count in zip(sources, taken, strict=True):
             source.taken = count
 
+    def _merge_sets(self, values: list[T]) -> list[Any]:
+        given: dict[Any, T] = {}
+        sources, backward = self._sources, self._first is max
+        # A source of which more may come has given nothing yet behind its last key.
+        open_ends = [source.held.keys for source in sources if source.held.batch.stop is not Stop.EXHAUSTED]
+        if not all(open_ends):
+            return []
+        bound = None if not open_ends else self._first([keys[-1] for keys in open_ends])
+        for source in reversed(sources):
+            keys = source.held.keys
+            until = len(keys) if bound is None else self._behind(keys, bound)
+            given.update(zip(keys[source.taken : until], source.held.batch.values[source.taken : until], strict=True))
+            source.taken = max(until, source.taken)
+        merged = sorted(given, reverse=backward)
+        values += [given[key] for key in merged]
+        return merged
+
     def _stop(self) -> Stop | None:
         stops = [source.stop for source in self._sources]
         if all(stop is Stop.EXHAUSTED for stop in stops):
@@ -179,6 +229,9 @@ class Interleaved(Union[Any]):
     first source comes first, and every value comes."""
 
     __slots__ = ()
+
+    def _merge_sets(self, values: list[Any]) -> None:  # type: ignore[override]  # values of one key all come
+        return None
 
     def _merge(self, values: list[Any], places: list[tuple[int, ...]]) -> None:
         sources, first = self._sources, self._first
@@ -219,6 +272,22 @@ class Intersection(_Merge[T]):
                 places.append(tuple(taken))
         for source, count in zip(sources, taken, strict=True):
             source.taken = count
+
+    def _merge_sets(self, values: list[T]) -> list[Any] | None:
+        sources = self._sources
+        keys = [source.held.keys[source.taken :] for source in sources]
+        if len(sources) != 2 or not all(keys):
+            return None
+        common = set(keys[0]).intersection(keys[1])
+        first = sources[0]
+        found = [place for place, key in enumerate(keys[0], first.taken) if key in common] if common else []
+        values += [first.held.batch.values[place] for place in found]
+        merged = [first.held.keys[place] for place in found]
+        # The source that ends first is used up; of the other, what is behind that may still be found.
+        bound = self._first([one[-1] for one in keys])
+        for source in sources:
+            source.taken = max(source.taken, self._behind(source.held.keys, bound))
+        return merged
 
     def _stop(self) -> Stop | None:
         stops = [source.stop for source in self._sources if source.stop is not None]

@@ -64,9 +64,9 @@ class MapAll(Cursor[U]):
 
     __slots__ = ("_convert", "_source")
 
-    def __init__(self, source: Cursor[T], convert: Callable[[Sequence[T]], list[U]]) -> None:
+    def __init__(self, source: Cursor[T], convert: Callable[[Sequence[T]], Sequence[U]]) -> None:
         self._source: Cursor[T] = source
-        self._convert: Callable[[Sequence[T]], list[U]] = convert
+        self._convert: Callable[[Sequence[T]], Sequence[U]] = convert
 
     def start(self) -> None:
         self._source.start()

@@ -49,15 +49,14 @@ class EntryLayout:
         return trim_primary_key(primary_key, self.positions)
 
 
-def behind(packed: bytes, columns: int) -> int:
-    """Where the elements behind the first `columns` begin, or -1 where that is not told so easily.
+def behind(packed: bytes, columns: int, at: int = 0) -> int:
+    """Where the elements behind the next `columns` from `at` on begin, or -1 where that is not told so easily.
 
     For the usual elements only: unpacking all of them to pack most of them again would cost several times as much.
     """
-    at = 0
     try:
         for _ in range(columns):
-            size = _SIZES[packed[at]]
+            size = SIZES[packed[at]]
             if size > 0:
                 at += size
             elif size:
@@ -79,7 +78,8 @@ def _size_of(code: int) -> int:
     return {0x00: 1, 0x01: 0, 0x02: 0, 0x20: 5, 0x21: 9, 0x26: 1, 0x27: 1, 0x30: 17, 0x33: 13}.get(code, -1)
 
 
-_SIZES = [_size_of(code) for code in range(256)]
+SIZES = [_size_of(code) for code in range(256)]
+"""Bytes of an element by its first byte, as `_size_of` says."""
 
 
 class IndexEntry:

@@ -20,6 +20,7 @@ from recordlayer.index.built import goes_by_index
 from recordlayer.index.entry import EntryLayout, IndexEntry
 from recordlayer.index.judging import Evidence, Fault, Mend, audit, clearing, columns_of
 from recordlayer.index.maintainer import CLEAR, SET, IndexedRecord, IndexSpace, Items, Write
+from recordlayer.index.page import EntryPage
 from recordlayer.index.standard import StandardMaintainer, clear_entries, difference
 from recordlayer.index.uniqueness import UniqueKey, UniqueVerdict, forget, keeps_violations, remove_violations
 from recordlayer.keys.expression import RecordContext
@@ -171,7 +172,10 @@ class ValueIndex(StandardMaintainer):
         keys = bounds.keys(self.space.entries)
         start, layout = len(self.space.entries), self._layout
         source = KeyValueScan(self.space.context, keys, options)
-        return MapAll(source, lambda pairs: [IndexEntry(layout, key[start:], value) for key, value in pairs])
+        if bounds.low is None or not bounds.is_equality:
+            return MapAll(source, lambda pairs: EntryPage(layout, pairs, start))
+        known, same = keys.prefix_length, len(bounds.low)
+        return MapAll(source, lambda pairs: EntryPage(layout, pairs, start, known, same))
 
     # -- checking --------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ Source  Record Layer: DynamicMessageRecordSerializer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import EncodeError
@@ -32,7 +32,7 @@ class Envelopes:
     `envelope`, `split` and `open` are closures over the tables: every read and every write of a record passes here.
     """
 
-    __slots__ = ("_by_name", "_by_tag", "_known", "_maps", "_tags", "envelope", "open", "split")
+    __slots__ = ("_by_name", "_by_tag", "_known", "_maps", "_tags", "envelope", "open", "open_all", "split")
 
     def __init__(self, record_types: Iterable[RecordType]) -> None:
         self._by_tag: dict[int, RecordType] = {}
@@ -49,6 +49,7 @@ class Envelopes:
         self.envelope = self._make_envelope()
         self.split = self._make_split()
         self.open = self._make_open()
+        self.open_all = self._make_open_all()
 
     def _learn(self, message_class: type[Message], record_type: RecordType) -> RecordType:
         self._known[message_class] = record_type
@@ -151,6 +152,31 @@ class Envelopes:
                 return record_type, parse(record_type, body)
 
         return open_
+
+    def _make_open_all(self) -> Callable[[Sequence[bytes]], list[Message]]:
+        parsers = {tag: known.message_class.FromString for tag, known in self._by_tag.items() if tag < 0x80}
+        open_ = self.open
+
+        def open_all(envelopes: Sequence[bytes]) -> list[Message]:
+            """The records in serialised unions.
+
+            Raises: CorruptRecord
+            """
+            messages: list[Message] = []
+            add = messages.append
+            for data in envelopes:
+                # Nearly always one field whose tag is one byte, and less than 128 bytes of record.
+                size = len(data)
+                if 2 < size < 0x82 and data[1] == size - 2 and (parser := parsers.get(data[0])) is not None:
+                    try:
+                        add(parser(data[2:]))
+                        continue
+                    except PARSE_ERRORS:
+                        pass
+                add(open_(data)[1])
+            return messages
+
+        return open_all
 
     def _split(self, data: bytes) -> tuple[RecordType, bytes]:
         found: RecordType | None = None

@@ -5,7 +5,7 @@ Source  Record Layer: RecordMetaData
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -76,6 +76,7 @@ class RecordMetaData:
         self.envelope: Callable[[Message], bytes] = self._envelopes.envelope
         """A record in its union, serialised: what a store keeps. Raises: UnknownRecordType, IncompleteRecord"""
         self.open_envelope: Callable[[bytes], tuple[RecordType, Message]] = self._envelopes.open
+        self.open_envelopes: Callable[[Sequence[bytes]], list[Message]] = self._envelopes.open_all
         """The record in a serialised union, with its type. Raises: CorruptRecord"""
         self.split_envelope: Callable[[bytes], tuple[RecordType, bytes]] = self._envelopes.split
         """The type of the record in a serialised union, and its bytes unparsed. Raises: CorruptRecord"""

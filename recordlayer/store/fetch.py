@@ -13,7 +13,9 @@ from recordlayer.cursor.limits import Budget
 from recordlayer.cursor.pipeline import WIDTH
 from recordlayer.cursor.step import Batch, Cursor
 from recordlayer.index.entry import IndexEntry
+from recordlayer.index.page import primary_keys_of
 from recordlayer.store.record import StoredRecord
+from recordlayer.store.record_page import RecordPage
 from recordlayer.store.records import Reading, Records
 
 PORTION = 32
@@ -63,18 +65,10 @@ class FetchRecords(Cursor[StoredRecord]):
             entries = entries[first : first + PORTION]
         elif first:
             entries = entries[first:]
-        keys = [entry.primary_key_bytes for entry in entries]
+        keys = primary_keys_of(entries)
         found = await fetched(self._records, keys, snapshot=self._snapshot, budget=budget)
-        keep = self._keep
-        places: list[int] = []
-        for place, record in enumerate(found):
-            if record is None:
-                error = self._missing(entries[place])
-                if error is not None:
-                    raise error
-                continue
-            if keep is None or keep(entries[place], record):
-                places.append(place)
+        all_there = self._keep is None and isinstance(found, RecordPage)
+        places = range(len(entries)) if all_there else self._kept(entries, found)
         self._at = last = first + len(entries)
         resume = batch.resume
         stop, end = batch.stop, batch.end_when_asked
@@ -83,15 +77,29 @@ class FetchRecords(Cursor[StoredRecord]):
             end = lambda: resume(last - 1)  # noqa: E731  (a place that is worked out when somebody asks)
         else:
             self._batch = None
-        if len(places) == len(entries) and not first:
-            return Batch(cast("list[StoredRecord]", found), resume, stop, end)
-        kept = cast("list[StoredRecord]", [found[place] for place in places])
+        kept = cast("Sequence[StoredRecord]", found)
+        if len(places) == len(entries):
+            return Batch(kept, resume if not first else lambda index: resume(first + index), stop, end)
+        kept = [kept[place] for place in places]
         return Batch(kept, lambda index: resume(first + places[index]), stop, end)
+
+    def _kept(self, entries: Sequence[IndexEntry], found: Sequence[StoredRecord | None]) -> list[int]:
+        """The places of the records that are given."""
+        keep = self._keep
+        places: list[int] = []
+        for place, record in enumerate(found):
+            if record is None:
+                error = self._missing(entries[place])
+                if error is not None:
+                    raise error
+            elif keep is None or keep(entries[place], record):
+                places.append(place)
+        return places
 
 
 async def fetched(
     records: Records, keys: Sequence[bytes], *, snapshot: bool, budget: Budget | None = None
-) -> list[StoredRecord | None]:
+) -> Sequence[StoredRecord | None]:
     """The records with these packed primary keys, None where there is none; what they cost is spent."""
     counters = records.counters
     rows, size = counters.rows_read, counters.bytes_read
@@ -101,9 +109,9 @@ async def fetched(
     return found
 
 
-async def _loaded(records: Records, keys: Sequence[bytes], *, snapshot: bool) -> list[StoredRecord | None]:
+async def _loaded(records: Records, keys: Sequence[bytes], *, snapshot: bool) -> Sequence[StoredRecord | None]:
     if records.points:
-        return await records.load_points(list(keys), snapshot=snapshot, width=WIDTH)
+        return await records.load_points(keys, snapshot=snapshot, width=WIDTH)
     ahead = min(WIDTH, len(keys))
     under_way: deque[Reading] = deque(records.begin(key, snapshot=snapshot) for key in keys[:ahead])
     found: list[StoredRecord | None] = []

@@ -11,9 +11,12 @@ from recordlayer.errors import CorruptRecord, MalformedTuple, UnknownEncryptionK
 from recordlayer.keys import RecordContext
 from recordlayer.metadata.envelope import parse
 from recordlayer.store.schema import schema_of
+from recordlayer.store.serializer import PLAIN
 from recordlayer.tuples import unpack
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from google.protobuf.message import Message
 
     from recordlayer.metadata import RecordMetaData, RecordType
@@ -41,6 +44,13 @@ class Codec:
 
     def encode(self, message: Message) -> bytes:
         return self.serializer.encode(self.metadata.envelope(message))
+
+    def open_all(self, stored: Sequence[bytes]) -> list[Message]:
+        """The messages in stored bytes.  Raises  CorruptRecord, UnknownEncryptionKey."""
+        if self.serializer is not PLAIN:
+            decode = self.serializer.decode
+            stored = [decode(data) for data in stored]
+        return self.metadata.open_envelopes(stored)
 
 
 class StoredRecord:

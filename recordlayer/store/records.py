@@ -7,7 +7,7 @@ Source  Record Layer, FDBRecordStore.loadRawRecord, SplitHelper, FDBRecordStore.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from recordlayer.cursor.pipeline import ReadEach
@@ -19,6 +19,7 @@ from recordlayer.kv.counters import Counters
 from recordlayer.kv.engine import Chunk, KeyValue, StreamingMode
 from recordlayer.store.layout import StoreLayout
 from recordlayer.store.record import Codec, StoredRecord
+from recordlayer.store.record_page import RecordPage
 from recordlayer.store.record_scan import RecordScan
 from recordlayer.store.split import (
     UNSPLIT,
@@ -232,22 +233,25 @@ class Records:
     def stored(self, primary_key: bytes, raw: RawRecord) -> StoredRecord:
         return StoredRecord(self._codec, primary_key, raw.data, raw.version, raw.shape)
 
-    async def load_points(self, primary_keys: list[bytes], *, snapshot: bool, width: int) -> list[StoredRecord | None]:
+    async def load_points(
+        self, primary_keys: Sequence[bytes], *, snapshot: bool, width: int
+    ) -> Sequence[StoredRecord | None]:
         """Records that are one pair each, None where there is none; `width` reads are under way together."""
-        context, prefix, codec = self._context, self._layout.records, self._codec
-        found: list[StoredRecord | None] = []
-        size = 0
+        context, prefix = self._context, self._layout.records
+        data: list[bytes | None] = []
         for start in range(0, len(primary_keys), width):
             part = primary_keys[start : start + width]
-            values = await context.get_many([prefix + key + UNSPLIT for key in part], snapshot=snapshot)
-            size += sum([len(value) for value in values if value is not None])
-            found += [
-                None if value is None else StoredRecord(codec, key, value)
-                for key, value in zip(part, values, strict=True)
-            ]
+            data += await context.get_many([prefix + key + UNSPLIT for key in part], snapshot=snapshot)
+        there = [value for value in data if value is not None]
         context.counters.rows_read += len(primary_keys)
-        context.counters.bytes_read += size
-        return found
+        context.counters.bytes_read += sum(map(len, there))
+        codec = self._codec
+        if len(there) == len(data):
+            return RecordPage(codec, primary_keys, there)
+        return [
+            None if value is None else StoredRecord(codec, key, value)
+            for key, value in zip(primary_keys, data, strict=True)
+        ]
 
     # -- loaded before they are asked for --------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from recordlayer.query.plan.base import Plan, Run
 from recordlayer.query.plan.scan import Ranges, range_text
 from recordlayer.store.fetch import fetched
 from recordlayer.store.record import StoredRecord
+from recordlayer.store.record_page import RecordPage
 from recordlayer.store.records import Records
 from recordlayer.tuples import pack
 from recordlayer.waiting.waitable import Turn
@@ -74,8 +75,13 @@ class _Load(Cursor[StoredRecord]):
         keys = self._keys[first : first + width]
         self._next = first + len(keys)
         found = await fetched(self._records, keys, snapshot=self._snapshot, budget=budget)
-        places = [place for place, record in enumerate(found, first + 1) if record is not None]
-        values = [record for record in found if record is not None]
+        values: Sequence[StoredRecord]
+        places: Sequence[int]
+        if isinstance(found, RecordPage):
+            values, places = found, range(first + 1, self._next + 1)
+        else:
+            places = [place for place, record in enumerate(found, first + 1) if record is not None]
+            values = [record for record in found if record is not None]
         stop = Stop.EXHAUSTED if self._next >= len(self._keys) else None
         if stop is None:
             await Turn()

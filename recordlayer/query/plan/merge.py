@@ -5,22 +5,23 @@ Cost  no reads of its own; the scans are under way together
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from recordlayer.cursor.chain import Concat
-from recordlayer.cursor.merge import Intersection, Union
+from recordlayer.cursor.merge import Intersection, KeyOfAll, Union
 from recordlayer.cursor.step import Cursor
 from recordlayer.cursor.transform import CursorFactory
 from recordlayer.index.entry import IndexEntry
+from recordlayer.index.page import primary_keys_of
 from recordlayer.query.cost import Estimate
 from recordlayer.query.identity import Part
 from recordlayer.query.plan.base import Plan, Run
 from recordlayer.store.record import StoredRecord
 from recordlayer.tuples import pack
 
-EntryKey = Callable[[IndexEntry], bytes]
+EntryKey = KeyOfAll[IndexEntry]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,13 @@ class Ordered:
 def entry_key(places: Sequence[int]) -> EntryKey:
     """The key by which entries of an index are merged: these of its columns, then the primary key."""
     if not places:
-        return lambda entry: entry.primary_key_bytes
-    return lambda entry: pack(tuple([entry.items[place] for place in places])) + entry.primary_key_bytes
+        return KeyOfAll(primary_keys_of)
+
+    def keys(entries: Sequence[IndexEntry]) -> list[bytes]:
+        own = [pack(tuple([entry.items[place] for place in places])) for entry in entries]
+        return [key + primary_key for key, primary_key in zip(own, primary_keys_of(entries), strict=True)]
+
+    return KeyOfAll(keys)
 
 
 class _Merged:
