@@ -116,7 +116,7 @@ async def _apply(
         return done
 
     try:
-        done, written = await writing(databases, call, work, key=_scoped(tenant, call, key) if key else None)
+        done, written = await writing(databases, call, work, key=scoped(tenant, call, key) if key else None)
     except BatchFailed as failed:
         raise failed.refusal(len(operations)) from failed
     except AlreadyApplied:
@@ -127,9 +127,9 @@ async def _apply(
     return Outcome(results, written.version, written.cost)
 
 
-def _scoped(tenant: Tenant, call: Call, key: str) -> bytes:
-    """A key that no other database or caller has."""
-    told = hashlib.blake2b(digest_size=32)
+def scoped(tenant: Tenant, call: Call, key: str, *, purpose: bytes = b"") -> bytes:
+    """A key that no other database, caller or purpose has."""
+    told = hashlib.blake2b(digest_size=32, person=purpose)
     for part in (tenant.container, str(tenant.environment), str(tenant.scope), tenant.user, call.identity.user, key):
         told.update(len(part.encode()).to_bytes(4, "big") + part.encode())
     return told.digest()
@@ -162,7 +162,7 @@ async def _replayed(
     databases: Databases, call: Call, tenant: Tenant, operations: Sequence[Operation], key: str, told: bytes
 ) -> Outcome:
     """What was recorded when the batch was applied."""
-    applied = await databases.database.idempotency.find(_scoped(tenant, call, key))
+    applied = await databases.database.idempotency.find(scoped(tenant, call, key))
     if applied is None:
         raise statuses.refusal(code_pb2.ABORTED, "CONTENTION", "the key was just taken back", retry=0.1)
     if applied.result[:_FINGERPRINT] != told:

@@ -159,11 +159,12 @@ class Call:
             raise statuses.bad_request("context.database.user", f"1 to {longest} bytes: whose database it is")
         return Tenant(container, environment, PRIVATE, user)
 
-    def permit(self, zones: Iterable[str] = ()) -> Tenant:
-        """The database that the request is about, if the caller may do this there.  Raises  Refusal."""
+    def permit(self, zones: Iterable[str] = (), *, method: str = "") -> Tenant:
+        """The database that the request is about, if the caller may do this there. `method`: what a step of a longer
+        call would be by itself.  Raises  Refusal."""
         if self.tenant is None:
             raise statuses.bad_request("context.container", "name the container")
-        self._authority.check(Asked(self.identity, self.tenant, tuple(zones), self.method))
+        self._authority.check(Asked(self.identity, self.tenant, tuple(zones), method or self.method))
         if self._tenants is not None and not self.begun:
             self._tenants.begin(self.tenant)
             self.begun = True

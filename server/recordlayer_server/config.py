@@ -82,6 +82,8 @@ class Load:
     waiting: int = 1024
     streams: int = 20_000
     watch_targets: int = 20_000
+    transactions: int = 1_000
+    tenant_transactions: int = 32
     tenant_rate: float = 0.0
     tenant_concurrent: int = 0
     tenant_limits: bool = False
@@ -173,6 +175,8 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
             waiting=int(given["max_waiting_calls"].value),
             streams=int(given["max_streams"].value),
             watch_targets=int(given["max_watch_targets"].value),
+            transactions=int(given["max_transactions"].value),
+            tenant_transactions=int(given["tenant_transactions"].value),
             tenant_rate=float(given["tenant_calls_per_second"].value),
             tenant_concurrent=int(given["tenant_concurrent_calls"].value),
             tenant_limits=bool(given["tenant_limits"].value),

@@ -37,6 +37,12 @@ class Limits:
     targets_per_stream: int = 2_000
     targets_per_server: int = 20_000
     progress_interval: timedelta = timedelta(seconds=60)
+    transaction_time: timedelta = timedelta(seconds=4.5)
+    transaction_idle: timedelta = timedelta(seconds=2)
+    transaction_operations: int = 1_000
+    transaction_bytes: int = 32 << 20
+    transactions_per_database: int = 32
+    transactions_per_server: int = 1_000
 
 
 DEFAULT = Limits()

@@ -104,7 +104,12 @@ async def serve(config: Config) -> int:
         AsyncExitStack() as beside,
     ):
         load = config.load
-        limits = Limits(deletions_kept=config.deletions_kept, targets_per_server=load.watch_targets)
+        limits = Limits(
+            deletions_kept=config.deletions_kept,
+            targets_per_server=load.watch_targets,
+            transactions_per_server=load.transactions,
+            transactions_per_database=load.tenant_transactions,
+        )
         databases = Databases(database, limits=limits, counted=load.tenant_limits, storage=load.tenant_storage)
         serving = Serving(config, database, services=services(databases), around=around, limits=limits)
         stop, hurry = asyncio.Event(), asyncio.Event()

@@ -155,7 +155,7 @@ def _tag_of(record: StoredRecord) -> bytes:
 
 
 def result_of(done: Done, shape: Shape, stamp: bytes) -> records_pb2.RecordResult:
-    """What the caller is told of an operation that was committed with a versionstamp."""
+    """What the caller is told of an operation that was committed with a versionstamp; b"" before that."""
     result = records_pb2.RecordResult()
     if done.status is not None:
         result.status.CopyFrom(done.status)
@@ -166,6 +166,6 @@ def result_of(done: Done, shape: Shape, stamp: bytes) -> records_pb2.RecordResul
     else:
         result.status.SetInParent()
         version = done.saved.version
-        tag = b"" if version is None else version.completed(stamp).to_bytes()
+        tag = b"" if version is None else (version.completed(stamp) if stamp else version).to_bytes()
         outgoing(done.saved, shape, tag=tag, into=result.record)
     return result

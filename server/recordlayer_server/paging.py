@@ -101,7 +101,13 @@ class Pages:
     """The pages of one QueryRequest, one after the other.  Raises, when made  Refusal."""
 
     def __init__(
-        self, databases: Databases, tenant: places.Tenant, request: records_pb2.QueryRequest, seal: ContinuationSeal
+        self,
+        databases: Databases,
+        tenant: places.Tenant,
+        request: records_pb2.QueryRequest,
+        seal: ContinuationSeal,
+        *,
+        snapshot: bool = True,
     ) -> None:
         limits = databases.limits
         if request.limit < 0:
@@ -112,13 +118,14 @@ class Pages:
         self.tenant = tenant
         self._request = request
         self._seal = seal
+        self._snapshot = snapshot
         self.zone = zone_of(request.zone, "zone", limits)
         self._most = min(request.limit or limits.records_per_page, limits.records_per_page)
         self.shape: Shape = shape_of(request, limits)
 
     async def page(self, tx: Transaction, continuation: bytes, time_left: float, *, most: int = 0) -> Page:
         """The page behind a continuation, or the first one, of at most so many records.  Raises  Refusal."""
-        page = Page(read_version=await tx.read_version())
+        page, before = Page(read_version=await tx.read_version()), tx.counters.rows_read
         place = await self._databases.prefix(tx, self.tenant)
         sealing = Sealing(self._seal, place, b"query of all zones" if self._request.zone_wide else b"query")
         limits = read_limits(self._request.limits, self._databases.limits, time_left)
@@ -140,7 +147,7 @@ class Pages:
             reason, behind = await self._in_zone(store, zone, inner, limits, conditions, page, spent)
             inner = b""
             if behind is None and zones:
-                if spent.full or tx.counters.rows_read >= (limits.keys or 0):
+                if spent.full or tx.counters.rows_read - before >= (limits.keys or 0):
                     reason = context_pb2.RECORD_LIMIT if spent.full else context_pb2.SCAN_LIMIT
                     page.continuation = sealing.close(zones[0], b"")
                     break
@@ -165,7 +172,9 @@ class Pages:
         """Adds the records of a zone to the page: why it ended, and where to go on, None if there is no more."""
         query = self.query(store.metadata, zone, *conditions)
         try:
-            cursor = store.query(query, limit=room.records, limits=limits, resume=inner or None, snapshot=True)
+            cursor = store.query(
+                query, limit=room.records, limits=limits, resume=inner or None, snapshot=self._snapshot
+            )
             async for stored in cursor.records():
                 record = outgoing(stored, self.shape)
                 if not room.takes(record.ByteSize() + 8):

@@ -5,26 +5,23 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from google.rpc import code_pb2
-
 from recordlayer.aio import Transaction
 from recordlayer.client.pb import context_pb2, records_pb2, records_pb2_grpc
 from recordlayer_server import statuses
 from recordlayer_server.aggregating import aggregate
 from recordlayer_server.applying import Outcome, apply, check_key
 from recordlayer_server.call import Call, current
-from recordlayer_server.contents import key_of, outgoing, shape_of, zone_of
+from recordlayer_server.contents import shape_of, zone_of
 from recordlayer_server.databases import Databases
 from recordlayer_server.explaining import explain, partitions
+from recordlayer_server.looking_up import fit, keys_of, look_up, no_room
 from recordlayer_server.modify_stream import modify_stream
 from recordlayer_server.operations import Names, Operation, checked
 from recordlayer_server.paging import Page, Pages
 from recordlayer_server.replies import reading, reply_context
 from recordlayer_server.writing import cost_of
-from recordlayer_server.zone_catalog import missing_zones
 
 NAME = "recordlayer.v1.Records"
-_ROOM = 64 << 10
 _CHUNK = 1 << 20
 
 
@@ -37,41 +34,14 @@ class Records(records_pb2_grpc.RecordsServicer):  # type: ignore[misc]  # genera
 
     async def Lookup(self, request: records_pb2.LookupRequest, _: Any) -> records_pb2.LookupReply:
         call, limits = current(), self._limits
-        if not 1 <= len(request.names) <= limits.names_per_request:
-            raise statuses.bad_request("names", f"1 to {limits.names_per_request}")
-        keys = [key_of(name, f"names[{place}]", limits) for place, name in enumerate(request.names)]
+        keys = keys_of(request, limits)
         shape = shape_of(request, limits)
         tenant = call.permit({zone for zone, _ in keys})
         reply = records_pb2.LookupReply()
 
         async def work(tx: Transaction) -> None:
             reply.Clear()
-            store = await self._databases.records(tx, tenant)
-            gone = await missing_zones(self._databases, tx, tenant, {zone for zone, _ in keys})
-            if store is None:
-                if await self._databases.metadata(tx, tenant) is None:
-                    raise statuses.forbidden()
-                found: list[Any] = [None] * len(keys)
-            elif len(keys) == 1:
-                found = [await store.load_record(keys[0], snapshot=True)]
-            else:
-                found = await store.load_records(keys, snapshot=True)
-            room = limits.message_bytes - _ROOM
-            for key, stored in zip(keys, found, strict=True):
-                result = reply.results.add()
-                if key[0] in gone:
-                    result.status.CopyFrom(statuses.not_found("zone", key[0]).status)
-                elif stored is None:
-                    result.status.CopyFrom(statuses.not_found("record", key[1]).status)
-                else:
-                    record = outgoing(stored, shape, into=result.record)
-                    room -= (size := record.ByteSize() + 16)
-                    if room < 0:
-                        room += size
-                        result.ClearField("record")
-                        result.status.CopyFrom(_no_room(limits.message_bytes).status)
-                    else:
-                        result.status.SetInParent()
+            await look_up(self._databases, tx, tenant, keys, shape, reply)
             reply.context.CopyFrom(reply_context(call, read_version=await tx.read_version(), cost=cost_of(tx)))
 
         await reading(self._databases, call, work)
@@ -82,10 +52,7 @@ class Records(records_pb2_grpc.RecordsServicer):  # type: ignore[misc]  # genera
         outcome = await self.modify(call, request)
         context = reply_context(call, commit_version=outcome.commit_version, cost=outcome.cost)
         reply = records_pb2.ModifyReply(context=context, results=outcome.results, replayed=outcome.replayed)
-        if reply.ByteSize() > self._limits.message_bytes - _ROOM:
-            for result in reply.results:  # the commit has happened: the caller has to hear of it
-                result.record.ClearField("fields")
-                result.record.ClearField("message")
+        fit(reply, self._limits)
         return reply
 
     async def modify(self, call: Call, request: Any, where: str = "") -> Outcome:
@@ -115,7 +82,7 @@ class Records(records_pb2_grpc.RecordsServicer):  # type: ignore[misc]  # genera
         pages = await self._pages(call, request)
         page = await self._page(call, pages, request.continuation)
         if page.too_large:
-            raise _no_room(self._limits.message_bytes)
+            raise no_room(self._limits.message_bytes)
         return records_pb2.QueryReply(
             context=reply_context(call, read_version=page.read_version, cost=page.cost),
             records=page.records,
@@ -213,8 +180,3 @@ def _chunks(first: records_pb2.QueryStreamReply, page: Page, continuation: bytes
         replies[-1].end_reason = first.end_reason
         first.end_reason = context_pb2.END_REASON_UNSPECIFIED
     return replies
-
-
-def _no_room(limit: int) -> statuses.Refusal:
-    text = "the record does not fit into the reply: ask for it alone, for fewer fields, or by QueryStream"
-    return statuses.refusal(code_pb2.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE", text, limit=limit)

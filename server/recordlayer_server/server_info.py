@@ -24,6 +24,7 @@ FEATURES = (
     "partitions",
     "sealed-continuations",
     "sync",
+    "transactions",
     "transforms",
     "watch",
     "zones",

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from recordlayer.client.pb import records_pb2_grpc, server_pb2_grpc, sync_pb2_grpc, zones_pb2_grpc
+from recordlayer.client.pb import (
+    records_pb2_grpc,
+    server_pb2_grpc,
+    sync_pb2_grpc,
+    transactions_pb2_grpc,
+    zones_pb2_grpc,
+)
 from recordlayer_server import records, server_info, zones
 from recordlayer_server.databases import Databases
 from recordlayer_server.serving import Service
 from recordlayer_server.sync import servicer as sync
+from recordlayer_server.transactions import servicer as transactions
 
 
 def services(databases: Databases) -> tuple[Service, ...]:
@@ -17,6 +24,12 @@ def services(databases: Databases) -> tuple[Service, ...]:
         ),
         Service(zones.NAME, lambda server: zones_pb2_grpc.add_ZonesServicer_to_server(zones.Zones(databases), server)),
         Service(sync.NAME, lambda server: sync_pb2_grpc.add_SyncServicer_to_server(sync.Sync(databases), server)),
+        Service(
+            transactions.NAME,
+            lambda server: transactions_pb2_grpc.add_TransactionsServicer_to_server(
+                transactions.Transactions(databases), server
+            ),
+        ),
         Service(
             server_info.NAME,
             lambda server: server_pb2_grpc.add_ServerServicer_to_server(server_info.Server(databases), server),

@@ -78,6 +78,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("tenant_limits", bool, False, "count what each database uses, and keep it to its limits in keys and bytes"),
     Setting("tenant_storage_bytes", int, 0, "bytes that each database may have, about; 0: any number"),
     Setting("max_watch_targets", int, 20_000, "zones that are watched at once, by all streams together", least=1),
+    Setting("max_transactions", int, 1_000, "interactive transactions that are open at once", least=1),
+    Setting(
+        "tenant_transactions", int, 32, "interactive transactions that are open at once, of each database", least=1
+    ),
     Setting("deletions_kept", float, 30 * 86_400.0, "seconds that Sync knows of changes, and tokens are good", least=1),
     Setting("metrics_listen", str, "", "HOST:PORT where Prometheus finds the numbers, by HTTP; without it nowhere"),
     Setting("metrics_tenants", int, 50, "databases that have numbers of their own, at most", least=1, most=10_000),

@@ -17,12 +17,24 @@ from recordlayer.client.pb import (
     records_pb2,
     server_pb2,
     sync_pb2,
+    transactions_pb2,
     types_pb2,
     zones_pb2,
 )
 from recordlayer_server.pb import stored_pb2
 
-FILES = (context_pb2, errors_pb2, filter_pb2, records_pb2, server_pb2, sync_pb2, types_pb2, zones_pb2, stored_pb2)
+FILES = (
+    context_pb2,
+    errors_pb2,
+    filter_pb2,
+    records_pb2,
+    server_pb2,
+    sync_pb2,
+    transactions_pb2,
+    types_pb2,
+    zones_pb2,
+    stored_pb2,
+)
 PROMISED = Path(__file__).parents[1] / "golden" / "service" / "promised.txt"
 
 _KINDS = {

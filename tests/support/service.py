@@ -21,6 +21,7 @@ from recordlayer.client.pb import (
     server_pb2_grpc,
     sync_pb2,
     sync_pb2_grpc,
+    transactions_pb2_grpc,
     types_pb2,
     zones_pb2,
     zones_pb2_grpc,
@@ -34,6 +35,7 @@ from recordlayer_server import statuses
 from recordlayer_server.config import Address, Config, Health
 from recordlayer_server.databases import Databases
 from recordlayer_server.limits import DEFAULT, Limits
+from recordlayer_server.operation.around import Around
 from recordlayer_server.services import services
 from recordlayer_server.serving import Service, Serving
 from tests.support.photos import CONTAINER, description
@@ -139,12 +141,14 @@ async def photos(
 
 
 @asynccontextmanager
-async def serving_over(databases: Databases, **settings: Any) -> AsyncIterator[Serving]:
+async def serving_over(
+    databases: Databases, *, around: Around | None = None, **settings: Any
+) -> AsyncIterator[Serving]:
     """Another server over the database that some databases lie in."""
     config = Config(
         db="memory:", **{"health": BY_HAND, "listen": Address("127.0.0.1", 0), "grace": timedelta(0), **settings}
     )
-    server = Serving(config, databases.database, services=services(databases), limits=databases.limits)
+    server = Serving(config, databases.database, services=services(databases), around=around, limits=databases.limits)
     await server.start()
     try:
         yield server
@@ -170,6 +174,7 @@ class Caller:
         self.zones = zones_pb2_grpc.ZonesStub(channel)
         self.server = server_pb2_grpc.ServerStub(channel)
         self.sync = sync_pb2_grpc.SyncStub(channel)
+        self.transactions = transactions_pb2_grpc.TransactionsStub(channel)
         self.context = context_pb2.RequestContext(container=container)
         if user:
             self.context.database.scope, self.context.database.user = context_pb2.Database.PRIVATE, user

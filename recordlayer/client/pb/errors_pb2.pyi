@@ -46,6 +46,7 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     KEY_REUSED: _ClassVar[Reason]
     TOKEN_MISMATCH: _ClassVar[Reason]
     NOT_SYNCED: _ClassVar[Reason]
+    TRANSACTION_ENDED: _ClassVar[Reason]
 REASON_UNSPECIFIED: Reason
 BAD_REQUEST: Reason
 BATCH_TOO_LARGE: Reason
@@ -81,6 +82,7 @@ MESSAGE_TOO_LARGE: Reason
 KEY_REUSED: Reason
 TOKEN_MISMATCH: Reason
 NOT_SYNCED: Reason
+TRANSACTION_ENDED: Reason
 
 class ConflictInfo(_message.Message):
     __slots__ = ("server_record", "omitted")

@@ -24,6 +24,7 @@ RIGHTS: Mapping[str, Right] = {
     **{_RECORDS + name: Right.WRITE for name in ("Modify", "ModifyStream")},
     **{_ZONES + name: Right.READ for name in ("List", "Lookup")},
     _ZONES + "Modify": Right.WRITE,
+    "/recordlayer.v1.Transactions/Transact": Right.READ,  # and each step what it needs by itself
     **{_SYNC + name: Right.READ for name in ("DatabaseChanges", "ZoneChanges", "Watch")},
 }
 """What each method needs. One that is not here needs `admin`: who adds a method and forgets it has closed it."""

@@ -1,0 +1,85 @@
+"""Records by name, and what becomes of records that do not fit into a reply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from google.rpc import code_pb2
+
+from recordlayer.aio import Transaction
+from recordlayer.client.pb import records_pb2
+from recordlayer_server import statuses
+from recordlayer_server.contents import Shape, key_of, outgoing
+from recordlayer_server.databases import Databases
+from recordlayer_server.limits import Limits
+from recordlayer_server.places import Tenant
+from recordlayer_server.zone_catalog import missing_zones
+
+_ROOM = 64 << 10  # of a reply, for what is not records
+
+
+def keys_of(request: records_pb2.LookupRequest, limits: Limits) -> list[tuple[str, str]]:
+    """The primary keys that are asked for.  Raises  Refusal."""
+    if not 1 <= len(request.names) <= limits.names_per_request:
+        raise statuses.bad_request("names", f"1 to {limits.names_per_request}")
+    return [key_of(name, f"names[{place}]", limits) for place, name in enumerate(request.names)]
+
+
+async def look_up(
+    databases: Databases,
+    tx: Transaction,
+    tenant: Tenant,
+    keys: Sequence[tuple[str, str]],
+    shape: Shape,
+    reply: records_pb2.LookupReply,
+    *,
+    snapshot: bool = True,
+) -> None:
+    """Add a result for each key to a reply.
+
+    snapshot  let others change what was read before this transaction commits
+
+    Raises  Refusal if there is no such container.
+    """
+    store = await databases.records(tx, tenant)
+    gone = await missing_zones(databases, tx, tenant, {zone for zone, _ in keys})
+    if store is None:
+        if await databases.metadata(tx, tenant) is None:
+            raise statuses.forbidden()
+        found: list[Any] = [None] * len(keys)
+    elif len(keys) == 1:
+        found = [await store.load_record(keys[0], snapshot=snapshot)]
+    else:
+        found = await store.load_records(keys, snapshot=snapshot)
+    most = databases.limits.message_bytes
+    room = most - _ROOM
+    for key, stored in zip(keys, found, strict=True):
+        result = reply.results.add()
+        if key[0] in gone:
+            result.status.CopyFrom(statuses.not_found("zone", key[0]).status)
+        elif stored is None:
+            result.status.CopyFrom(statuses.not_found("record", key[1]).status)
+        else:
+            record = outgoing(stored, shape, into=result.record)
+            room -= (size := record.ByteSize() + 16)
+            if room < 0:
+                room += size
+                result.ClearField("record")
+                result.status.CopyFrom(no_room(most).status)
+            else:
+                result.status.SetInParent()
+
+
+def fit(reply: records_pb2.ModifyReply, limits: Limits) -> None:
+    """Take the contents out of a reply that is too large: what it tells of has happened, and the caller has to hear."""
+    if reply.ByteSize() > limits.message_bytes - _ROOM:
+        for result in reply.results:
+            result.record.ClearField("fields")
+            result.record.ClearField("message")
+
+
+def no_room(limit: int) -> statuses.Refusal:
+    """A record alone is larger than a reply."""
+    text = "the record does not fit into the reply: ask for it alone, for fewer fields, or by QueryStream"
+    return statuses.refusal(code_pb2.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE", text, limit=limit)
