@@ -8,7 +8,7 @@ from typing import Any
 
 from recordlayer.kv.beginning import Beginning
 from recordlayer.metadata import Index, RecordMetaData
-from recordlayer.online import stamp
+from recordlayer.online import stamp, throttle
 from recordlayer.online.heartbeat import Builder, builders
 from recordlayer.online.indexer import BuildReport
 from recordlayer.online.indexer import OnlineIndexer as Core
@@ -42,6 +42,7 @@ class OnlineIndexer:
         limits: BuildLimits | Callable[[], BuildLimits] | None = None,
         source: str | None = None,
         mutual: bool = False,
+        who: str = "",
         lease: timedelta = timedelta(seconds=10),
         serializer: Serializer = PLAIN,
         options: TransactionOptions | None = None,
@@ -56,6 +57,7 @@ class OnlineIndexer:
             limits=limits,
             source=source,
             mutual=mutual,
+            who=who,
             lease=lease,
             opening=OpenOptions(serializer=serializer),
             options=options,
@@ -159,7 +161,7 @@ class IndexBuild:
         self._index = index
 
     async def progress(self) -> BuildProgress:
-        """How far it is.  Cost  2 reads and 1 range read; 1 more if an index counts the records."""
+        """How far it is.  Cost  3 reads and 1 range read; 1 more if an index counts the records."""
         return await run_asyncio(progress(self._store, self._index))
 
     async def builders(self) -> Builders:
@@ -179,3 +181,11 @@ class IndexBuild:
         Cost  1 read, 1 write.  Raises  UsageError if no build has begun.
         """
         return await run_asyncio(stamp.unblock(self._store, self._index, id=id))
+
+    async def throttle(self, records_per_second: int | None) -> None:
+        """Have builds of the index, in whichever process, look at no more records a second, from the next second on;
+        None lets them go at their own rate again. The end of the build forgets it.
+
+        Cost  1 read, 1 write.  Raises  UsageError, also if no build has begun.
+        """
+        await run_asyncio(throttle.set_rate(self._store, self._index, records_per_second))

@@ -667,6 +667,18 @@ class RecordStore:
 
         await run_asyncio(rebuild(self._core, self._core.metadata.index(name)))
 
+    async def disable_index(self, name: str) -> None:
+        """Have an index be neither written nor read, and clear what it has. A build brings it back.
+
+        Cost    1 range read, 1 write and some range clears, whatever it holds.
+        Raises  UnknownIndex, StoreLocked.
+        """
+        from recordlayer.store.marking import mark_disabled
+
+        index = self._core.metadata.index(name)
+        self._core.header.check_may_write()
+        await run_asyncio(mark_disabled(self._core, index))
+
     async def check(self) -> list[Finding]:
         """What does not agree between records and indexes: nothing, if all is well.  Cost  reads the whole store."""
         from recordlayer.store.check import check

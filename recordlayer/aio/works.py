@@ -41,6 +41,7 @@ class LongWorks:
         limits: BuildLimits | Callable[[], BuildLimits] | None = None,
         source: str | None = None,
         mutual: bool = False,
+        who: str = "",
         lease: timedelta = timedelta(seconds=10),
         serializer: Serializer = PLAIN,
         options: TransactionOptions | None = None,
@@ -53,6 +54,7 @@ class LongWorks:
         limits   how much goes into one transaction, and how fast; or a function that is asked before each transaction
         source   a VALUE index to go by: only the records that have an entry there are read
         mutual   several indexers, in this process or others, share the build: each must say so
+        who      how others know the one who builds
         lease    how long an indexer that has fallen silent keeps others out
         options  of the transactions, such as a low priority
         told     called after each transaction with the report so far
@@ -70,6 +72,7 @@ class LongWorks:
             limits=limits,
             source=source,
             mutual=mutual,
+            who=who,
             lease=lease,
             serializer=serializer,
             options=options,

@@ -9,7 +9,7 @@ from typing import Any
 
 from recordlayer.kv.beginning import Beginning
 from recordlayer.metadata import Index, RecordMetaData
-from recordlayer.online import stamp
+from recordlayer.online import stamp, throttle
 from recordlayer.online.heartbeat import Builder, builders
 from recordlayer.online.indexer import BuildReport
 from recordlayer.online.indexer import OnlineIndexer as Core
@@ -43,6 +43,7 @@ class OnlineIndexer:
         limits: BuildLimits | Callable[[], BuildLimits] | None = None,
         source: str | None = None,
         mutual: bool = False,
+        who: str = "",
         lease: timedelta = timedelta(seconds=10),
         serializer: Serializer = PLAIN,
         options: TransactionOptions | None = None,
@@ -57,6 +58,7 @@ class OnlineIndexer:
             limits=limits,
             source=source,
             mutual=mutual,
+            who=who,
             lease=lease,
             opening=OpenOptions(serializer=serializer),
             options=options,
@@ -160,7 +162,7 @@ class IndexBuild:
         self._index = index
 
     def progress(self) -> BuildProgress:
-        """How far it is.  Cost  2 reads and 1 range read; 1 more if an index counts the records."""
+        """How far it is.  Cost  3 reads and 1 range read; 1 more if an index counts the records."""
         return run_blocking(progress(self._store, self._index))
 
     def builders(self) -> Builders:
@@ -180,3 +182,11 @@ class IndexBuild:
         Cost  1 read, 1 write.  Raises  UsageError if no build has begun.
         """
         return run_blocking(stamp.unblock(self._store, self._index, id=id))
+
+    def throttle(self, records_per_second: int | None) -> None:
+        """Have builds of the index, in whichever process, look at no more records a second, from the next second on;
+        None lets them go at their own rate again. The end of the build forgets it.
+
+        Cost  1 read, 1 write.  Raises  UsageError, also if no build has begun.
+        """
+        run_blocking(throttle.set_rate(self._store, self._index, records_per_second))

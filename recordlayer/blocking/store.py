@@ -666,6 +666,18 @@ class RecordStore:
 
         run_blocking(rebuild(self._core, self._core.metadata.index(name)))
 
+    def disable_index(self, name: str) -> None:
+        """Have an index be neither written nor read, and clear what it has. A build brings it back.
+
+        Cost    1 range read, 1 write and some range clears, whatever it holds.
+        Raises  UnknownIndex, StoreLocked.
+        """
+        from recordlayer.store.marking import mark_disabled
+
+        index = self._core.metadata.index(name)
+        self._core.header.check_may_write()
+        run_blocking(mark_disabled(self._core, index))
+
     def check(self) -> list[Finding]:
         """What does not agree between records and indexes: nothing, if all is well.  Cost  reads the whole store."""
         from recordlayer.store.check import check

@@ -9,6 +9,7 @@ Layout  9, index, then
         7     (indexer's UUID) -> IndexBuildHeartbeat
         8, 9  a queue of writes, and its size: Java's, not kept here
         10    (scrub's id, place) range sets of scrubs over what an index keeps beside its entries: not Java's
+              ("rate") records a second that builds may look at, 8 bytes little-endian: not Java's
 
 Source  Record Layer: IndexingSubspaces
 """
@@ -25,6 +26,7 @@ KEYSPACE = 9
 
 SCANNED, STAMP = pack((1,)), pack((2,))
 HEARTBEATS = pack((7,))
+RATE = pack((10, "rate"))
 BEHIND_LOCK = SCANNED
 """Where begins what is no lock."""
 

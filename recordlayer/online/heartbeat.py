@@ -26,7 +26,7 @@ _DAY_MS = 86_400_000
 class Builder:
     """Somebody who builds an index, or did until he stopped without a word.
 
-    info   the method of his build
+    info   the method of his build; "METHOD by NAME" if he says who he is
     began  milliseconds since 1970 by his clock; `seen` is when he last said that he is there
     """
 
@@ -52,7 +52,7 @@ async def builders(store: RecordStore, index: Index, *, snapshot: bool = True) -
 
 
 class Heartbeat:
-    """The heartbeat of one indexer."""
+    """The heartbeat of one indexer. `info`: the method of his build, and who he is."""
 
     def __init__(self, who: uuid.UUID, info: str, began: int, lease_ms: int) -> None:
         self.who = who

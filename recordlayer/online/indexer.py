@@ -33,6 +33,7 @@ from recordlayer.online.progress import remaining, total_of
 from recordlayer.online.share import range_set_of
 from recordlayer.online.stamp import check_not_blocked, erase_notes, method_of, read_stamp, same_build, scanned
 from recordlayer.online.start import Begun, begin
+from recordlayer.online.throttle import Throttle
 from recordlayer.online.work import LongWork
 from recordlayer.options import TransactionOptions
 from recordlayer.store.marking import mark_readable
@@ -86,6 +87,7 @@ class OnlineIndexer:
     limits   or a function that gives them, asked before each transaction, so that they may be changed under way
     source   the name of a VALUE index to go by, instead of over all records
     mutual   several indexers, here or elsewhere, share the work: each is to be told so
+    who      how others know the one who builds
     lease    how long an indexer that has fallen silent keeps others out
     told     called after each transaction with the report so far
     """
@@ -101,6 +103,7 @@ class OnlineIndexer:
         limits: BuildLimits | Callable[[], BuildLimits] | None = None,
         source: str | None = None,
         mutual: bool = False,
+        who: str = "",
         lease: timedelta = timedelta(seconds=10),
         opening: OpenOptions = DEFAULT_OPEN,
         options: TransactionOptions | None = None,
@@ -110,12 +113,13 @@ class OnlineIndexer:
             raise UsageError(indexes=names, hint="give the names of one or more indexes, each once")
         if source is not None and (len(names) > 1 or mutual):
             raise UsageError(indexes=names, source=source, hint="by another index, one index is built by one indexer")
+        self._throttle = Throttle(BuildLimits() if limits is None else limits)
         self._work = LongWork(
             beginning,
             metadata,
             path,
             name="index build",
-            limits=BuildLimits() if limits is None else limits,
+            limits=self._throttle,
             opening=opening,
             options=options,
         )
@@ -123,6 +127,7 @@ class OnlineIndexer:
         self._names = tuple(sorted(names))
         self._policy = policy or BuildPolicy()
         self._mutual = mutual
+        self._who = who
         self._lease_ms = int(lease.total_seconds() * 1000)
         self.told = told
         self._heart: Heartbeat | None = None
@@ -148,11 +153,11 @@ class OnlineIndexer:
         targets = begun.targets
         if not targets:
             return replace(self._report, finished=True)
-        before, total = await work.run(partial(_counted, index=targets[0]))
+        before, total = await work.run(partial(self._counted, targets))
         names = tuple(index.name for index in targets)
         self._heart = Heartbeat(
             uuid.UUID(int=work.world.random.getrandbits(128), version=4),
-            method_of(begun.stamp).value,
+            method_of(begun.stamp).value + (f" by {self._who}" if self._who else ""),
             int(work.world.clock.wall() * 1000),
             self._lease_ms,
         )
@@ -201,6 +206,11 @@ class OnlineIndexer:
     async def _begin(self, store: RecordStore) -> Begun:
         indexes = [store.metadata.index(name) for name in self._names]
         return await begin(store, indexes, self._policy, mutual=self._mutual, source=self._source)
+
+    async def _counted(self, targets: Sequence[Index], store: RecordStore) -> tuple[int, int | None]:
+        """How many records builds have looked at so far, and how many there are."""
+        await self._throttle.look(store, targets)
+        return await scanned(store, targets[0]), await total_of(store)
 
     async def _all_pieces(self, begun: Begun, heart: Heartbeat) -> bool:
         """Whether nothing is missing any more."""
@@ -260,6 +270,7 @@ class OnlineIndexer:
                 )
             check_not_blocked(store, index, stamp)
             await heart.check(store, index, alone=not self._mutual)
+        await self._throttle.look(store, current)
         records = self._work.records
         if begun.source is None:
             share = await build_share(store, current, gap, records=records, limits=limits)
@@ -275,11 +286,6 @@ class OnlineIndexer:
         found = _same(store, index)
         await mark_readable(store, found, unique_pending=self._policy.unique_pending)
         erase_notes(store, found)
-
-
-async def _counted(store: RecordStore, *, index: Index) -> tuple[int, int | None]:
-    """How many records builds have looked at so far, and how many there are."""
-    return await scanned(store, index), await total_of(store)
 
 
 def _same(store: RecordStore, index: Index) -> Index:

@@ -13,6 +13,7 @@ from recordlayer.index.state import IndexState
 from recordlayer.metadata import Index
 from recordlayer.online.share import range_set_of
 from recordlayer.online.stamp import Method, method_of, read_stamp, scanned
+from recordlayer.online.throttle import rate_of
 from recordlayer.store.counting import record_count
 from recordlayer.store.store import RecordStore
 
@@ -26,6 +27,7 @@ class BuildProgress:
     total     records there are, if an index or a counter tells; None otherwise
     gaps      parts of the records that are missing
     blocked   an operator has stopped the build; `block_id` is what he called it
+    rate      records a second that an operator allows; None for the builder's own rate
     seen      seconds since 1970 when this was so, by the clock of who asked
     """
 
@@ -36,6 +38,7 @@ class BuildProgress:
     gaps: int = 0
     blocked: bool = False
     block_id: str = ""
+    rate: int | None = None
     seen: float = 0.0
 
     @property
@@ -67,7 +70,7 @@ def remaining(total: int | None, scanned: int, records: int, took: timedelta) ->
 
 
 async def progress(store: RecordStore, index: Index) -> BuildProgress:
-    """How far the build of an index is.  Cost  2 reads and 1 range read; 1 more if an index counts the records."""
+    """How far the build of an index is.  Cost  3 reads and 1 range read; 1 more if an index counts the records."""
     state = store.states.peek(index)
     stamp = await read_stamp(store, index, snapshot=True)
     method = None
@@ -85,6 +88,7 @@ async def progress(store: RecordStore, index: Index) -> BuildProgress:
         gaps=len(await range_set_of(store, index).missing()) if building else 0,
         blocked=bool(stamp is not None and stamp.block),
         block_id=stamp.blockID if stamp is not None and stamp.block else "",
+        rate=await rate_of(store, index) if building else None,
         seen=store.context.world.clock.wall(),
     )
 

@@ -116,7 +116,7 @@ async def block(store: RecordStore, index: Index, *, id: str = "", lasts: timede
 
     Cost  1 read, 1 write.  Raises  UsageError if no build has begun.
     """
-    stamp = await _there(store, index)
+    stamp = await begun(store, index)
     stamp.block = True
     if lasts is None:
         stamp.ClearField("blockExpireEpochMilliSeconds")
@@ -134,7 +134,7 @@ async def unblock(store: RecordStore, index: Index, *, id: str = "") -> bool:  #
 
     Cost  1 read, 1 write.  Raises  UsageError if no build has begun.
     """
-    stamp = await _there(store, index)
+    stamp = await begun(store, index)
     if not stamp.block or (id and stamp.blockID != id):
         return False
     stamp.block = False
@@ -142,7 +142,8 @@ async def unblock(store: RecordStore, index: Index, *, id: str = "") -> bool:  #
     return True
 
 
-async def _there(store: RecordStore, index: Index) -> Stamp:
+async def begun(store: RecordStore, index: Index) -> Stamp:
+    """The stamp of a build that has begun.  Cost  1 read.  Raises  UsageError."""
     stamp = await read_stamp(store, index)
     if stamp is None:
         raise UsageError(index=index.name, hint="no build of it has begun")

@@ -409,6 +409,27 @@ def test_a_blocked_build_stops_and_goes_on_when_it_is_unblocked(db: Any, metadat
         tx.store(metadata, path=PATH).build_of("by_customer").block()
 
 
+def test_a_rate_that_is_set_in_the_store_holds_for_whoever_builds(db: Any, metadata: rl.RecordMetaData) -> None:
+    build = {"path": PATH, "indexes": ["by_customer"], "limits": BuildLimits(records=1)}
+    begun = db.online_indexer(metadata, **build, told=lambda report: begun.stop())
+    with db.transaction() as tx, pytest.raises(errors.UsageError):
+        tx.store(metadata, path=PATH).build_of("by_customer").throttle(40)
+    assert not begun.build().finished
+    with db.transaction() as tx:
+        of = tx.store(metadata, path=PATH).build_of("by_customer")
+        of.throttle(40)
+        with pytest.raises(errors.UsageError):
+            of.throttle(0)
+        assert of.progress().rate == 40
+    pieces: list[int] = []
+    build["limits"] = BuildLimits(records=RECORDS)
+    report = db.online_indexer(metadata, **build, told=lambda report: pieces.append(report.records)).build()
+    assert (report.finished, pieces) == (True, [40, RECORDS])
+    assert report.took >= timedelta(seconds=RECORDS / 40 - 0.1)
+    with db.transaction() as tx:
+        assert tx.store(metadata, path=PATH).build_of("by_customer").progress().rate is None
+
+
 def test_builders_are_known_by_their_heartbeats(db: Any, metadata: rl.RecordMetaData) -> None:
     seen: list[Any] = []
 
