@@ -13,6 +13,7 @@ class Limits:
     operations_per_request: int = 200
     names_per_request: int = 200
     records_per_page: int = 200
+    records_per_cascade: int = 750
     record_bytes: int = 1 << 20
     batch_bytes: int = 9_000_000
     message_bytes: int = 4 << 20

@@ -16,7 +16,7 @@ from recordlayer import StoredRecord
 from recordlayer.aio import RecordStore, Transaction
 from recordlayer.client.pb import errors_pb2, records_pb2
 from recordlayer_server import statuses
-from recordlayer_server.contents import Shape, key_of, name_of, outgoing, take
+from recordlayer_server.contents import Shape, name_of, outgoing, take
 from recordlayer_server.databases import Databases
 from recordlayer_server.limits import Limits
 from recordlayer_server.operations import (
@@ -29,6 +29,8 @@ from recordlayer_server.operations import (
     check_type,
 )
 from recordlayer_server.places import Tenant
+from recordlayer_server.references import check as check_references
+from recordlayer_server.references import followers
 from recordlayer_server.transforms import transform
 from recordlayer_server.zone_catalog import missing_zones
 
@@ -109,16 +111,14 @@ class Batch:
         if old is not None and kind in TAGGED and _tag_of(old) != operation.said.record.change_tag:
             raise statuses.conflict(outgoing(old, _WHOLE))
         if kind in DELETING:
-            await store.delete(key)
+            for each in (*await followers(store, key, self.limits), key):
+                await store.delete(each)
             return Done(operation)
         check_type(store.metadata, operation)
-        for target in operation.validated:
-            if not await store.exists(key_of(target, f"{operation.where}.record.fields", self.limits)):
-                reason = "INVALID_REFERENCE"
-                raise statuses.refusal(
-                    code_pb2.FAILED_PRECONDITION, reason, "a record that it refers to is not there", record=target.name
-                )
-        return Done(operation, saved=await store.save(self._message(store, operation, old)))
+        message = self._message(store, operation, old)
+        where = f"{operation.where}.record.fields"
+        await check_references(store, key, message, None if old is None else old.message, where, self.limits)
+        return Done(operation, saved=await store.save(message))
 
     def _message(self, store: RecordStore, operation: Operation, old: StoredRecord | None) -> Any:
         """What to save."""

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from recordlayer import RecordMetaData
-from recordlayer.client.pb import records_pb2, types_pb2
+from recordlayer.client.pb import records_pb2
 from recordlayer_server.call import Call
 from recordlayer_server.contents import key_of, zone_of
 from recordlayer_server.limits import Limits
 from recordlayer_server.schema import SYSTEM
 from recordlayer_server.statuses import bad_request, too_large
-from recordlayer_server.values import references
 
 Type = records_pb2.Operation
 
@@ -41,11 +40,6 @@ class Operation:
     @property
     def type(self) -> int:
         return int(self.said.type)
-
-    @property
-    def validated(self) -> list[types_pb2.RecordName]:
-        """The records that must be there when this one is saved."""
-        return [one.target for one in _references(self.said.record) if one.action == types_pb2.Reference.VALIDATE]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +95,11 @@ def checked(
             raise bad_request(here, "a deletion has a name and a tag only")
         if one.type not in DELETING and not record.record_type:
             raise bad_request(f"{here}.record.record_type", "name the record type")
-        if any(one.action == types_pb2.Reference.DELETE_SELF for one in _references(record)):
-            raise bad_request(f"{here}.record.fields", "references with DELETE_SELF are not served yet")
         for several, count in (("transforms", len(one.transforms)), ("given_fields", len(one.given_fields))):
             if count > limits.filter_nodes:
                 raise bad_request(f"{here}.{several}", f"at most {limits.filter_nodes}")
         found.append(Operation(one, key, here))
     return found
-
-
-def _references(record: types_pb2.Record) -> list[types_pb2.Reference]:
-    return [one for value in record.fields.fields.values() for one in references(value)]
 
 
 class Names:

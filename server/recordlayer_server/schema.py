@@ -8,6 +8,7 @@ stores keep it. From that is made, so that any reader of the Record Layer's meta
     indexes   the owner's, each with the zone in front of its columns (in front of its groups, of its dimensions): a
               query is about a zone, and a zone goes in one clear of a range. Unique values are unique in a zone
     index     `recordlayer_count`, which counts the records of each zone and type
+    indexes   `recordlayer_references_...`, for each field that holds references: by zone, action and name of the target
     settings  long records are split, and versions are stored: they are the change tags
 
 Descriptors come from outside: their size, number and names are bounded before anything is made of them.
@@ -20,18 +21,23 @@ from collections.abc import Iterable
 from typing import Any
 
 from google.protobuf import descriptor_pb2
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import DecodeError
 
 from recordlayer import RecordMetaData, RecordMetaDataBuilder, concat, count, field, record_type
 from recordlayer.errors import InvalidIndex, InvalidRecordType, MalformedMetaData
 from recordlayer.keys import Dimensions, Grouping, KeyExpression, KeyWithValue
 from recordlayer.metadata import FormerIndex, Index
+from recordlayer.metadata.predicate import not_null, recursive
 from recordlayer.pb import record_metadata_pb2
 from recordlayer_server.pb import stored_pb2
 
 SYSTEM = "recordlayer_system"
 SYSTEM_NUMBER = 536_870_000
 COUNT_INDEX = "recordlayer_count"
+REFERENCE = "recordlayer.v1.Reference"
+REFERENCES = "recordlayer_references_"
+"""What the names of the indexes of references begin with."""
 
 MOST_BYTES = 1 << 20
 MOST_FILES = 100
@@ -131,7 +137,25 @@ def _begun(data: bytes) -> RecordMetaDataBuilder:
         if index.name.startswith("recordlayer_"):
             raise InvalidIndex(index=index.name, hint="names that begin with recordlayer_ are the service's")
         builder.exchange_index(dataclasses.replace(index, root_expression=in_zone(index)))
+    for descriptor in builder.record_types:
+        _index_references(builder, descriptor)
     return builder.universal_index(COUNT_INDEX, count(group_by=concat(ZONE, record_type())))
+
+
+def _index_references(builder: RecordMetaDataBuilder, record_type: Descriptor) -> None:
+    """An index on each field that holds references, of those that hold one. Of records that may contain themselves it
+    has those that hold none too: Java decides nothing on such records."""
+    is_recursive = recursive(record_type)
+    for each in record_type.fields:
+        if each.message_type is None or each.message_type.full_name != REFERENCE:
+            continue
+        holder = field(each.name).fan_out() if each.is_repeated else field(each.name)
+        builder.index(
+            record_type.name,
+            f"{REFERENCES}{record_type.name}_{each.name}",
+            concat(ZONE, holder.nest(concat("action", field("target").nest("name")))),
+            where=None if each.is_repeated or is_recursive else not_null(f"{each.name}.target.name"),
+        )
 
 
 def in_zone(index: Index) -> KeyExpression:

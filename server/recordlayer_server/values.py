@@ -350,17 +350,5 @@ def of_python(held: Any) -> Value:
     return Value(string_value=str(held))
 
 
-def references(value: Value) -> list[types_pb2.Reference]:
-    """All references in a value."""
-    kind = value.WhichOneof("kind")
-    if kind == "reference_value":
-        return [value.reference_value]
-    if kind == "list_value":
-        return [found for one in value.list_value.values for found in references(one)]
-    if kind == "message_value":
-        return [found for one in value.message_value.fields.values() for found in references(one)]
-    return []
-
-
 def new_message(descriptor: Descriptor) -> Message:
     return message_factory.GetMessageClass(descriptor)()

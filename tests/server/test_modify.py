@@ -363,19 +363,72 @@ def test_operations_with_keys_of_their_own_are_tried_again_one_by_one() -> None:
     with_caller(scenario)
 
 
-def test_a_reference_that_is_to_be_validated_needs_its_target() -> None:
-    async def scenario(caller: Caller) -> None:
-        def photo(action: str) -> records_pb2.Operation:
-            reference = types_pb2.Reference(target=record_name("holidays"), action=action)
-            return operation("FORCE_UPDATE", "a", album=types_pb2.Value(reference_value=reference))
+def referring(name: str, target: str, action: str, *, form: int = types_pb2.FIELDS) -> records_pb2.Operation:
+    """A photo that refers to a record."""
+    reference = types_pb2.Reference(target=record_name(target), action=action)
+    if form == types_pb2.FIELDS:
+        return operation("FORCE_UPDATE", name, album=types_pb2.Value(reference_value=reference))
+    made = operation("FORCE_UPDATE", name)
+    metadata = RecordMetaDataBuilder.from_proto(description()).build()
+    photo: Any = metadata.record_type("Photo").message_class()
+    photo.album.ParseFromString(reference.SerializeToString())
+    made.record.message = photo.SerializeToString()
+    return made
 
-        assert reason(await refused(caller.modify(photo("VALIDATE")))) == "INVALID_REFERENCE"
-        await caller.modify(photo("NONE"))
+
+@pytest.mark.parametrize("form", [types_pb2.FIELDS, MESSAGE], ids=["fields", "message"])
+@pytest.mark.parametrize("action", ["VALIDATE", "DELETE_SELF"])
+def test_a_reference_that_is_to_be_validated_needs_its_target(action: str, form: int) -> None:
+    async def scenario(caller: Caller) -> None:
+        assert (
+            reason(await refused(caller.modify(referring("a", "holidays", action, form=form)))) == "INVALID_REFERENCE"
+        )
+        await caller.modify(referring("a", "holidays", "NONE", form=form))
         await caller.create("holidays", record_type="Album", code="h")
-        await caller.modify(photo("VALIDATE"))
-        assert reason(await refused(caller.modify(photo("DELETE_SELF")))) == "BAD_REQUEST"
+        await caller.modify(referring("a", "holidays", action, form=form))
+        await caller.modify(operation("FORCE_UPDATE", "a", title="what it has is not looked at again"))
 
     with_caller(scenario)
+
+
+def test_records_go_with_the_one_that_they_refer_to() -> None:
+    async def scenario(caller: Caller) -> None:
+        await caller.create("holidays", record_type="Album", code="h")
+        for name, target in (("a", "holidays"), ("b", "a"), ("c", "b"), ("loose", "holidays"), ("own", "own")):
+            await caller.modify(referring(name, target, "NONE" if name == "loose" else "DELETE_SELF"))
+        await caller.modify(referring("a", "c", "DELETE_SELF"))  # a circle, and the album is left
+        await caller.modify(operation("FORCE_DELETE", "holidays"))
+        assert [bool(one.status.code) for one in await caller.lookup("a", "b", "c", "loose", "own")] == [False] * 5
+        await caller.modify(operation("FORCE_DELETE", "b"), operation("FORCE_DELETE", "own"))
+        assert [bool(one.status.code) for one in await caller.lookup("a", "b", "c", "loose", "own")] == [
+            True,
+            True,
+            True,
+            False,
+            True,
+        ]
+
+    with_caller(scenario)
+
+
+def test_what_goes_with_a_record_is_in_its_zone_and_has_a_bound() -> None:
+    async def scenario(caller: Caller) -> None:
+        await caller.create("holidays", record_type="Album", code="h")
+        for name in "abcd":
+            await caller.modify(referring(name, "holidays", "DELETE_SELF"))
+        failed = await caller.modify(
+            operation("FORCE_DELETE", "holidays"), operation("CREATE", "other", title="t"), atomic=False
+        )
+        assert [one.status.code for one in failed.results] == [code_pb2.INVALID_ARGUMENT, code_pb2.OK]
+        assert all(not one.status.code for one in await caller.lookup("holidays", "a", "b", "c", "d", "other"))
+        await caller.modify(operation("FORCE_DELETE", "d"))
+        await caller.modify(operation("FORCE_DELETE", "holidays"))
+        assert all(one.status.code for one in await caller.lookup("holidays", "a", "b", "c"))
+        elsewhere = referring("e", "other", "DELETE_SELF")
+        elsewhere.record.fields.fields["album"].reference_value.target.zone.name = "elsewhere"
+        assert reason(await refused(caller.modify(elsewhere))) == "BAD_REQUEST"
+
+    with_caller(scenario, limits=Limits(records_per_cascade=3))
 
 
 def test_what_is_too_large_names_the_limit() -> None:
