@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from typing import TextIO
 
 import click
 
 from recordlayer.cli import protos
+from recordlayer.cli.building import build, pause, resume, throttle
+from recordlayer.cli.index import index
 from recordlayer.cli.init import init
 from recordlayer.cli.migrate import migrate
+from recordlayer.cli.moving import copy, delete, export, import_
 from recordlayer.cli.schema import schema
 from recordlayer.cli.screen import Screen
+from recordlayer.cli.store import store
 from recordlayer.errors import InvalidProject, InvalidSchemaSource, RecordLayerError, UsageError
 
 
@@ -30,7 +35,11 @@ def _protos(screen: Screen, arguments: tuple[str, ...]) -> None:
     raise SystemExit(protos.main(arguments, screen.out))
 
 
-for _command in (init, schema, migrate):
+for _command in (build, pause, resume, throttle):
+    index.add_command(_command)
+for _command in (copy, export, import_, delete):
+    store.add_command(_command)
+for _command in (init, schema, migrate, index, store):
     app.add_command(_command)
 
 
@@ -38,17 +47,18 @@ def run(arguments: Sequence[str], out: TextIO, err: TextIO) -> int:
     """Run a command line; the exit status.  Raises  SystemExit for wrong use."""
     screen = Screen(out, err)
     try:
-        app.main(list(arguments), prog_name="recordlayer", standalone_mode=False, obj=screen)
+        with redirect_stdout(out):  # click prints help and asks there
+            app.main(list(arguments), prog_name="recordlayer", standalone_mode=False, obj=screen)
     except click.exceptions.Exit as ended:
         return ended.exit_code
     except click.Abort:
         screen.say("nothing was done", to_errors=True)
         return 1
     except click.ClickException as error:
-        err.write(f"{_usage(error)}recordlayer: {error.format_message()}\n")
+        err.write(f"{_usage(error)}{screen.folded(f'recordlayer: {error.format_message()}')}\n")
         raise SystemExit(2) from error
     except RecordLayerError as error:
-        err.write(f"recordlayer: {error}\n")
+        err.write(f"{screen.folded(f'recordlayer: {error}')}\n")
         return 2 if isinstance(error, (InvalidProject, InvalidSchemaSource, UsageError)) else 1
     return screen.status
 

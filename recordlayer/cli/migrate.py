@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,12 +9,11 @@ from typing import Any
 
 import click
 
-from recordlayer.blocking.database import Database
-from recordlayer.blocking.database import open as open_database
 from recordlayer.blocking.migrating import Migration
 from recordlayer.cli import project as projects
+from recordlayer.cli.opening import db_option, open_at, operator
 from recordlayer.cli.schema import allow_option, locked, print_changes
-from recordlayer.cli.screen import Screen, json_option, yes_option
+from recordlayer.cli.screen import Screen, counted, json_option, yes_option
 from recordlayer.cli.source import wanted
 from recordlayer.errors import MigrationHeld, RecordLayerError
 from recordlayer.metadata import RecordMetaData
@@ -30,11 +26,6 @@ from recordlayer.online.progress_bar import ProgressBar
 from recordlayer.store.places import path_of
 
 _SHOWN = 12
-
-
-def db_option(command: click.decorators.FC) -> click.decorators.FC:
-    """`--db NAME`."""
-    return click.option("--db", metavar="NAME", help="A database of the project file.")(command)
 
 
 def rate_option(command: click.decorators.FC) -> click.decorators.FC:
@@ -83,18 +74,11 @@ def migration(
                 metadata=place.metadata,
                 path=place.store,
                 below=place.below,
-                who=f"{getpass.getuser()}@{socket.gethostname()} process {os.getpid()}",
+                who=operator(),
                 allow=project.allowing(allow),
                 **how,
             ),
         )
-
-
-def open_at(project: projects.Project, place: projects.Place) -> Database:
-    """The database of a place; files are named from the folder of the project."""
-    kind, _, path = place.url.partition(":")
-    url = f"file:{project.folder / path}" if kind == "file" else place.url
-    return open_database(url)
 
 
 # -- looking
@@ -192,8 +176,10 @@ def status(screen: Screen, allow: tuple[str, ...], db: str | None, as_json: bool
     rows.append(("at work", "nobody" if found.holder is None else found.holder.who))
     if found.run is not None:
         said = "finished" if found.run.finished else found.run.stopped or "not finished"
-        rows.append(("last run", f"{said}, {found.done:,} of {found.run.stores:,} stores, by {found.run.who}"))
-    rows.append(("left", "nothing" if not left else f"{len(left):,} steps: `recordlayer migrate plan` lists them"))
+        rows.append(("last run", f"{said}, {found.done:,} of {counted(found.run.stores, 'store')}, by {found.run.who}"))
+    rows.append(
+        ("left", "nothing" if not left else f"{counted(len(left), 'step')}: `recordlayer migrate plan` lists them")
+    )
     screen.table(("", ""), rows)
 
 
@@ -344,7 +330,7 @@ def _report_as_json(report: MigrationReport) -> dict[str, Any]:
 
 def _print_report(screen: Screen, report: MigrationReport) -> None:
     behind = f", {report.skipped:,} were done before" if report.skipped else ""
-    screen.say(f"version {report.version}: {report.done:,} of {report.stores:,} stores done{behind}")
+    screen.say(f"version {report.version}: {report.done:,} of {counted(report.stores, 'store')} done{behind}")
     for store, why in report.failed.items():
         screen.say(f"  {path_of(store)} failed: {why}")
     for store, indexes in report.waiting.items():

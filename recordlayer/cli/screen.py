@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
@@ -26,11 +27,12 @@ class Screen:
         self.project_file = "recordlayer.toml"
         terminal = out.isatty()
         self.width = max(40, shutil.get_terminal_size((_WIDTH, 24)).columns) if terminal else _WIDTH
+        coloured = terminal and "NO_COLOR" not in os.environ
         self._console = Console(
             file=out,
             width=self.width,
-            force_terminal=terminal,
-            color_system="auto" if terminal and "NO_COLOR" not in os.environ else None,
+            force_terminal=coloured,
+            color_system="auto" if coloured else None,
             highlight=False,
             markup=False,
             emoji=False,
@@ -40,13 +42,26 @@ class Screen:
         """A line, or several."""
         (self.err if to_errors else self.out).write(f"{text}\n")
 
+    def folded(self, text: str) -> str:
+        """Lines that are too long go on in the next, as far in as they began."""
+        return "\n".join(
+            textwrap.fill(
+                line,
+                self.width,
+                subsequent_indent=" " * (len(line) - len(line.lstrip())) + "  ",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            for line in text.splitlines()
+        )
+
     def json(self, value: Any) -> None:
         """One JSON object, for programs."""
         self.out.write(json.dumps(value, indent=2, default=str) + "\n")
 
     def table(self, heads: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
         """Rows below their heads; long cells go on in the next line. `right`: columns of numbers."""
-        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_header=any(heads))
         for head in heads:
             table.add_column(head, justify="right" if head in right else "left", overflow="fold")
         for row in rows:
@@ -65,6 +80,11 @@ class Screen:
         if not self.out.isatty():
             raise click.UsageError("say --yes to do it: there is nobody to ask")
         click.confirm(question, abort=True)
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things: 1 store, 2 stores."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def json_option(command: Any) -> Any:

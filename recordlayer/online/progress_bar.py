@@ -33,6 +33,8 @@ def line(report: BuildReport, *, width: int = 80) -> str:
         parts.append(f"{report.records / seconds:,.0f}/s")
     if report.remaining is not None and not report.finished:
         parts.append(f"{_short(report.remaining)} left")
+    if report.retries:
+        parts.append(f"{report.retries:,} conflicts")
     while len(parts) > 1 and len("  ".join(parts)) > width:
         del parts[-1]
     facts = "  ".join(parts)
