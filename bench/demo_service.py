@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ from recordlayer.client.pb import (
     records_pb2_grpc,
     server_pb2,
     server_pb2_grpc,
+    sync_pb2,
+    sync_pb2_grpc,
     types_pb2,
 )
 from recordlayer.metadata import RecordMetaData
@@ -74,12 +77,45 @@ def _asked(channel: grpc.Channel, cities: Sequence[Any]) -> Iterator[str]:
         asked.continuation = page.continuation
         if not page.continuation:
             break
+    yield from _watched(channel, context, cities[0])
     stale = _operation(cities[0])
     stale.type, stale.record.change_tag = records_pb2.Operation.UPDATE, bytes(12)
     try:
         records.Modify(records_pb2.ModifyRequest(context=context, operations=[stale]), timeout=10)
     except grpc.RpcError as error:
         yield f"an update with a stale change tag: {error.code().name}, {error.details()}"
+
+
+def _watched(channel: grpc.Channel, context: context_pb2.RequestContext, city: Any) -> Iterator[str]:
+    """A change that arrives at somebody who watches."""
+    sync, ask = sync_pb2_grpc.SyncStub(channel), sync_pb2.WatchRequest
+    token, more, copied = b"", True, 0
+    while more:
+        asked = sync_pb2.ZoneChangesRequest(context=context, zones=[sync_pb2.ZoneCursor(token=token)])
+        [zone] = sync.ZoneChanges(asked, timeout=10).zones
+        token, more, copied = zone.token, zone.more_coming, copied + len(zone.records)
+    yield f"a replica copied {copied} records, and watches from there"
+    said = [ask(open=ask.Open(context=context)), ask(add=ask.Add(target=1, token=token, content=True))]
+    watch = sync.Watch(iter(said), timeout=30)
+    for reply in watch:
+        if reply.WhichOneof("kind") == "current":
+            break
+    changed = _operation(city)
+    began = time.perf_counter()
+    saved = records_pb2_grpc.RecordsStub(channel).Modify(
+        records_pb2.ModifyRequest(context=context, operations=[changed]), timeout=10
+    )
+    for reply in watch:
+        if reply.WhichOneof("kind") == "changed":
+            break
+    else:
+        raise RuntimeError("the watch ended without the change")
+    [record] = reply.changed.records
+    took = (time.perf_counter() - began) * 1_000
+    same = record.change_tag == saved.results[0].record.change_tag
+    tag = "its" if same else "another"
+    yield f"a change of {city.name} arrived {took:.0f} ms after it was sent, with {tag} change tag"
+    watch.cancel()
 
 
 def _operation(city: Any) -> records_pb2.Operation:

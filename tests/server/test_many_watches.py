@@ -1,5 +1,5 @@
-"""Many open watches, on streams of their own and together on few: a change reaches all who watch its zone, and what each
-watch costs in the server's memory is bounded.
+"""Many open watches, on streams of their own and together on few: a change reaches all who watch its zone, and what
+each watch costs in the memory of the server is bounded.
 
 RECORDLAYER_LONG_TESTS=1 opens 10,000, for which the whole server must stay below 500 MB.
 """
