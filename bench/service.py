@@ -48,7 +48,7 @@ async def _measure(settings: Settings) -> list[Case]:
         ours, our_clock = await stack.enter_async_context(_channel("ours"))
         echo, echo_clock = await stack.enter_async_context(_channel("echo"))
         await _fill(ours)
-        for job, method, request in (("get", LOOKUP, _get), ("save", MODIFY, _save)):
+        for job, method, request in (("get", LOOKUP, get_request), ("save", MODIFY, _save)):
             reply = await ours.unary_unary(method)(request(0))
             await echo.unary_unary("/bench.Echo/Learn")(reply)
             call, bare = ours.unary_unary(method), echo.unary_unary("/bench.Echo/Call")
@@ -134,7 +134,7 @@ def _name(number: int) -> types_pb2.RecordName:
     return types_pb2.RecordName(name=f"order-{number % RECORDS}")
 
 
-def _get(number: int) -> bytes:
+def get_request(number: int) -> bytes:
     request = records_pb2.LookupRequest(names=[_name(number)])
     request.context.container = CONTAINER
     return bytes(request.SerializeToString())
@@ -165,6 +165,14 @@ async def _fill(channel: grpc_aio.Channel) -> None:
         request = records_pb2.ModifyRequest(operations=operations)
         request.context.container = CONTAINER
         await channel.unary_unary(MODIFY)(request.SerializeToString())
+
+
+@asynccontextmanager
+async def serving() -> AsyncIterator[grpc_aio.Channel]:
+    """A channel to a server of its own that has the orders."""
+    async with _channel("ours") as (channel, _):
+        await _fill(channel)
+        yield channel
 
 
 @asynccontextmanager

@@ -143,6 +143,7 @@ class Context:
         if self.read_limits is not None:
             self.read_limits.check()
         self.counters.reads += 1
+        self.counters.range_reads += 1
         return self.transaction.get_range(
             begin, end, limit=limit, reverse=reverse, snapshot=snapshot, mode=mode, iteration=iteration
         )

@@ -106,6 +106,7 @@ class Steps:
     def read(self, context: Context, begin: bytes, end: bytes, *, snapshot: bool = False) -> Waitable[Chunk]:
         """As many pairs from `begin` as one transaction may have.  Cost  1 read."""
         context.counters.reads += 1
+        context.counters.range_reads += 1
         return context.transaction.get_range(
             begin,
             end,

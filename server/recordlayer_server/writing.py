@@ -19,7 +19,7 @@ def cost_of(tx: Transaction) -> context_pb2.Cost:
     """What a transaction read and wrote."""
     counters = tx.counters
     return context_pb2.Cost(
-        keys_read=counters.reads + counters.rows_read,
+        keys_read=counters.keys_read,
         bytes_read=counters.bytes_read,
         keys_written=counters.writes,
         bytes_written=counters.bytes_written,
