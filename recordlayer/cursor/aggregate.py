@@ -8,7 +8,7 @@ Source  Record Layer, AggregateCursor; the continuations are ours
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -20,6 +20,8 @@ from recordlayer.tuples import pack, unpack
 
 T = TypeVar("T")
 Items = tuple[Any, ...]
+Run = tuple[Items, int, Callable[[Items], Items]]
+"""Values of one group that follow each other: its key, the place behind the last of them, and what folds them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +31,14 @@ class Folding(Generic[T]):
     key      of a value: the group it belongs to
     initial  the state of a group without values
     fold     a state and a value give the next state
+    runs     the same for all values of a batch, where that can be told for less than one by one; None where it cannot
     always   whether no values at all are one group, with an empty key: what a total without GROUP BY is
     """
 
     key: Callable[[T], Items]
     initial: Items
     fold: Callable[[Items, T], Items]
+    runs: Callable[[Sequence[T]], list[Run] | None] = lambda values: None
     always: bool = False
 
 
@@ -67,14 +71,26 @@ class Aggregate(Cursor[tuple[Items, Items]], Generic[T]):
         key, state = self._key, self._state
         groups: list[tuple[Items, Items]] = []
         places: list[int] = []  # of the last value of each group
-        for place, value in enumerate(found.values):
-            own = key_of(value)
-            if own != key or state is None:
-                if key is not None and state is not None:
-                    groups.append((key, state))
-                    places.append(place - 1)
-                key, state = own, initial
-            state = fold(state, value)
+        runs = self._folding.runs(found.values)
+        if runs is None:
+            for place, value in enumerate(found.values):
+                own = key_of(value)
+                if own != key or state is None:
+                    if key is not None and state is not None:
+                        groups.append((key, state))
+                        places.append(place - 1)
+                    key, state = own, initial
+                state = fold(state, value)
+        else:
+            first = 0
+            for own, behind_run, fold_run in runs:
+                if own != key or state is None:
+                    if key is not None and state is not None:
+                        groups.append((key, state))
+                        places.append(first - 1)
+                    key, state = own, initial
+                state = fold_run(state)
+                first = behind_run
         before, inner = self._behind, found.resume
         if found.values:
             self._behind = inner(len(found.values) - 1)

@@ -7,6 +7,7 @@ Source  Record Layer, KeyValueCursorBase: prefix, continuation and limits.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 from recordlayer.cursor.continuation import unwrap_key, wrap_key
 from recordlayer.cursor.limits import Budget
@@ -156,7 +157,7 @@ class KeyValueScan(Cursor[KeyValue]):
                 stop = None
         counters = self._context.counters
         counters.rows_read += len(rows)
-        counters.bytes_read += sum([len(key) + len(value) for key, value in rows])
+        counters.bytes_read += sum(map(len, chain.from_iterable(rows)))
         if counters.rows_read - self._turned >= TURN:
             self._turned = counters.rows_read
             await Turn()

@@ -10,6 +10,7 @@ from recordlayer.keys import access
 from recordlayer.metadata import RecordMetaData
 from recordlayer.query.evaluate import resolve
 from recordlayer.query.ordering import key_of
+from recordlayer.query.plan.entry_groups import EntryGroups
 from recordlayer.query.predicate import Path
 from recordlayer.query.problem import check_field
 from recordlayer.query.rows import Row
@@ -42,6 +43,8 @@ class Groups:
         self.key = key_of(query.columns, {known.name: known for known in types}, unique=False)
         self.initial: Items = tuple([one.initial for one in self._aggregates])
         self._shown = [_shown(resolve(path, types[0].descriptor)) for path in query.columns]
+        self.over_entries = EntryGroups(query)
+        """The same where the records come from the entries of an index."""
         folds = {known.name: self._fold_of(known) for known in types}
         self.fold: Callable[[Items, StoredRecord], Items]
         if len(folds) == 1:

@@ -13,18 +13,39 @@ from typing import TYPE_CHECKING, Any
 from recordlayer.cursor.step import Cursor
 from recordlayer.cursor.transform import MapAll
 from recordlayer.index.entry import IndexEntry
+from recordlayer.index.functions import kind_of
+from recordlayer.index.page import EntryPage
 from recordlayer.keys import access
 from recordlayer.query.columns import Column, Null
 from recordlayer.query.identity import Part
 from recordlayer.query.plan.base import Plan, Run
+from recordlayer.query.plan.entry_code import Rows, compile_rows
 from recordlayer.query.predicate import Path
 from recordlayer.store.record import Codec, StoredRecord
+from recordlayer.store.record_page import Messages
 from recordlayer.tuples import SingleFloat
+from recordlayer.tuples.compiled import define
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from recordlayer.metadata import RecordType
+    from recordlayer.pb.types import FieldDescriptor
+
+
+class EntryMessages:
+    """Makes messages of some fields from entries.
+
+    one   from an entry
+    rows  from all entries of a page at once; None where that is not known
+    """
+
+    __slots__ = ("one", "reader", "rows")
+
+    def __init__(self, reader: EntryReader, one: Callable[[IndexEntry], Message], rows: Rows | None) -> None:
+        self.reader = reader
+        self.one = one
+        self.rows = rows
 
 
 class EntryReader:
@@ -35,19 +56,34 @@ class EntryReader:
         self._key = [(place, column) for place, column in enumerate(key) if _can_be_set(column)]
         self._value = [(place, column) for place, column in enumerate(value) if _can_be_set(column)]
         self.paths = frozenset(column.path for _, column in (*self._key, *self._value) if column.path is not None)
+        self.kinds = [kind_of(column.field) for column in key]
+        """What the columns of a key usually hold."""
+        self.plain: dict[Path, tuple[int, FieldDescriptor]] = {
+            column.path: (place, column.field.field)
+            for place, column in self._key
+            if _is_plain(column) and column.path is not None and column.field is not None
+        }
+        """Fields that are columns of the key as they are, by their places in it."""
+        self._makers: dict[frozenset[Path], EntryMessages] = {}
 
     def covers(self, paths: frozenset[Path]) -> bool:
         """Whether an entry has all these fields."""
         return paths <= self.paths
 
-    def maker(self, paths: frozenset[Path]) -> Callable[[IndexEntry], Message]:
-        """A function from an entry to a message with these fields."""
+    def maker(self, paths: frozenset[Path]) -> EntryMessages:
+        """What makes messages with these fields."""
+        made = self._makers.get(paths)
+        if made is None:
+            made = self._makers[paths] = self._made(paths)
+        return made
+
+    def _made(self, paths: frozenset[Path]) -> EntryMessages:
         make = self._record_type.message_class
         key = [(place, column) for place, column in self._key if column.path in paths]
         value = [(place, column) for place, column in self._value if column.path in paths]
         if not value and all(_is_plain(column) for _, column in key):
             named = [(place, column.path[0].name) for place, column in key if column.path is not None]
-            return _in_one_call(make, named)
+            return self._in_one_call(named)
         key_setters = [(place, _setter(column)) for place, column in key]
         value_setters = [(place, _setter(column)) for place, column in value]
 
@@ -62,21 +98,21 @@ class EntryReader:
                     put(message, items[place])
             return message
 
-        return any_kind
+        return EntryMessages(self, any_kind, None)
 
+    def _in_one_call(self, named: Sequence[tuple[int, str]]) -> EntryMessages:
+        """Generated functions that make a message with one call: None leaves a field out.
 
-def _in_one_call(make: Any, named: Sequence[tuple[int, str]]) -> Callable[[IndexEntry], Message]:
-    """A generated function that makes a message with one call: None leaves a field out.
-
-    Names of fields are identifiers, and those that Python keeps for itself go in by a dictionary.
-    """
-    if any(keyword.iskeyword(name) or not name.isidentifier() for _, name in named):
-        return lambda entry: make(**{name: entry.items[place] for place, name in named})
-    arguments = ", ".join(f"{name}=items[{place}]" for place, name in named)
-    names: dict[str, Any] = {"make": make}
-    exec(f"def message_of(entry):\n    items = entry.items\n    return make({arguments})", names)
-    made: Callable[[IndexEntry], Message] = names["message_of"]
-    return made
+        Names of fields are identifiers, and those that Python keeps for itself go in by a dictionary.
+        """
+        make: Any = self._record_type.message_class
+        if any(keyword.iskeyword(name) or not name.isidentifier() for _, name in named):
+            return EntryMessages(self, lambda entry: make(**{name: entry.items[place] for place, name in named}), None)
+        arguments = ", ".join(f"{name}=items[{place}]" for place, name in named)
+        lines = ["items = entry.items", f"return make({arguments})"]
+        one = define(lines, name="message_of_entry", parameters=("entry",), names={"make": make})
+        arguments = ", ".join(f"{name}=c{place}" for place, name in named)
+        return EntryMessages(self, one, compile_rows(self.kinds, make, arguments, name="messages_of_entries"))
 
 
 def _can_be_set(column: Column) -> bool:
@@ -144,15 +180,53 @@ class CoveredRecord(StoredRecord):
         return self._entry.primary_key_bytes
 
 
+class CoveredPage(Messages):
+    """The records of one page of entries."""
+
+    __slots__ = ("_codec", "_made_by", "_type", "entries")
+
+    def __init__(
+        self, codec: Codec, record_type: RecordType, entries: Sequence[IndexEntry], made_by: EntryMessages
+    ) -> None:
+        self._values = None
+        self._codec = codec
+        self._type = record_type
+        self.entries = entries
+        self._made_by = made_by
+
+    @property
+    def reader(self) -> EntryReader:
+        """What knows the columns of the entries."""
+        return self._made_by.reader
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def make(self) -> list[StoredRecord]:
+        codec, record_type, make = self._codec, self._type, self._made_by.one
+        return [CoveredRecord(codec, record_type, entry, make) for entry in self.entries]
+
+    def part(self, places: slice) -> CoveredPage:
+        return CoveredPage(self._codec, self._type, self.entries[places], self._made_by)
+
+    def messages(self) -> list[Message]:
+        entries, rows = self.entries, self._made_by.rows
+        if self._values is None and rows is not None and isinstance(entries, EntryPage) and not entries.is_made:
+            made = rows(entries.pairs, entries.start)
+            if made is not None:
+                return made
+        return [record.message for record in self.values]
+
+
 class Cover:
     """Records with the fields that an index has."""
 
     unit = "records"
 
-    def __init__(self, source: Plan, record_type: RecordType, make: Callable[[IndexEntry], Message]) -> None:
+    def __init__(self, source: Plan, record_type: RecordType, made_by: EntryMessages) -> None:
         self.children: tuple[Plan, ...] = (source,)
         self._record_type = record_type
-        self._make = make
+        self._made_by = made_by
         self.title = f"{record_type.name} from the index alone"
         self.line = f"Cover({source.line})"
         self.estimate = replace(source.estimate)
@@ -162,8 +236,5 @@ class Cover:
         return self.children[0].identity
 
     def execute(self, run: Run) -> Cursor[StoredRecord]:
-        codec, record_type, make = run.store.codec, self._record_type, self._make
-        return MapAll(
-            self.children[0].execute(run),
-            lambda entries: [CoveredRecord(codec, record_type, entry, make) for entry in entries],
-        )
+        codec, record_type, made_by = run.store.codec, self._record_type, self._made_by
+        return MapAll(self.children[0].execute(run), lambda entries: CoveredPage(codec, record_type, entries, made_by))

@@ -6,10 +6,12 @@ Cost    streaming: none of its own. In memory: the source is read to its end bef
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from recordlayer.cursor.aggregate import Aggregate, Folding
+from recordlayer.cursor.aggregate import Run as Folded
 from recordlayer.cursor.gather import Gather, Gathering
 from recordlayer.cursor.step import Cursor
 from recordlayer.cursor.transform import Filter, Map
@@ -18,8 +20,10 @@ from recordlayer.query.grouping import Groups
 from recordlayer.query.having import Test
 from recordlayer.query.identity import Part
 from recordlayer.query.plan.base import Plan, Run
+from recordlayer.query.plan.covering import CoveredPage
 from recordlayer.query.predicate import Predicate
 from recordlayer.query.rows import Row
+from recordlayer.store.record import StoredRecord
 
 
 class StreamGroups:
@@ -30,6 +34,7 @@ class StreamGroups:
     def __init__(self, source: Plan, groups: Groups, *, by: str, work: str) -> None:
         self.children: tuple[Plan, ...] = (source,)
         self._groups = groups
+        self._over_entries = groups.over_entries
         self._total = not by
         self.gathers = self._total
         self.title = _title("Group", by, work) if by else f"Aggregate {work}"
@@ -46,10 +51,17 @@ class StreamGroups:
         below = replace(run, expect=0, limit=0)
         key_of = groups.key
         folding = Folding(
-            key=lambda record: (key_of(record),), initial=groups.initial, fold=groups.fold, always=self._total
+            key=lambda record: (key_of(record),),
+            initial=groups.initial,
+            fold=groups.fold,
+            runs=self._runs,
+            always=self._total,
         )
         folded = Aggregate(lambda place: child.execute(replace(below, continuation=place)), folding, run.continuation)
         return Map(folded, lambda group: groups.row(group[0][0] if group[0] else b"", group[1]))
+
+    def _runs(self, records: Sequence[StoredRecord]) -> list[Folded] | None:
+        return self._over_entries.runs(records) if isinstance(records, CoveredPage) else None
 
 
 class GroupInMemory:

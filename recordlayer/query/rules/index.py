@@ -39,7 +39,7 @@ def filtered(problem: Problem, offer: Offer, conditions: Sequence[Predicate]) ->
     test = conjunction(here)
     if test is not None:
         decide = problem.decide(test)[problem.names[0]]
-        plan = FilterEntries(plan, test, decide, reader.maker(test.paths()))
+        plan = FilterEntries(plan, test, decide, reader.maker(test.paths()).one)
     return plan, tuple(one for one in conditions if one not in here)
 
 

@@ -1,0 +1,73 @@
+"""Generated functions over all entries of a page: from the keys that were read to what is wanted of them, in one loop.
+
+They know the usual bytes of columns of known kinds. For whatever else is in a page they give None, and it is read entry
+by entry: then an entry that cannot be read says which one it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from recordlayer.kv.engine import KeyValue
+from recordlayer.tuples.compiled import UNPACKING_NAMES, Kind, define, unpacking_source
+
+Rows = Callable[[Sequence[KeyValue], int], list[Any] | None]
+"""From pairs, and where the columns begin in their keys, to what was made of each."""
+Runs = Callable[[Sequence[KeyValue], int], "tuple[list[bytes], list[int], list[list[Any]]] | None"]
+"""From the same to runs of entries with the same leading columns: those as bytes, and where each run ends; and the
+values of the wanted columns of all entries."""
+
+
+def compile_rows(kinds: Sequence[Kind], make: Any, arguments: str, *, name: str) -> Rows:
+    """A function that calls `make` for each entry. `arguments`: its arguments, with c0, c1... for the columns."""
+    lines = [f"    {line}" for place, kind in enumerate(kinds) for line in unpacking_source(kind, f"c{place}")]
+    before = ["made = []", "add = made.append"]
+    read: Rows = _over_pairs(before, ["    at = start", *lines], f"    add(make({arguments}))", "made", name, make)
+    return read
+
+
+def compile_runs(kinds: Sequence[Kind], leading: int, wanted: Sequence[int], *, name: str) -> Runs:
+    """A function that tells entries with the same `leading` columns by their bytes, without reading those again."""
+    before = ["groups, ends, last, place = [], [], None, 0", *[f"v{column} = []" for column in wanted]]
+    lines = [
+        "    at = start",
+        # No element begins with ff: with it, a text that ended here in the last key goes on.
+        "    if last is not None and data.startswith(last, start) and data[start + size] != 0xff:",
+        "        at += size",
+        "    else:",
+        "        if place:",
+        "            ends.append(place)",
+    ]
+    for place in range(leading):
+        lines += [f"        {line}" for line in unpacking_source(kinds[place], f"c{place}")]
+    lines += [
+        "        size = at - start",
+        "        last = data[start:at]",
+        "        groups.append(last)",
+        *[f"        g{column} = c{column}" for column in wanted if column < leading],
+        "    place += 1",
+    ]
+    for place in range(leading, len(kinds)):
+        lines += [f"    {line}" for line in unpacking_source(kinds[place], f"c{place}")]
+    add = "; ".join([f"v{column}.append({'g' if column < leading else 'c'}{column})" for column in wanted]) or "pass"
+    values = "".join([f"v{column}, " for column in wanted])
+    result = f"(groups, [*ends, place] if place else ends, [{values}])"
+    read: Runs = _over_pairs(before, lines, f"    {add}", result, name, None)
+    return read
+
+
+def _over_pairs(before: list[str], each: list[str], add: str, result: str, name: str, make: Any) -> Any:
+    lines = [
+        *before,
+        "try:",
+        "    for data, _ in pairs:",
+        *[f"    {line}" for line in each],
+        "        if at != len(data):",
+        "            return None",
+        f"    {add}",
+        "except _t_errors:",
+        "    return None",
+        f"return {result}",
+    ]
+    return define(lines, name=name, parameters=("pairs", "start"), names={**UNPACKING_NAMES, "make": make})
