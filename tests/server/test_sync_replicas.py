@@ -18,13 +18,14 @@ import pytest
 from grpc import aio as grpc_aio
 
 from recordlayer.client.pb import sync_pb2, types_pb2
+from recordlayer.tenant.export import Guard
 from recordlayer_server import statuses
 from recordlayer_server.databases import Databases
 from recordlayer_server.limits import Limits
-from recordlayer_server.places import DEVELOPMENT, PRIVATE, Tenant
+from recordlayer_server.places import DEVELOPMENT, PRIVATE, Tenant, of_database, of_server
 from recordlayer_server.sync.trimming import forget_old_changes
 from tests.support.photos import CONTAINER
-from tests.support.service import Caller, calling, operation, photos, reason, run, serving_over
+from tests.support.service import Caller, calling, check_databases, operation, photos, reason, run, serving_over
 
 LONG = os.environ.get("RECORDLAYER_LONG_TESTS") == "1"
 ROUNDS = 200 if LONG else 12
@@ -211,3 +212,38 @@ async def moved(databases: Databases, tx: Any) -> None:
 @pytest.mark.parametrize("seed", range(6 if LONG else 2))
 def test_a_replica_that_is_fed_by_change_lists_alone_holds_what_the_store_holds(seed: int) -> None:
     run(soak(seed), seconds=900 if LONG else 120)
+
+
+def test_a_replica_follows_a_database_that_moves_to_another_cluster_and_copies_nothing_again() -> None:
+    """The keys that seal tokens move first, so those from here are good there. Versions begin anew, and may be lower
+    than those that were given before; what is told stays in order all the same."""
+
+    async def scenario() -> None:
+        chance = random.Random(7)
+        async with photos() as (server, databases), photos() as (_, elsewhere), contextlib.AsyncExitStack() as stack:
+            caller = Caller(await stack.enter_async_context(calling(server)), user="ana")
+            for zone in ZONES[1:]:
+                await caller.zone(zone)
+            for _ in range(30):  # so that versions here are ahead
+                await write(caller, chance)
+            replica, behind = Replica(chance), Replica(chance)
+            await replica.sync(caller)
+            await behind.sync(caller)
+            await write(caller, chance)
+            await caller.modify(operation("FORCE_UPDATE", "kept", title="t"), operation("FORCE_DELETE", "p1"))
+            await replica.sync(caller)
+            source, target = databases.database, elsewhere.database
+            await source.tenant(of_server()).copy_to(target.tenant(of_server()))
+            moving = source.tenant(of_database(ANA))
+            await moving.copy_to(target.tenant(of_database(ANA)), guard=Guard.FREEZE)
+            fresh = Databases(target)
+            moved_to = await stack.enter_async_context(serving_over(fresh))
+            there = Caller(await stack.enter_async_context(calling(moved_to)), user="ana")
+            await there.modify(operation("FORCE_UPDATE", "kept", title="new"), operation("FORCE_DELETE", "p2"))
+            for _ in range(3):
+                await write(there, chance)
+            await _agree([replica, behind], there, fresh)
+            assert (replica.resets, behind.resets) == (0, 0)
+            await check_databases(fresh)
+
+    run(scenario())
