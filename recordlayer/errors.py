@@ -435,6 +435,10 @@ class InvalidSchemaSource(UsageError):
     title = "the schema cannot be loaded from where the project file says"
 
 
+class InvalidExpression(UsageError):
+    title = "the query that was typed is not understood"
+
+
 class InvalidLockFile(SchemaError):
     title = "the lock file is not valid"
 

@@ -10,12 +10,16 @@ import click
 
 from recordlayer.cli import protos
 from recordlayer.cli.building import build, pause, resume, throttle
+from recordlayer.cli.completions import completions
 from recordlayer.cli.index import index
 from recordlayer.cli.init import init
+from recordlayer.cli.inspect import inspect
 from recordlayer.cli.migrate import migrate
 from recordlayer.cli.moving import copy, delete, export, import_
+from recordlayer.cli.query import explain, query
 from recordlayer.cli.schema import schema
 from recordlayer.cli.screen import Screen
+from recordlayer.cli.shell import shell
 from recordlayer.cli.store import store
 from recordlayer.errors import InvalidProject, InvalidSchemaSource, RecordLayerError, UsageError
 
@@ -39,7 +43,7 @@ for _command in (build, pause, resume, throttle):
     index.add_command(_command)
 for _command in (copy, export, import_, delete):
     store.add_command(_command)
-for _command in (init, schema, migrate, index, store):
+for _command in (init, schema, migrate, index, store, query, explain, inspect, shell, completions):
     app.add_command(_command)
 
 
@@ -58,9 +62,14 @@ def run(arguments: Sequence[str], out: TextIO, err: TextIO) -> int:
         err.write(f"{_usage(error)}{screen.folded(f'recordlayer: {error.format_message()}')}\n")
         raise SystemExit(2) from error
     except RecordLayerError as error:
-        err.write(f"{screen.folded(f'recordlayer: {error}')}\n")
-        return 2 if isinstance(error, (InvalidProject, InvalidSchemaSource, UsageError)) else 1
+        return complain(screen, error)
     return screen.status
+
+
+def complain(screen: Screen, error: RecordLayerError) -> int:
+    """Say what is wrong; the exit status."""
+    screen.say(screen.folded(f"recordlayer: {error}"), to_errors=True)
+    return 2 if isinstance(error, (InvalidProject, InvalidSchemaSource, UsageError)) else 1
 
 
 def _usage(error: click.ClickException) -> str:

@@ -10,6 +10,7 @@ import click
 
 from recordlayer.blocking.online import OnlineIndexer
 from recordlayer.blocking.store import RecordStore
+from recordlayer.cli.completions import indexes
 from recordlayer.cli.index import build_words, progress_of, say_build, state_words, where_options
 from recordlayer.cli.migrate import rate_option
 from recordlayer.cli.opening import Opened, opened, operator
@@ -27,7 +28,7 @@ _NAP = 0.5
 
 
 @click.command()
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=indexes)
 @click.option("--all", "every", is_flag=True, help="All that cannot be read yet.")
 @click.option("--anew", is_flag=True, help="Build anew what is readable.")
 @click.option("--source", metavar="INDEX", help="Go by a VALUE index instead of over all records.")
@@ -151,7 +152,7 @@ def _waiting(indexer: OnlineIndexer, wait: float) -> BuildReport:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=indexes)
 @click.option("--for", "seconds", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Then it ends.")
 @click.option("--reason", help="What others are told, by default who you are.")
 @where_options
@@ -171,7 +172,7 @@ def pause(
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=indexes)
 @click.option("--lift-only", is_flag=True, help="Let others go on, and build nothing here.")
 @rate_option
 @where_options
@@ -197,7 +198,7 @@ def resume(
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", shell_complete=indexes)
 @click.argument("rate", type=click.IntRange(1), required=False)
 @click.option("--off", is_flag=True, help="Let it go at its own rate again.")
 @where_options

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from recordlayer.blocking.store import RecordStore
+from recordlayer.cli.completions import indexes
 from recordlayer.cli.migrate import rate_option
 from recordlayer.cli.opening import Opened, db_option, opened, store_option
 from recordlayer.cli.project import Names
@@ -138,7 +139,7 @@ def say_build(screen: Screen, where: Opened, name: str) -> None:
 
 
 @index.command()
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=indexes)
 @click.option("--repair", is_flag=True, help="Put right what does not agree.")
 @click.option("--anew", is_flag=True, help="From the beginning, whatever a scrub before has looked at.")
 @rate_option
@@ -168,7 +169,7 @@ def scrub(
 
 
 @index.command()
-@click.argument("name")
+@click.argument("name", shell_complete=indexes)
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Values.")
 @where_options
 @json_option
@@ -198,7 +199,7 @@ def _keys(items: tuple[Any, ...]) -> str:
 
 
 @index.command()
-@click.argument("name")
+@click.argument("name", shell_complete=indexes)
 @click.argument("key")
 @where_options
 @json_option
@@ -234,7 +235,7 @@ def resolve(screen: Screen, name: str, key: str, db: str | None, at: Names | Non
 
 
 @index.command()
-@click.argument("name")
+@click.argument("name", shell_complete=indexes)
 @where_options
 @json_option
 @yes_option

@@ -18,6 +18,7 @@ from recordlayer.blocking.database import open as open_database
 from recordlayer.blocking.store import RecordStore
 from recordlayer.blocking.tenant import Tenant
 from recordlayer.cli import project as projects
+from recordlayer.cli.completions import databases
 from recordlayer.cli.screen import Screen
 from recordlayer.errors import InvalidProject
 from recordlayer.store.metadata_store import StoredMetaData
@@ -27,7 +28,9 @@ from recordlayer.store.places import path_of
 
 def db_option(command: Any) -> Any:
     """`--db NAME`."""
-    return click.option("--db", metavar="NAME", help="A database of the project file.")(command)
+    return click.option("--db", metavar="NAME", help="A database of the project file.", shell_complete=databases)(
+        command
+    )
 
 
 def store_option(command: Any) -> Any:
