@@ -110,7 +110,7 @@ class Transaction:
         cacheable        whether the header shall say that processes may keep the store's state between transactions
         new_index_state  decides the state of each index that is new to the store: see `recordlayer.store.upgrade`
         index_filter     chooses the records and rows that each index is kept for, the same at every opening: see
-                         `recordlayer.index.filter`
+                         `recordlayer.index.filter`. Queries use such indexes only where `use_indexes` names them
         limits           what each query may cost that has no limits of its own, and each scan: see `RecordQuery.within`
         sampling         looks, at some saves and deletions, whether an index agrees with the record that was there, and
                          tells: `recordlayer.store.sampling`

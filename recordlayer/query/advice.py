@@ -50,7 +50,7 @@ def _is_there(problem: Problem, columns: Sequence[SortKey]) -> bool:
     if set(primary[: len(columns)]) == set(columns):
         return True
     for index in problem.metadata.indexes.values():
-        if index.type != "value" or problem.hidden(index) is not None:
+        if index.type != "value" or problem.hidden(index) is not None or problem.has_all(index) is not None:
             continue
         if any(known not in problem.metadata.record_types_of(index) for known in problem.types):
             continue

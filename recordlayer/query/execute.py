@@ -40,6 +40,8 @@ from recordlayer.store.store import RecordStore
 
 def planned(store: RecordStore, query: Query) -> Planned:
     """The plan of a query on a store.  Raises  NoPlan, and what does not fit the metadata."""
+    if store.states.chooses is not None and isinstance(query, Query):
+        query = query.of_chosen
     if isinstance(query, GroupQuery):
         return plan_groups(query, store.metadata, store.states.peek, knowledge=known(store))
     if isinstance(query, JoinQuery):
@@ -254,6 +256,8 @@ def count_plan(store: RecordStore, query: RecordQuery) -> CountFromIndex | Count
         raise WrongType(query=query, hint='make one with query("Order").where(...)')
     if query.sort:
         query = replace(query, sort=(), reverse=False, in_memory=0)
+    if store.states.chooses is not None:
+        query = query.of_chosen
     metadata, state_of = store.metadata, store.states.peek
     kept = _COUNTS.setdefault(metadata, OrderedDict())
     key = cache_key(query, shape_of(query), readable_indexes(metadata, state_of))

@@ -58,6 +58,11 @@ class GroupQuery:
         return self.source.limits
 
     @property
+    def of_chosen(self) -> GroupQuery:
+        """As `RecordQuery.of_chosen`."""
+        return replace(self, source=self.source.of_chosen)
+
+    @property
     def asked(self) -> GroupQuery:
         """The query without what makes no difference to its rows: budgets, and what may be held in memory."""
         return replace(self, source=self.source.asked, in_memory=0)

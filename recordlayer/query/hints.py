@@ -19,12 +19,15 @@ class Hints:
 
     allowed  the only ones that may be used, also if their option keeps them from queries; None for all that may be
     hidden   those that may not
+    chosen   the application chooses which records each index is kept for, and no plan can know which it left out: only
+             indexes that are `allowed` by name may be used
     trial    those that are planned with as if they were readable. A plan that chose one cannot run before it is
     """
 
     allowed: frozenset[str] | None = None
     hidden: frozenset[str] = frozenset()
     trial: frozenset[str] = frozenset()
+    chosen: bool = False
 
     def check(self, metadata: RecordMetaData) -> None:
         """Raises  UnknownIndex for a name that is none of an index."""
@@ -37,6 +40,8 @@ class Hints:
             return "is hidden from this query"
         if self.allowed is not None and index.name not in self.allowed:
             return "is not among the indexes that this query allows"
+        if self.chosen and self.allowed is None:
+            return "may lack records that index_filter leaves out: use_indexes says that it has those asked for"
         if not state.is_readable and index.name not in self.trial:
             return f"is {state.name}"
         if not index.allowed_for_query and self.allowed is None and index.name not in self.trial:

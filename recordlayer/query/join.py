@@ -68,6 +68,11 @@ class JoinQuery:
         return self.outer.limits
 
     @property
+    def of_chosen(self) -> JoinQuery:
+        """As `RecordQuery.of_chosen`."""
+        return replace(self, outer=self.outer.of_chosen, inner=self.inner.of_chosen)
+
+    @property
     def asked(self) -> JoinQuery:
         """The query without what makes no difference to its pairs: budgets, and what may be held in memory."""
         return replace(self, outer=self.outer.asked, inner=self.inner.asked)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from recordlayer.query.cost import ASSUMED_RECORDS, EQUALITY, GROUPS, RANGE, TEXT
+from recordlayer.query.implication import share
 
 if TYPE_CHECKING:
     from recordlayer.metadata import Index, RecordMetaData
@@ -54,6 +55,8 @@ class Knowledge:
             names = [known.name for known in metadata.record_types_of(index)]
             # Without any statistics an index is taken to be about all records, whichever types there are.
             found = self.records if self.total is None else self.of_types(names, metadata)
+            if index.predicate is not None:
+                found *= share(index.predicate)
         return found
 
     def groups(self, columns: Sequence[Column], entries: float) -> float:

@@ -35,6 +35,7 @@ class Match:
     ranges      what to scan, one after the other; none if nothing can be found
     equalities  columns bound to one value, or to one of several
     choice      which of them is bound to one of several, None if none is
+    has_some    what is scanned has not all records to begin with: only those with a condition that is asked for
     has_range   whether the next column is bound to a range
     residual    conditions that the scan does not answer
     answered    those that it does, in the order of the columns
@@ -50,10 +51,11 @@ class Match:
     repeats: bool = False
     misses: bool = False
     choice: int | None = None
+    has_some: bool = False
 
     @property
     def is_bound(self) -> bool:
-        return self.equalities > 0 or self.has_range
+        return self.equalities > 0 or self.has_range or self.has_some
 
     @property
     def is_text(self) -> bool:

@@ -145,15 +145,16 @@ def plan(
             plans.move_to_end(key)  # a hash of the key more: only where plans may be dropped
         object.__setattr__(query, "kept", (metadata, knowledge, readable, found))
         return found
-    choice = choices.get((shape, readable))
     now = {name: state_of(index) for name, index in metadata.indexes.items()}
     # What is kept here must not keep a store and its transaction.
     asking = Asking(query, metadata, lambda index: now[index.name], knowledge)
+    alike = (shape, readable, asking.filtered_usable())
+    choice = choices.get(alike)
     planned = None if choice is None else _by_choice(choice, asking)
     if planned is None:
         planned, choice = _by_survey(asking)
         if choice is not None:
-            keep(choices, (shape, readable), choice)
+            keep(choices, alike, choice)
     if key is not None:
         keep(plans, key, planned)
     return planned
@@ -170,6 +171,15 @@ class Asking:
 
     def problem(self, only: frozenset[str] | None = None) -> Problem:
         return problem_of(self.query, self.metadata, self.state_of, only=only, knowledge=self.knowledge)
+
+    def filtered_usable(self) -> tuple[str, ...]:
+        """The indexes with a condition of their own that have all records asked for. Unlike all else that plans go by,
+        this depends on the values of a query."""
+        filtered = [index for index in self.metadata.indexes.values() if index.predicate is not None]
+        if not filtered:
+            return ()
+        problem = self.problem()
+        return tuple([index.name for index in filtered if problem.has_all(index) is None])
 
     def survey(self) -> Survey:
         """All plans."""

@@ -12,6 +12,7 @@ from recordlayer.query.comparison import Operator
 from recordlayer.query.decide import Decide
 from recordlayer.query.effort import Effort
 from recordlayer.query.evaluate import compiled, resolve
+from recordlayer.query.implication import answered, not_implied
 from recordlayer.query.knowledge import ASSUMED, Knowledge
 from recordlayer.query.normal import normalized
 from recordlayer.query.predicate import IsType, Parameter, Predicate, shown, walk
@@ -55,6 +56,20 @@ class Problem:
     def hidden(self, index: Index) -> str | None:
         """Why an index may not be used for this query, whatever it asks; None if it may."""
         return self.query.hints.against(index, self.state_of(index))
+
+    def has_all(self, index: Index) -> str | None:
+        """Why an index with a condition of its own may lack records that are asked for; None if it has them all."""
+        if index.predicate is None:
+            return None
+        missing = not_implied(index.predicate, self.conditions, self.types)
+        return None if missing is None else f"has only records with {missing}, and the query does not say so"
+
+    def left_by(self, index: Index) -> tuple[Predicate, ...]:
+        """The conditions that are not true of an index's records already because it has no others."""
+        if index.predicate is None:
+            return self.conditions
+        known = answered(index.predicate, self.conditions, self.types)
+        return tuple([one for one in self.conditions if not any(one is other for other in known)])
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -143,6 +143,11 @@ class RecordQuery:
         return replace(self, limits=Limits(keys=keys, bytes=bytes, time=time, memory=memory, fail=fail))
 
     @property
+    def of_chosen(self) -> RecordQuery:
+        """The query as one for a store whose indexes are kept for some records only: see `Hints.chosen`."""
+        return replace(self, hints=replace(self.hints, chosen=True))
+
+    @property
     def asked(self) -> RecordQuery:
         """The query without what makes no difference to its records: budgets, hints, what may be held in memory."""
         return replace(self, in_memory=0, limits=None, hints=NO_HINTS)

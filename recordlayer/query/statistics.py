@@ -73,7 +73,11 @@ def known(store: RecordStore) -> Knowledge:
 async def gather_statistics(store: RecordStore) -> Knowledge:
     """Find out how much a store has. Plans of this process go by it from now on."""
     made = _Made()
-    counting = [one for one in store.metadata.indexes.values() if one.type == "count" and _is_usable(store, one)]
+    counting = [
+        one
+        for one in store.metadata.indexes.values()
+        if one.type == "count" and one.predicate is None and _is_usable(store, one)
+    ]
     others = [one for one in store.metadata.indexes.values() if one.type in _ENTRIES and _is_usable(store, one)]
     await gather(
         *[_count(store, index, made) for index in counting],
@@ -88,7 +92,7 @@ async def gather_statistics(store: RecordStore) -> Knowledge:
 
 
 def _is_usable(store: RecordStore, index: Index) -> bool:
-    return index.predicate is None and store.states.peek(index).is_readable
+    return store.states.peek(index).is_readable
 
 
 @dataclass(slots=True)

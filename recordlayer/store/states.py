@@ -27,10 +27,11 @@ from recordlayer.tuples import pack, prefix_range, unpack
 class IndexStates:
     """Index states of one store in one transaction.
 
-    told  who has worked something out by the states, to be told when one has changed
+    chooses  the application's choice of the records that indexes are kept for, None if it makes none
+    told     who has worked something out by the states, to be told when one has changed
     """
 
-    __slots__ = ("_chooses", "_consulted", "_context", "_layout", "_schema", "_states", "told")
+    __slots__ = ("_consulted", "_context", "_layout", "_schema", "_states", "chooses", "told")
 
     def __init__(
         self,
@@ -43,7 +44,7 @@ class IndexStates:
         shared: tuple[dict[str, IndexState], list[Callable[[], None]]] | None = None,
     ) -> None:
         """`shared`: what others know who have the store open in this transaction; they learn what is known here."""
-        self._chooses = chooses
+        self.chooses = chooses
         self._schema = schema
         self._context = context
         self._layout = layout
@@ -109,7 +110,7 @@ class IndexStates:
             building=building,
             siblings=self._space_by_key,
         )
-        space.chooses = self._chooses
+        space.chooses = self.chooses
         return space
 
     def _space_by_key(self, key: bytes) -> IndexSpace | None:

@@ -124,3 +124,19 @@ def test_a_filter_that_answers_something_else_is_refused_and_nothing_is_written(
         assert tx.counters.writes == before
     with db.transaction() as tx, pytest.raises(errors.WrongType, match="index_filter"):
         tx.store(METADATA, path=PATH, index_filter="none")
+
+
+def test_queries_find_what_no_index_has_unless_they_name_the_index(filled: Any) -> None:
+    """No plan can know what a filter leaves out; the application that made it can."""
+    wanted = rl.query("Order").where(rl.q.total > 0)
+    with filled.transaction() as tx:
+        store = store_of(tx)
+        assert sorted(order.id for order in store.query(wanted)) == [1, 2, 3]
+        assert "by_total may lack records that index_filter leaves out" in str(store.explain(wanted))
+        assert store.count(wanted) == 3
+        named = wanted.order_by("total").use_indexes("by_total")
+        assert [order.id for order in store.query(named)] == [3, 1]
+        mean = rl.query("Order").aggregate(n=rl.agg.count())
+        assert [row.n for row in store.query(mean)] == [3]
+        with pytest.raises(errors.NoPlan):
+            store.query(wanted.order_by("total")).all()

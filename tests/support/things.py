@@ -11,7 +11,7 @@ import recordlayer as rl
 from recordlayer import field
 from recordlayer.keys.functions import function
 from recordlayer.keys.special import VERSION
-from recordlayer.metadata import definitions
+from recordlayer.metadata import compare, definitions, not_null
 
 _KIND = descriptor_pb2.FieldDescriptorProto
 _NUMBER, _TEXT = _KIND.TYPE_INT64, _KIND.TYPE_STRING
@@ -43,6 +43,7 @@ TAGS = ["x", "y"]
 KINDS = ["k", "l"]
 CITIES = ["", "Oslo", "Rome"]
 WORDS = ["be", "bee", "not", "to"]
+OF_KIND_K = compare("kind", "=", "k")
 
 
 def things_file(syntax: str) -> Any:
@@ -63,11 +64,14 @@ def things_file(syntax: str) -> Any:
     return pool.FindFileByName(file.name)
 
 
-def metadata_of(syntax: str) -> rl.RecordMetaData:
-    """Both types have the same primary keys but for the key of the type, and every type of index is there."""
+def metadata_of(syntax: str, *, filtered: bool = False) -> rl.RecordMetaData:
+    """Both types have the same primary keys but for the key of the type, and every type of index is there.
+
+    filtered  also indexes that have some of the records only
+    """
     both = ("Thing", "Note")
     key = rl.concat(rl.record_type(), "id")
-    return (
+    made = (
         rl.RecordMetaDataBuilder(things_file(syntax))
         .store_record_versions()
         .primary_key("Thing", key)
@@ -98,8 +102,15 @@ def metadata_of(syntax: str) -> rl.RecordMetaData:
         .index("Thing", "least_total", definitions.permuted_min("total", group_by=rl.concat("kind", "name")))
         .index("Thing", "by_version", definitions.version_index())
         .index("Thing", "by_kind_version", definitions.version_index(rl.concat("kind", VERSION)))
-        .build()
     )
+    if filtered:
+        made = (
+            made.index("Thing", "with_name", field("total"), where=not_null("name"))
+            .index(both, "above_0", rl.concat("name", "total"), where=compare("total", ">", 0))
+            .index("Thing", "ranks_above_0", definitions.rank("total"), where=compare("total", ">", 0))
+            .index("Thing", "bits_of_k", definitions.bitmap_index("id", group_by="name", entry_size=8), where=OF_KIND_K)
+        )
+    return made.build()
 
 
 def rows(presence: bool) -> st.SearchStrategy[list[dict[str, Any]]]:

@@ -77,10 +77,10 @@ def _fits(problem: Problem, index: Index, place: Sequence[Column] | None) -> boo
     reason = problem.hidden(index)
     root = index.root_expression
     covered = {known.name for known in problem.metadata.record_types_of(index)}
-    if reason is None and index.predicate is not None:
-        reason = "has only the records that fulfil its own condition"
     if reason is None and not covered.issuperset(problem.names):
         reason = f"has no records of type {', '.join(sorted(set(problem.names) - covered))}"
+    if reason is None:
+        reason = problem.has_all(index)
     if reason is None:
         assert isinstance(root, Grouping), "bitmaps are grouped"
         position = expression_columns(root, problem.types[0], single=len(problem.types) == 1)[-1]

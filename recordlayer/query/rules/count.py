@@ -31,19 +31,23 @@ def _count(problem: Problem, index: Index) -> CountFromIndex | None:
     if hidden is not None:
         problem.reject(index.name, hidden)
         return None
-    if index.predicate is not None or grouping.creates_duplicates:
+    if grouping.creates_duplicates:
         problem.reject(index.name, "does not count every record once")
         return None
     covered = {known.name for known in problem.metadata.record_types_of(index)}
     if not covered.issuperset(problem.names):
         problem.reject(index.name, "counts records of other types")
         return None
+    reason = problem.has_all(index)
+    if reason is not None:
+        problem.reject(index.name, reason)
+        return None
     columns = expression_columns(grouping, problem.types[0], single=len(problem.types) == 1)
     by_type = len(problem.types) == 1 and bool(columns) and columns[0].is_constant
     if covered != set(problem.names) and not by_type:
         problem.reject(index.name, "counts records of other types as well")
         return None
-    left = list(problem.conditions)
+    left = list(problem.left_by(index))
     group = []
     for column in columns:
         if column.is_constant:

@@ -7,7 +7,7 @@ have the fields, else on the records.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -56,13 +56,25 @@ def offers(problem: Problem) -> Iterator[Offer]:
             return
         problem.effort.spend()
         reason = problem.hidden(index)
-        view = reason if reason is not None else _view(problem, index)
+        view = reason or _view(problem, index)
+        if not isinstance(view, str):
+            view = problem.has_all(index) or view
         if isinstance(view, str):
             problem.reject(index.name, view)
             continue
         serve = serving(index.type)
         assert serve is not None, "an index without it is unfit"
-        yield from serve(Asked(problem, index, view.columns, view.reader))
+        found = serve(Asked(problem, index, view.columns, view.reader))
+        yield from found if index.predicate is None else (_narrowed(problem, offer) for offer in found)
+
+
+def _narrowed(problem: Problem, offer: Offer) -> Offer:
+    """An offer of an index that has some of the records only: what is true of all of those is answered."""
+    left, found = problem.left_by(offer.index), offer.found
+    more = [one for one in found.residual if not any(one is other for other in left)]
+    residual = tuple([one for one in found.residual if not any(one is other for other in more)])
+    narrowed = replace(found, residual=residual, answered=(*found.answered, *more), has_some=True)
+    return replace(offer, found=narrowed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +111,6 @@ def _seen(problem: Problem, index: Index) -> _View | str:
 def _unfit(problem: Problem, index: Index) -> str | None:
     if serving(index.type) is None:
         return f"is a {index.type} index"
-    if index.predicate is not None:
-        return "has only the records that fulfil its own condition"
     covered = {known.name for known in problem.metadata.record_types_of(index)}
     if not covered.issuperset(problem.names):
         return f"has no records of type {', '.join(sorted(set(problem.names) - covered))}"

@@ -19,6 +19,7 @@ from recordlayer.query.aggregates import Aggregate
 from recordlayer.query.columns import Column, Null, expression_columns
 from recordlayer.query.group import GroupQuery
 from recordlayer.query.grouping import Groups
+from recordlayer.query.implication import share
 from recordlayer.query.match import Match, match
 from recordlayer.query.plan.base import Plan
 from recordlayer.query.plan.kept_groups import COUNT, GroupsFromIndexes, Kept, Kind
@@ -95,7 +96,7 @@ def _kept(problem: Problem, index: Index, query: GroupQuery) -> Kept | None:
     if reason is None:
         columns = expression_columns(root, problem.types[0], single=len(problem.types) == 1)
         grouping, grouped = columns[: root.grouping_count], columns[root.grouping_count :]
-        found = match(grouping, problem.conditions)
+        found = match(grouping, problem.left_by(index))
         if index.type != "count" and (len(grouped) != 1 or grouped[0].path is None):
             reason = "keeps something else than values of one field"
         elif found.residual or len(found.ranges) != 1:
@@ -106,6 +107,7 @@ def _kept(problem: Problem, index: Index, query: GroupQuery) -> Kept | None:
             path = grouped[0].path if index.type != "count" else None
             knowledge = problem.knowledge
             records = knowledge.of_types(problem.names, problem.metadata)
+            records *= 1.0 if index.predicate is None else share(index.predicate)
             entries = knowledge.scanned(found, grouping, of=knowledge.groups(grouping, records))
             order = tuple([grouping[place].key for place in sorted(set(places))])
             return Kept(index, Kind(TYPES[index.type], path), found.ranges, places, order, entries)
@@ -114,7 +116,7 @@ def _kept(problem: Problem, index: Index, query: GroupQuery) -> Kept | None:
 
 
 def _unfit(problem: Problem, index: Index, root: Grouping) -> str | None:
-    if index.predicate is not None or root.creates_duplicates:
+    if root.creates_duplicates:
         return "does not count every record once"
     if index.type == "permuted_max" and index.options.get("permutedSize") != "0":
         return "has its groups in the order of their values"
@@ -125,7 +127,9 @@ def _unfit(problem: Problem, index: Index, root: Grouping) -> str | None:
         return "keeps groups of other types"
     first = expression_columns(root, problem.types[0], single=len(problem.types) == 1)[:1]
     by_type = bool(first) and first[0].is_constant
-    return None if covered == set(problem.names) or by_type else "keeps groups with records of other types"
+    if covered != set(problem.names) and not by_type:
+        return "keeps groups with records of other types"
+    return problem.has_all(index)
 
 
 def _places(columns: Sequence[Column], found: Match, wanted: Sequence[Path]) -> tuple[int, ...] | None:

@@ -210,7 +210,7 @@ def trees(leaves: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition]:
 
 
 SORTS: list[tuple[str, ...]] = [(), (), (), (), ("id",), ("name",), ("total",), ("total", "name"), ("number",)]
-METADATA = {syntax: metadata_of(syntax) for syntax in ("proto2", "proto3")}
+METADATA = {syntax: metadata_of(syntax, filtered=True) for syntax in ("proto2", "proto3")}
 ASKED_FOR_RANKS = ("ranks", "ranks_in_kind", "board")
 """Without these nobody knows a rank."""
 

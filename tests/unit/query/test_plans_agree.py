@@ -20,6 +20,7 @@ from recordlayer.cursor.step import Stop, drain
 from recordlayer.cursor.transform import Limit
 from recordlayer.kv.context import Context
 from recordlayer.kv.registry import open_engine
+from recordlayer.metadata import predicate
 from recordlayer.query.execute import planned, run_query
 from recordlayer.query.explain import explain
 from recordlayer.query.plan.base import Run
@@ -95,6 +96,9 @@ def rows_of(presence: bool) -> st.SearchStrategy[list[dict[str, Any]]]:
 SORTS: list[tuple[str, ...]] = [(), (), (), ("id",), ("customer",), ("total",), ("customer", "total"), ("total", "id")]
 
 
+A_OR_0 = predicate.compare("customer", "=", "a") | predicate.compare("total", "<=", 0)
+
+
 def metadata_of(syntax: str) -> rl.RecordMetaData:
     return (
         rl.RecordMetaDataBuilder(shop_file(syntax))
@@ -105,6 +109,9 @@ def metadata_of(syntax: str) -> rl.RecordMetaData:
         .index("Order", "by_customer_tag", rl.concat("customer", field("tags").fan_out()))
         .index("Order", "by_total_covering", rl.key_with_value(rl.concat("total", "customer")))
         .index("Order", "per_customer", rl.count(group_by="customer"))
+        .index("Order", "with_customer", field("total"), where=predicate.not_null("customer"))
+        .index("Order", "above_0", rl.concat("customer", "total"), where=predicate.compare("total", ">", 0))
+        .index("Order", "a_or_0", field("tags").fan_out(), where=A_OR_0)
         .build()
     )
 
