@@ -86,6 +86,31 @@ def bunch_of(first: bytes, value: bytes) -> Bunch:
     return keys, values
 
 
+def bunch_keys(first: bytes, value: bytes) -> tuple[list[bytes], list[int]]:
+    """The map keys of a bunch, and where in the value each entry begins.  Raises  CorruptIndexEntry."""
+    keys, starts = [first], [1]
+    end = len(value)
+    try:
+        size = value[1]
+        if value[0] == _MAGIC and size <= 0x7F:
+            at = 2 + size
+            while at < end:
+                size = value[at]
+                behind = at + 1 + size
+                places = value[behind]
+                if size > 0x7F or places > 0x7F:
+                    break
+                keys.append(value[at + 1 : behind])
+                starts.append(at)
+                at = behind + 1 + places
+            if at == end:
+                return keys, starts
+    except IndexError:
+        pass
+    keys, _, starts = bunch_parts(first, value)  # long ones, or a damaged bunch
+    return keys, starts
+
+
 def bunch_parts(first: bytes, value: bytes) -> tuple[list[bytes], list[bytes], list[int]]:
     """The same, and where in the value each entry begins.  Raises  CorruptIndexEntry."""
     keys: list[bytes] = [first]
@@ -224,13 +249,13 @@ class Change:
             if count and last < key and count < self._size:
                 await self._append(signpost, stored, last, value)
                 return
-        keys, values, starts = bunch_parts(signpost[len(self._prefix) :], stored)
+        keys, starts = bunch_keys(signpost[len(self._prefix) :], stored)
         at = bisect_left(keys, key)
         found = at < len(keys) and keys[at] == key
         if value is None:
-            self._remove(signpost, stored, keys, values, starts, at if found else -1)
+            self._remove(signpost, stored, keys, starts, at if found else -1)
         elif found:
-            await self._change(signpost, stored, keys, values, starts, at, value)
+            await self._change(signpost, stored, keys, starts, at, value)
         elif at == len(keys):
             if at < self._size:
                 await self._append(signpost, stored, keys[-1], value)
@@ -242,6 +267,7 @@ class Change:
             if len(keys) <= self._size and len(stored) + len(added) <= MAX_VALUE:
                 self._write(signpost, signpost, keys, stored[: starts[at]] + added + stored[starts[at] :])
                 return
+            values = self._values(signpost, stored)
             values.insert(at, value)
             if len(keys) <= self._size:
                 self._write_split(signpost, signpost, keys, values)
@@ -257,7 +283,6 @@ class Change:
         signpost: bytes,
         stored: bytes,
         keys: list[bytes],
-        values: list[bytes],
         starts: list[int],
         at: int,
         value: bytes,
@@ -265,15 +290,16 @@ class Change:
         """A map key that is there already."""
         if self._replaces and not at:
             # Without its signpost the bunch would begin elsewhere, and the key might come into the bunch before.
-            self._remove(signpost, stored, keys, values, starts, 0)
+            self._remove(signpost, stored, keys, starts, 0)
             again = Change(self._context, self._prefix, self._key, value, bunch_size=self._size)
             await again.apply()
             return
+        values = self._values(signpost, stored)
         if values[at] == value:
             self._context.add_read_conflict_key(self._whole)
             return
         if self._replaces and at == len(keys) - 1 and starts[at] + len(entry_bytes(self._key, value)) > MAX_VALUE:
-            self._remove(signpost, stored, keys, values, starts, at)
+            self._remove(signpost, stored, keys, starts, at)
             await self._insert_after(value)
             return
         if at:
@@ -296,6 +322,9 @@ class Change:
         context.atomic(MutationType.APPEND_IF_FITS, signpost, added)  # it always fits: MAX_VALUE is far below the limit
         # The gap behind the last entry is this bunch's from now on.
         context.add_write_conflict_range(self._prefix + last, whole + b"\x00")
+
+    def _values(self, signpost: bytes, stored: bytes) -> list[bytes]:
+        return bunch_parts(signpost[len(self._prefix) :], stored)[1]
 
     async def _insert_after(self, value: bytes) -> None:
         """In front of the bunch behind, if it has room; else as a bunch of its own."""
@@ -333,9 +362,7 @@ class Change:
 
     # -- removing
 
-    def _remove(
-        self, signpost: bytes, stored: bytes, keys: list[bytes], values: list[bytes], starts: list[int], at: int
-    ) -> None:
+    def _remove(self, signpost: bytes, stored: bytes, keys: list[bytes], starts: list[int], at: int) -> None:
         context, prefix, whole = self._context, self._prefix, self._whole
         context.add_read_conflict_key(whole)
         if at < 0:
@@ -348,4 +375,9 @@ class Change:
             return
         context.clear(signpost)
         if len(keys) > 1:
-            context.set(prefix + keys[1], bunch_bytes(keys[1:], values[1:]))
+            second, at = keys[1], starts[1]
+            if stored[at] == len(second) < 0x80:  # its length takes one byte: what is behind the key stays as it is
+                data = _START + stored[at + 1 + len(second) :]
+            else:
+                data = bunch_bytes(keys[1:], self._values(signpost, stored)[1:])
+            context.set(prefix + second, data)

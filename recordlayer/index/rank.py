@@ -38,7 +38,7 @@ from recordlayer.index.standard import clear_entries, perform, row_difference
 from recordlayer.index.state import IndexState
 from recordlayer.index.value import ValueIndex
 from recordlayer.keys.grouping import Grouping
-from recordlayer.kv.engine import KeyValue
+from recordlayer.kv.engine import KeyValue, StreamingMode
 from recordlayer.tuples import pack, unpack
 from recordlayer.waiting.overlap import gather
 
@@ -64,6 +64,8 @@ class Scores(Protocol):
 
 RankEnd = tuple[int, End]
 """A rank and whether it is inside."""
+
+_WANT_ALL = StreamingMode.WANT_ALL
 
 RANKS = 3
 """The keyspace of ranked sets."""
@@ -105,7 +107,7 @@ async def keep_ranks(
     try:
         for score, entries in removed:
             if not options.count_duplicates:
-                left = await context.get_range(entries + b"\x00", entries + b"\xff", limit=1)
+                left = await context.get_range(entries + b"\x00", entries + b"\xff", limit=1, mode=_WANT_ALL)
                 if left.rows:
                     continue
             if not await found.remove(score) and space.state is not IndexState.WRITE_ONLY:

@@ -32,9 +32,9 @@ def apply(writing: BaseWrite, request: CommitRequest, pending: Pending) -> None:
             pending.ranges.add(begin, end)
     for begin, end in writes.conflicts:
         pending.ranges.add(begin, end)
-    put, pop = writing.put, writing.pop
+    put, pop, entries = writing.put, writing.pop, writes.entries
     for key in writes.sorted_keys():  # neighbours share pages
-        entry = writes.entries[key]
+        entry = entries[key]
         value = writes.resolve(entry, writing.get(key), request.stamp) if isinstance(entry, list) else entry
         old = put(key, value) if value is not None else pop(key)
         if key not in undo:

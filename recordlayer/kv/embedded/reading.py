@@ -19,6 +19,8 @@ from recordlayer.waiting.several import Several
 from recordlayer.waiting.waitable import Failed, Ready, Waitable
 
 _BYTES = frozenset({bytes})
+_FEW = 64  # rows that one look into the file brings
+_EXACT, _WANT_ALL = StreamingMode.EXACT, StreamingMode.WANT_ALL
 
 
 class Reading(TransactionState):
@@ -94,6 +96,25 @@ class Reading(TransactionState):
         iteration: int = 1,
     ) -> Waitable[Chunk]:
         try:
+            if (
+                (limit == 1 or (mode is _EXACT and 1 < limit <= _FEW))
+                and (mode is _EXACT or mode is _WANT_ALL)
+                and not target_bytes
+                and type(begin) is bytes
+                and type(end) is bytes
+                and begin < end <= END_OF_KEYS
+                and self._is_plain()
+            ):
+                # The usual case of a few rows between two keys: neither selectors nor sizes matter.
+                rows = self._reader(snapshot).rows(begin, end, limit, reverse=reverse)
+                more = len(rows) >= limit
+                if not snapshot:
+                    if more and reverse:
+                        begin = rows[-1][0]
+                    elif more:
+                        end = rows[-1][0] + b"\0"
+                    self._add_read_range(begin, end)
+                return Ready(Chunk(rows, more))
             self._check()
             system = self._settings.read_system_keys
             chunk, conflict = read_chunk(
@@ -152,8 +173,11 @@ class Reading(TransactionState):
         if begin >= end:
             return
         self._size += len(begin) + len(end) + RANGE_BYTES
-        if self._settings.read_your_writes:
-            for low, high in self._writes.outside(begin, end):
+        writes = self._writes
+        if not writes.entries and not writes.cleared.starts:
+            self._read_ranges = self._read_ranges.including(begin, end)
+        elif self._settings.read_your_writes:
+            for low, high in writes.outside(begin, end):
                 self._read_ranges = self._read_ranges.including(low, high)
         else:
             self._read_ranges = self._read_ranges.including(begin, end)

@@ -16,6 +16,9 @@ _FIRST_BATCH, LARGEST_BATCH = 16, 1024
 def forward(cursor: Any, begin: bytes, end: bytes, limit: int) -> list[KeyValue]:
     if not (cursor.set_range(begin) if begin else cursor.first()):
         return []
+    if limit == 1:
+        row: KeyValue = cursor.item()
+        return [row] if row[0] < end else []
     rows: list[KeyValue] = []
     pairs = cursor.iternext()
     batch = _FIRST_BATCH
@@ -36,6 +39,9 @@ def forward(cursor: Any, begin: bytes, end: bytes, limit: int) -> list[KeyValue]
 def backward(cursor: Any, begin: bytes, end: bytes, limit: int) -> list[KeyValue]:
     if not (cursor.prev() if cursor.set_range(end) else cursor.last()):
         return []
+    if limit == 1:
+        row: KeyValue = cursor.item()
+        return [row] if row[0] >= begin else []
     rows: list[KeyValue] = []
     pairs = cursor.iterprev()
     batch = _FIRST_BATCH

@@ -6,7 +6,7 @@ so that no commit or pruning in between can show it anything but its own version
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from recordlayer.kv.embedded.writes import Stack, WriteMap
 from recordlayer.kv.engine import KeySelector, MutationType
 
 _MOST_ROWS = 1 << 40
+_FEW = 64
 _SELECTOR_STEP = 4096  # keys looked at together while a selector walks
 
 
@@ -129,6 +130,10 @@ class View:
 
     def rows(self, begin: bytes, end: bytes, limit: int, *, reverse: bool = False) -> list[KeyValue]:
         """Up to `limit` pairs of [begin, end); fewer means that there are no more.  Raises  TooOld, Unreadable."""
+        writes = self._writes
+        usual = not (writes.cleared.starts or writes.unreadable or writes.unreadable_ranges.starts)
+        if usual and limit <= _FEW and self._source.taken:
+            return self._few(begin, end, limit, reverse=reverse)
         first, last = begin, end
         found: list[KeyValue] = []
         if not self._source.taken:
@@ -158,6 +163,28 @@ class View:
             elif found:
                 last = found[-1][0] + b"\0"
         self._refuse_unreadable(first, last)  # the option to bypass is one of single keys
+        return found
+
+    def _few(self, begin: bytes, end: bytes, limit: int, *, reverse: bool) -> list[KeyValue]:
+        """The same in few steps, for a transaction that has cleared no range and can read all that it wrote."""
+        writes = self._writes
+        found: list[KeyValue] = []
+        while begin < end:
+            wanted = limit - len(found)
+            part = self._source.database().rows(begin, end, wanted, reverse=reverse)
+            complete = len(part) < wanted
+            low, high = begin, end
+            if not complete and reverse:
+                low = part[-1][0]
+            elif not complete:
+                high = part[-1][0] + b"\0"
+            keys = writes.keys_in(low, high)
+            if keys:
+                part = _laid_over(part, reversed(keys) if reverse else keys, writes, wanted, reverse=reverse)
+            found = found + part if found else part
+            if complete or len(found) >= limit:
+                break
+            begin, end = (begin, low) if reverse else (high, end)
         return found
 
     def known_bounds(self, begin: KeySelector, end: KeySelector, end_of_keys: bytes) -> tuple[bytes, bytes] | None:
@@ -267,6 +294,28 @@ def find(view: Snapshot | View, selector: KeySelector, end_of_keys: bytes) -> Fo
             return Found(b"", off_begin=True)
         back -= len(rows)
         origin = rows[-1][0]
+
+
+def _laid_over(
+    part: list[KeyValue], keys: Iterable[bytes], writes: WriteMap, wanted: int, *, reverse: bool
+) -> list[KeyValue]:
+    """Up to `wanted` of the pairs with the writes of these keys over them, in the order of both."""
+    merged: list[KeyValue] = []
+    at, end = 0, len(part)
+    for key in keys:
+        while at < end and (part[at][0] > key if reverse else part[at][0] < key):
+            merged.append(part[at])
+            at += 1
+        stored = None
+        if at < end and part[at][0] == key:
+            stored = part[at][1]
+            at += 1
+        value = writes.resolve(writes.entries[key], stored)
+        if value is not None:
+            merged.append((key, value))
+        if len(merged) >= wanted:
+            return merged[:wanted]
+    return (merged + part[at:])[:wanted]
 
 
 def _overlaid(part: list[KeyValue], changes: dict[bytes, bytes | None], *, reverse: bool) -> list[KeyValue]:

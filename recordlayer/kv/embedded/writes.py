@@ -308,12 +308,12 @@ class WriteMap:
 
     def outside(self, begin: bytes, end: bytes) -> list[Range]:
         """The parts of [begin, end) whose content depends on the database: those that a read conflicts on."""
-        if not (self.entries or self.cleared):
+        if not (self.entries or self.cleared.starts):
             return [(begin, end)]
         cleared = self.cleared.overlapping(begin, end) if self.cleared else ()
         written = self.keys_in(begin, end)
-        if not (cleared or written):
-            return [(begin, end)]
+        if not cleared:
+            return self._unwritten(begin, end, written) if written else [(begin, end)]
         parts = RangeSet()
         parts.add(begin, end)
         for low, high in cleared:
@@ -325,6 +325,19 @@ class WriteMap:
             else:
                 parts.remove(key, key + b"\0")
         return list(parts)
+
+    def _unwritten(self, begin: bytes, end: bytes, written: list[bytes]) -> list[Range]:
+        """The same where no range was cleared: what lies between the keys that were set."""
+        parts: list[Range] = []
+        for key in written:
+            entry = self.entries[key]
+            if type(entry) is not list or entry[0][0] in (None, _STAMPED_VALUE):
+                if begin < key:
+                    parts.append((begin, key))
+                begin = key + b"\0"
+        if begin < end:
+            parts.append((begin, end))
+        return parts
 
     def _stack(self, key: bytes) -> Stack:
         entry = self.entries.get(key)

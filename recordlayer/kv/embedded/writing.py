@@ -18,6 +18,8 @@ from recordlayer.kv.engine import (
 )
 
 _STAMPED_KEY = MutationType.SET_VERSIONSTAMPED_KEY
+_STAMPED = (_STAMPED_KEY, MutationType.SET_VERSIONSTAMPED_VALUE)
+_PLAIN = {int(kind): kind for kind in MutationType if kind not in _STAMPED}
 
 
 class Writing(Reading):
@@ -43,6 +45,17 @@ class Writing(Reading):
             self._wrote_watched(key, key + b"\0", value)
 
     def clear(self, key: bytes) -> None:
+        if (
+            self._is_plain()
+            and type(key) is bytes
+            and key < END_OF_KEYS
+            and len(key) <= KEY_LIMIT
+            and not self._quiet_next
+            and not self._watching
+        ):
+            self._size += 4 * len(key) + 2 * (RANGE_BYTES + 1)
+            self._writes.clear(key)
+            return
         conflict = self._before_writing()
         legal.check_clear(key, system=self._settings.write_system_keys)
         if len(key) > KEY_LIMIT:
@@ -64,6 +77,20 @@ class Writing(Reading):
                 self._wrote_watched(begin, end, None)
 
     def atomic(self, kind: MutationType, key: bytes, operand: bytes) -> None:
+        if (
+            (plain := _PLAIN.get(kind)) is not None
+            and self._is_plain()
+            and type(key) is bytes
+            and type(operand) is bytes
+            and key < END_OF_KEYS
+            and len(key) <= KEY_LIMIT
+            and len(operand) <= VALUE_LIMIT
+            and not self._quiet_next
+            and not self._watching
+        ):
+            self._size += 3 * len(key) + len(operand) + (MUTATION_BYTES + RANGE_BYTES + 1)
+            self._writes.atomic(plain, key, operand)
+            return
         conflict = self._before_writing()
         legal.check_atomic(kind, key, operand, system=self._settings.write_system_keys)
         self._size += len(key) + len(operand) + MUTATION_BYTES + (RANGE_BYTES + 2 * len(key) + 1 if conflict else 0)
@@ -76,16 +103,20 @@ class Writing(Reading):
 
     def add_conflict_range(self, kind: ConflictKind, begin: bytes, end: bytes) -> None:
         if (
-            kind is ConflictKind.READ
-            and self._is_plain()
+            self._is_plain()
             and type(begin) is bytes
             and type(end) is bytes
             and begin < end <= END_OF_KEYS
             and len(begin) <= KEY_LIMIT
             and len(end) <= KEY_LIMIT
         ):
-            self._add_read_range(begin, end)
-            return
+            if kind is ConflictKind.READ:
+                self._add_read_range(begin, end)
+                return
+            if kind is ConflictKind.WRITE:
+                self._size += len(begin) + len(end) + RANGE_BYTES
+                self._writes.add_conflict(begin, end)
+                return
         self._check()
         if (begin, end) != (METADATA_VERSION_KEY, METADATA_VERSION_KEY + b"\0"):
             system = self._settings.read_system_keys if kind == ConflictKind.READ else self._settings.write_system_keys

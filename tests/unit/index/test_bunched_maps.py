@@ -14,7 +14,9 @@ from recordlayer.index.bunched import (
     MAX_VALUE,
     Change,
     bunch_bytes,
+    bunch_keys,
     bunch_of,
+    bunch_parts,
     length_prefix,
     packed_positions,
     unpacked_positions,
@@ -115,13 +117,30 @@ def test_positions_come_back(numbers: list[int]) -> None:
 @given(st.lists(st.tuples(st.binary(max_size=200), st.binary(max_size=200)), min_size=1, max_size=25))
 def test_a_bunch_comes_back(entries: list[tuple[bytes, bytes]]) -> None:
     keys, values = [key for key, _ in entries], [value for _, value in entries]
-    assert bunch_of(keys[0], bunch_bytes(keys, values)) == (keys, values)
+    stored = bunch_bytes(keys, values)
+    assert bunch_of(keys[0], stored) == (keys, values)
+    assert bunch_keys(keys[0], stored) == bunch_parts(keys[0], stored)[::2]
 
 
 @pytest.mark.parametrize("value", ["", "21", "20", "2005", "200100ff", "20010003", "2001000316", "20ff"])
 def test_what_is_no_bunch_is_refused(value: str) -> None:
     with pytest.raises(CorruptIndexEntry):
         bunch_of(b"", bytes.fromhex(value))
+    with pytest.raises(CorruptIndexEntry):
+        bunch_keys(b"", bytes.fromhex(value))
+
+
+@pytest.mark.parametrize("length", [1, 127, 128, 129, 300])
+def test_without_its_first_entry_a_bunch_begins_with_the_second(empty: Engine, length: int) -> None:
+    keys = [b"", b"a" * length, b"b"]
+    values = [b"one", b"two", b"three"]
+    context = Context(empty.begin(), world=World())
+    context.set(MAP, bunch_bytes(keys, values))
+    run_blocking(Change(context, MAP, b"", None).apply())
+    assert run_blocking(context.read_all(PREFIX, PREFIX + b"\xff")) == [
+        (MAP + keys[1], bunch_bytes(keys[1:], values[1:]))
+    ]
+    context.close()
 
 
 def test_places_that_are_cut_off_are_refused() -> None:
