@@ -24,6 +24,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from recordlayer.cursor.continuation import bytes_field, decode_fields, encode_fields, flag_field, number_field
 from recordlayer.errors import BadContinuation, CorruptFeed
@@ -44,6 +45,7 @@ PART_BYTES = 90_000
 
 _STAMP = b"\x33"
 _WHOLE, _LONG = b"\x01", b"\x02"
+_PLACES = tuple(pack((number,)) for number in range(7))
 
 
 class ChangeKind(enum.Enum):
@@ -97,8 +99,11 @@ def settings_in(header: StoreHeader) -> FeedSettings | None:
     """The settings of the store's feed, None if it has none.  Raises  CorruptFeed."""
     for field in header.message.user_field:
         if field.key == FEED:
-            return FeedSettings.parse(bytes(field.value))
+            return _known_settings(bytes(field.value))
     return None
+
+
+_known_settings = lru_cache(maxsize=1_000)(FeedSettings.parse)  # each opening of a store asks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +144,7 @@ class FeedLayout:
     def __init__(self, layout: StoreLayout) -> None:
         self.prefix = layout.of(Keyspace.CHANGE_FEED)
         self.state, self.wide, self._groups, self._lasts, self.last, self.last_wide, self._consumers = (
-            self.prefix + pack((number,)) for number in range(7)
+            self.prefix + place for place in _PLACES
         )
 
     @property

@@ -10,6 +10,7 @@ Source  Record Layer, FDBRecordStore: loadIndexStatesAsync, getIndexState, markI
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from recordlayer.errors import CorruptHeader, MalformedTuple
 from recordlayer.index import build_notes
@@ -22,6 +23,12 @@ from recordlayer.metadata import Index
 from recordlayer.store.layout import Keyspace, StoreLayout
 from recordlayer.store.schema import Schema
 from recordlayer.tuples import pack, prefix_range, unpack
+
+
+@lru_cache(maxsize=10_000)
+def _packed(name: str) -> bytes:
+    """An index's name, as every writer needs it."""
+    return pack((name,))
 
 
 class IndexStates:
@@ -60,7 +67,7 @@ class IndexStates:
             forget()
 
     def _key(self, name: str) -> bytes:
-        return pack((name,), self._layout.index_states)
+        return self._layout.index_states + _packed(name)
 
     def of(self, index: Index) -> IndexState:
         """The state of an index. From now on this transaction conflicts with a change of it."""
