@@ -93,6 +93,24 @@ def test_a_copy_is_made_page_by_page_and_followed_deletions_included() -> None:
     run(scenario())
 
 
+def test_changes_of_one_batch_come_in_the_order_of_its_operations() -> None:
+    async def scenario() -> None:
+        async with photos() as (server, _), calling(server) as channel:
+            caller = Caller(channel, user="ana")
+            await caller.create("gone", title="t")
+            copy = Copy(caller)
+            await copy.catch_up()
+            names = ["m", "z", "a", "q", "b"]
+            await caller.modify(
+                *(operation("CREATE", name, title="t") for name in names),
+                operation("FORCE_DELETE", "gone"),
+                operation("CREATE", "c", title="t"),
+            )
+            assert await copy.catch_up() == [*names, "-gone", "c"]
+
+    run(scenario())
+
+
 def test_changes_while_it_copies_are_not_missed() -> None:
     async def scenario() -> None:
         async with photos() as (server, _), calling(server) as channel:
