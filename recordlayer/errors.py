@@ -641,6 +641,33 @@ class Forbidden(ServiceError):
     title = "this is not there, or not for the caller"
 
 
+class CallRefused(ServiceError):
+    """What a client of the service gets: `reason` is the name that the service's errors.proto has for it."""
+
+    title = "the service refused the call"
+
+    @property
+    def reason(self) -> str:
+        return str(self.fields.get("reason", ""))
+
+
+class NoAnswer(CallRefused):
+    """Nothing came back in time; a write may have been applied, and its idempotency key finds out."""
+
+    title = "the service did not answer"
+
+
+class ChangeTagStale(CallRefused):
+    """`server_record`: the record as it is now, or None if it did not fit into the answer."""
+
+    title = "the record was changed since it was read"
+    hint = "merge your changes into server_record and save that with its change tag"
+
+    @property
+    def server_record(self) -> Any:
+        return self.fields.get("server_record")
+
+
 class Overloaded(ServiceError):
     """`retry_after` says when it may be tried again: a timedelta."""
 
