@@ -122,6 +122,8 @@ class Zone:
         """
         if create and change_tag is not None:
             raise UsageError(what="create with a change tag", hint="a record that is not there has none")
+        if not name and change_tag is not None:
+            raise UsageError(what="a change tag without a name", hint="name the record that has it")
         kind = "CREATE" if create or not name else "FORCE_REPLACE" if change_tag is None else "REPLACE"
         operation = records_pb2.Operation(type=kind, record=self._record(name, change_tag))
         operation.record.record_type = message.DESCRIPTOR.name

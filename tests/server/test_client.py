@@ -34,6 +34,8 @@ def test_records_are_saved_loaded_queried_and_deleted_as_messages() -> None:
             with pytest.raises(ChangeTagStale) as stale:
                 await zone.save(Photo(title="c"), name="p", change_tag=first.change_tag)
             assert stale.value.server_record.change_tag == second.change_tag
+            with pytest.raises(UsageError):
+                await zone.save(Photo(title="c"), change_tag=second.change_tag)
             found = await zone.load(Photo, "p")
             assert found is not None
             assert (found.message.title, found.change_tag) == ("b", second.change_tag)
