@@ -27,7 +27,8 @@ class Migration:
     def plan(self) -> Plan:
         """What there is to do, judged and priced, in order. Nothing is changed.
 
-        Cost    as listing the stores; for the first 100 of them 2 range reads, and what counting their records costs.
+        Cost    as listing the stores; 2 range reads each until 100 are found that need something, and what counting
+                the records of those costs.
         """
         return run_blocking(self._core.plan())
 

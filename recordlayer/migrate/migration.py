@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from recordlayer.errors import (
@@ -26,9 +27,10 @@ from recordlayer.errors import (
 from recordlayer.kv.beginning import Beginning
 from recordlayer.kv.context import Context
 from recordlayer.metadata import RecordMetaData
+from recordlayer.migrate.changes import SchemaDiff
 from recordlayer.migrate.fleet import FleetRules, MigrationReport, MigrationStatus, Stores
 from recordlayer.migrate.journal import HistoryRow, Journal, Run
-from recordlayer.migrate.plan import Plan, Price, Step, StepKind, StoreNeeds, needs_of, price_of
+from recordlayer.migrate.plan import Plan, Price, Step, StepKind, needs_of, price_of
 from recordlayer.migrate.rollback import rollback_target
 from recordlayer.migrate.steps import Settings, StoreSteps, difference, refusal, store_metadata, stored
 from recordlayer.store.metadata_store import MetaDataStore
@@ -44,7 +46,7 @@ JOURNAL = pack(("migrations",))
 """Where the notes of migrations are, below the place of the metadata: Java's metadata store has nothing there."""
 
 MOST_PRICED = 100
-"""Stores of which a plan is made; what others cost is told by these."""
+"""Stores that need something, of which a plan is made; what others behind them cost is told by these."""
 
 _NAP = 0.2
 _PAGE = 500
@@ -85,33 +87,42 @@ class Migration:
     async def plan(self) -> Plan:
         """What there is to do.
 
-        Cost    as listing the stores; 2 range reads each for the first 100, and what counting their records costs.
+        Cost    as listing the stores; 2 range reads each until 100 are found that need something, and what counting
+                the records of those costs.
         """
         found = await self._steps.run(lambda context: difference(context, self._settings))
         prefixes = await self._prefixes()
-        looked = prefixes[:MOST_PRICED]
         steps = [] if found.is_empty else [Step(kind=StepKind.METADATA)]
-        price = Price()
-        if found.target is not None and not found.refused:
-            for prefix in looked:
+        price, looked_at, needing = Price(), 0, 0
 
-                async def look(context: Context, prefix: bytes = prefix) -> tuple[StoreNeeds | None, Price]:
-                    assert found.target is not None, "as just asked"
-                    needs = await needs_of(context, prefix, found.target)
-                    if needs is None:
-                        return None, Price()
-                    serializer = self._settings.serializer
-                    return needs, await price_of(context, needs, found.current, serializer=serializer)
+        async def look(prefix: bytes) -> tuple[list[Step], Price]:
+            return await self._look(partial(self._needs, found, prefix))
 
-                needs, cost = await self._look(look)
-                steps += [] if needs is None else needs.steps()
-                price += cost
-        share = len(prefixes) / len(looked) if looked else 1.0
-        return Plan(diff=found, stores=len(prefixes), priced=len(looked), steps=tuple(steps), price=price.times(share))
+        # One that needs nothing says nothing of those behind it: half of a fleet may be done.
+        stores = pipelined(prefixes, look, window=self._rules.concurrency)
+        while not found.refused and needing < MOST_PRICED and (one := await stores.next()) is not END:
+            needed, cost = one
+            looked_at += 1
+            needing += bool(needed)
+            steps += needed
+            price += cost
+        stores.close()
+        share = len(prefixes) / looked_at if looked_at else 1.0
+        return Plan(diff=found, stores=len(prefixes), priced=looked_at, steps=tuple(steps), price=price.times(share))
+
+    async def _needs(self, found: SchemaDiff, prefix: bytes, context: Context) -> tuple[list[Step], Price]:
+        """What is to be done in one store, and what that costs."""
+        needs = None if found.target is None else await needs_of(context, prefix, found.target)
+        if needs is None:
+            return [], Price()
+        steps = needs.steps()
+        if not steps:
+            return [], Price()
+        return steps, await price_of(context, needs, found.current, serializer=self._settings.serializer)
 
     async def _look(
-        self, look: Callable[[Context], Coroutine[Any, Any, tuple[StoreNeeds | None, Price]]]
-    ) -> tuple[StoreNeeds | None, Price]:
+        self, look: Callable[[Context], Coroutine[Any, Any, tuple[list[Step], Price]]]
+    ) -> tuple[list[Step], Price]:
         """The result of a transaction that is not committed."""
         context = self._steps.context()
         try:

@@ -4,7 +4,6 @@ made unique; each time planned, applied by a process that is killed under way, r
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,7 @@ from recordlayer.blocking.database import Database
 from recordlayer.store.metadata_store import StoredMetaData
 from tests.behaviour.conftest import clear
 from tests.conftest import CLUSTER_FILE
-from tests.support.command_line import CommandLine
-from tests.support.processes import run_script
+from tests.support.command_line import CommandLine, killed
 
 METADATA, PATH = ("shop", "metadata"), ("shop", "cities")
 CITIES = 600
@@ -45,25 +43,6 @@ MAYOR = 'city.field.add(name="mayor", number=7, type=9, label=1)'
 RENAMED = 'fields["population"].name = "inhabitants"; fields["population"].ClearField("json_name")'
 BY_COUNTRY = 'SHOP.index("City", "by_country", rl.concat("country", "name"))'
 ONE_NAME = 'SHOP.index("City", "one_name", "name", unique=True)'
-
-KILLED = """
-import os, signal, sys
-from recordlayer.cli.main import main
-from recordlayer.kv.context import Context
-
-left, commit = int(sys.argv[1]), Context.commit
-
-async def killing(context):
-    global left
-    await commit(context)
-    left -= context.counters.sets > 0
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-Context.commit = killing
-sys.exit(main(sys.argv[2:]))
-"""
-"""A command that is killed behind so many commits which wrote something."""
 
 ENGINES = ["file", pytest.param("cluster", marks=pytest.mark.fdb)]
 
@@ -102,10 +81,7 @@ class Story:
 
     def killed(self, behind: int, *allow: str) -> None:
         """Apply in a process that is killed behind so many commits."""
-        project = str(self.folder / "recordlayer.toml")
-        command = ("--project", project, "migrate", "apply", "--yes", "--lease", "0.5", *allow)
-        done = run_script(KILLED, behind, *command, env={"PYTHONDONTWRITEBYTECODE": "1"})
-        assert done.returncode == -signal.SIGKILL, f"it came to its end\n{done.stdout}{done.stderr}"
+        killed(self.folder, behind, "migrate", "apply", "--yes", "--lease", "0.5", *allow)
         status = self.json("migrate", "status", *allow)
         assert (self.run.status, status["run_finished"]) == (1, False)
         assert status["left"], "something is left to do"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 from recordlayer.cli.main import main
+from tests.support.processes import run_script
 
 SCHEMA = """
 import recordlayer as rl
@@ -18,6 +20,32 @@ ORDER = "message Order {{ optional int64 id = 1; optional string customer = 2; o
 SHOP = rl.RecordMetaDataBuilder(file_of(proto(ORDER))).primary_key("Order", "id")
 {indexes}
 """
+
+_KILLED = """
+import os, signal, sys
+from recordlayer.cli.main import main
+from recordlayer.kv.context import Context
+
+left, commit = int(sys.argv[1]), Context.commit
+
+async def killing(context):
+    global left
+    await commit(context)
+    left -= context.counters.sets > 0
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Context.commit = killing
+sys.exit(main(sys.argv[2:]))
+"""
+"""A command that is killed behind so many commits which wrote something."""
+
+
+def killed(folder: Path, behind: int, *arguments: str) -> None:
+    """Run a command in a process of its own, which is killed behind so many commits that wrote something."""
+    project = str(folder / "recordlayer.toml")
+    done = run_script(_KILLED, behind, "--project", project, *arguments, env={"PYTHONDONTWRITEBYTECODE": "1"})
+    assert done.returncode == -signal.SIGKILL, f"it came to its end\n{done.stdout}{done.stderr}"
 
 
 class CommandLine:
