@@ -60,6 +60,7 @@ def shown(screen: Screen, words: Callable[[Any], str], *, then: str) -> Iterator
     except KeyboardInterrupt:
         progress.close()
         screen.say(f"stopped: {then}", to_errors=True)
+        screen.status = 1
         raise click.exceptions.Exit(1) from None
     finally:
         progress.close()
