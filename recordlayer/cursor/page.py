@@ -31,6 +31,11 @@ class Page(Sequence[T_co]):
         """A page of some of them, nothing made."""
         raise NotImplementedError
 
+    def pick(self, places: Sequence[int]) -> list[T_co]:
+        """Some of the values, where the others need not be made."""
+        values = self.values
+        return [values[place] for place in places]
+
     @property
     def values(self) -> list[T_co]:
         """All values, as a list."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from recordlayer.cursor.continuation import bytes_field, decode_fields, encode_fields
+from recordlayer.cursor.page import Page
 from recordlayer.cursor.step import Batch, Cursor, Stop, never
 from recordlayer.cursor.transform import CursorFactory
 from recordlayer.errors import BadContinuation, MalformedTuple
@@ -32,7 +33,7 @@ _OVERHEAD = 400
 class Sorting(Generic[T]):
     """How values are sorted and kept.
 
-    key      of a value; no two values have the same one
+    keys     of the values of a batch; no two values have the same one
     name     the bytes by which a value is loaded again
     load     values by their names, None for those that are gone
     size     how many values are kept at most; while a pass goes on, up to twice as many
@@ -41,7 +42,7 @@ class Sorting(Generic[T]):
     weight   bytes that a value takes; asked only where memory is bounded
     """
 
-    key: Callable[[T], bytes]
+    keys: Callable[[Sequence[T]], list[bytes]]
     name: Callable[[T], bytes]
     load: Callable[[Sequence[bytes]], Awaitable[Sequence[T | None]]]
     size: int
@@ -105,21 +106,30 @@ class Sort(Cursor[T]):
 
     def _hold(self, values: Sequence[T]) -> None:
         sorting = self._sorting
-        key_of, after, reverse, memory = sorting.key, self._after, sorting.reverse, sorting.memory
-        for value in values:
-            key = key_of(value)
-            if after is not None and (key >= after if reverse else key <= after):
-                continue
-            ceiling = self._ceiling
-            if ceiling is not None and (key <= ceiling if reverse else key >= ceiling):
-                continue
-            self._held.append((key, value))
+        after, ceiling, reverse, memory = self._after, self._ceiling, sorting.reverse, sorting.memory
+        keys = sorting.keys(values)
+        places: Sequence[int] = range(len(keys))
+        if after is not None:
+            places = [place for place in places if (keys[place] < after if reverse else keys[place] > after)]
+        if ceiling is not None:
+            places = [place for place in places if (keys[place] > ceiling if reverse else keys[place] < ceiling)]
+        if len(places) > sorting.size:
+            # Of one batch no more than are kept at all; those that are let go tell where the next pass begins.
+            places = sorted(places, key=keys.__getitem__, reverse=reverse)[: sorting.size]
+            self._ceiling = keys[places[-1]]
+        picked = values.pick(places) if isinstance(values, Page) else [values[place] for place in places]
+        for place, value in zip(places, picked, strict=True):
+            key = keys[place]
             if memory is not None:
+                ceiling = self._ceiling
+                if ceiling is not None and (key < ceiling if reverse else key > ceiling):
+                    continue  # too little memory: values before it have been let go
                 self._weight += self._weight_of(key, value)
-                if self._weight > memory:
-                    self._shrink()
-            if len(self._held) >= 2 * sorting.size:
+            self._held.append((key, value))
+            if memory is not None and self._weight > memory:
                 self._shrink()
+        if len(self._held) >= 2 * sorting.size:
+            self._shrink()
 
     def _shrink(self) -> None:
         """Let go of the last values that are too many."""

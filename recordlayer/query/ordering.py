@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -10,12 +10,14 @@ from recordlayer.keys import EMPTY, Field, KeyExpression, Then
 from recordlayer.keys.compiled import Keys, compile_keys
 from recordlayer.keys.expression import NO_CONTEXT
 from recordlayer.store.record import StoredRecord
+from recordlayer.store.record_page import keyed
 
 if TYPE_CHECKING:
     from recordlayer.metadata import RecordType
     from recordlayer.query.query import SortKey
 
 KeyOf = Callable[[StoredRecord], bytes]
+KeysOf = Callable[[Sequence[StoredRecord]], list[bytes]]
 
 _MADE: WeakKeyDictionary[type[Any], dict[tuple[SortKey, ...], Keys]] = WeakKeyDictionary()
 
@@ -34,6 +36,17 @@ def key_of(paths: tuple[SortKey, ...], types: Mapping[str, RecordType], *, uniqu
         return made[record.record_type.name](record.message, record.key_context, b"", suffix)[0]
 
     return key
+
+
+def keys_of(paths: tuple[SortKey, ...], types: Mapping[str, RecordType]) -> KeysOf:
+    """A function from records to the packed values of fields with the primary key behind them: `key_of` for all of a
+    page at once."""
+    if len(types) == 1 and all(isinstance(path, tuple) for path in paths):
+        (known,) = types.values()
+        only = _keys(paths, known)
+        return lambda records: [only(message, NO_CONTEXT, b"", key)[0] for message, key in keyed(records)]
+    key = key_of(paths, types, unique=True)
+    return lambda records: [key(record) for record in records]
 
 
 def _keys(paths: tuple[SortKey, ...], record_type: RecordType) -> Keys:

@@ -5,7 +5,7 @@ Source  ours
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from recordlayer.cursor.page import Page
@@ -51,6 +51,17 @@ class RecordPage(Messages):
     def part(self, places: slice) -> RecordPage:
         return RecordPage(self._codec, self._keys[places], self._data[places])
 
+    def pick(self, places: Sequence[int]) -> list[StoredRecord]:
+        if self._values is not None:
+            return super().pick(places)
+        codec, keys, data = self._codec, self._keys, self._data
+        return [StoredRecord(codec, keys[place], data[place]) for place in places]
+
+    @property
+    def primary_keys(self) -> Sequence[bytes]:
+        """The packed primary key of each record."""
+        return self._keys
+
     def messages(self) -> list[Message]:
         if self._values is None:
             codec = self._codec
@@ -66,6 +77,13 @@ def messages_of(records: Sequence[StoredRecord]) -> list[Message]:
     if isinstance(records, Messages):
         return records.messages()
     return [record.message for record in records]
+
+
+def keyed(records: Sequence[StoredRecord]) -> Iterable[tuple[Message, bytes]]:
+    """The message and the packed primary key of each record.  Raises  as `messages_of`."""
+    if isinstance(records, RecordPage):
+        return zip(records.messages(), records.primary_keys, strict=True)
+    return [(record.message, record.primary_key_bytes) for record in records]
 
 
 def messages_until_broken(records: Sequence[StoredRecord]) -> list[Message]:

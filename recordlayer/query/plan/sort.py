@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from recordlayer.cursor.sort import Sort, Sorting
 from recordlayer.cursor.step import Cursor
 from recordlayer.query.identity import Part, parts_of
-from recordlayer.query.ordering import key_of
+from recordlayer.query.ordering import keys_of
 from recordlayer.query.plan.base import Plan, Run
 from recordlayer.query.query import SortKey, shown_key
 from recordlayer.store.record import StoredRecord
@@ -34,7 +34,7 @@ class SortRecords:
     ) -> None:
         self.children: tuple[Plan, ...] = (source,)
         self._sort = sort
-        self._key = key_of(sort, types, unique=True)
+        self._keys = keys_of(sort, types)
         self._size = size
         self._reverse = reverse
         by = f"{', '.join(shown_key(key) for key in sort)}{' descending' * reverse}"
@@ -57,7 +57,7 @@ class SortRecords:
             return await store.load_many([unpack(name) for name in names], snapshot=run.snapshot)
 
         sorting = Sorting(
-            key=self._key,
+            keys=self._keys,
             name=lambda record: record.primary_key_bytes,
             load=load,
             size=min(self._size, run.limit) if run.limit else self._size,

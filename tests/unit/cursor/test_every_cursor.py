@@ -64,7 +64,7 @@ def by_size(size: int, *, reverse: bool = False, memory: int | None = None) -> S
         return [name[0] for name in names]
 
     return Sorting(
-        key=lambda v: bytes([v]),
+        keys=lambda values: [bytes([v]) for v in values],
         name=lambda v: bytes([v]),
         load=load,
         size=size,
@@ -326,7 +326,9 @@ def test_a_value_that_is_gone_when_a_sort_goes_on_is_left_out(gone: int, expecte
         return [None if name[0] == gone else name[0] for name in names]
 
     def make(continuation: bytes | None, stop_after: int) -> Sort[int]:
-        sorting = Sorting(key=lambda v: bytes([v]), name=lambda v: bytes([v]), load=load, size=3)
+        sorting = Sorting(
+            keys=lambda values: [bytes([v]) for v in values], name=lambda v: bytes([v]), load=load, size=3
+        )
         return Sort(lambda c: Stuttering(values, [], stop_after, c), sorting, continuation)
 
     batch = run_blocking(make(None, 5).batch())
