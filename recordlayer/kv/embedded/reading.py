@@ -20,6 +20,7 @@ from recordlayer.waiting.waitable import Failed, Ready, Waitable
 
 _BYTES = frozenset({bytes})
 _FEW = 64  # rows that one look into the file brings
+_SMALL = 10  # fewer are less than a chunk, however long they are
 _EXACT, _WANT_ALL = StreamingMode.EXACT, StreamingMode.WANT_ALL
 
 
@@ -97,8 +98,8 @@ class Reading(TransactionState):
     ) -> Waitable[Chunk]:
         try:
             if (
-                (limit == 1 or (mode is _EXACT and 1 < limit <= _FEW))
-                and (mode is _EXACT or mode is _WANT_ALL)
+                (mode is _EXACT or mode is _WANT_ALL)
+                and (limit == 1 or (not limit and mode is _WANT_ALL) or (mode is _EXACT and 1 < limit <= _FEW))
                 and not target_bytes
                 and type(begin) is bytes
                 and type(end) is bytes
@@ -106,15 +107,16 @@ class Reading(TransactionState):
                 and self._is_plain()
             ):
                 # The usual case of a few rows between two keys: neither selectors nor sizes matter.
-                rows = self._reader(snapshot).rows(begin, end, limit, reverse=reverse)
-                more = len(rows) >= limit
-                if not snapshot:
-                    if more and reverse:
-                        begin = rows[-1][0]
-                    elif more:
-                        end = rows[-1][0] + b"\0"
-                    self._add_read_range(begin, end)
-                return Ready(Chunk(rows, more))
+                rows = self._reader(snapshot).rows(begin, end, limit or _SMALL, reverse=reverse)
+                more = len(rows) >= (limit or _SMALL)
+                if limit or not more:
+                    if not snapshot:
+                        if more and reverse:
+                            begin = rows[-1][0]
+                        elif more:
+                            end = rows[-1][0] + b"\0"
+                        self._add_read_range(begin, end)
+                    return Ready(Chunk(rows, more))
             self._check()
             system = self._settings.read_system_keys
             chunk, conflict = read_chunk(
