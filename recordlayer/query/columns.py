@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from recordlayer import keys
 from recordlayer.index.columns import FieldColumn, as_is, converter, field_column, value_converter
 from recordlayer.query.predicate import Compare, CompareKey, Path, PathStep
+from recordlayer.query.slot import Slot
 
 if TYPE_CHECKING:
     from recordlayer.metadata import Index, RecordType
@@ -64,14 +65,16 @@ class Column:
         if isinstance(condition, CompareKey):
             return self.operand(condition, value)
         assert self.field is not None, "only columns with a field are compared by fields"
-        return converter(self.field.field)(value)
+        convert = converter(self.field.field)
+        return value.converted(convert) if type(value) is Slot else convert(value)
 
     def operand(self, condition: Compare | CompareKey, value: Any) -> Any:
         """The same, defaults not as null: they bound a range."""
         if isinstance(condition, CompareKey):
             return as_is(value) if self.operands is None else value_converter(self.operands)(value)
         assert self.field is not None, "only columns with a field are compared by fields"
-        return value_converter(self.field.field)(value)
+        convert = value_converter(self.field.field)
+        return value.converted(convert) if type(value) is Slot else convert(value)
 
     @property
     def null(self) -> Null:

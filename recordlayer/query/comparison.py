@@ -33,6 +33,8 @@ class Operator(enum.Enum):
     TEXT = "text"
     """The value says which of the comparisons with words it is: see `words`."""
 
+    __hash__ = object.__hash__  # there is one of each; hashing its name takes a call in Python
+
     @property
     def takes_value(self) -> bool:
         return self not in _ALONE

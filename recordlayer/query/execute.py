@@ -28,12 +28,13 @@ from recordlayer.query.measuring import Measured
 from recordlayer.query.observing import QueryWatch
 from recordlayer.query.plan.aggregate import CountFromIndex, CountRows
 from recordlayer.query.plan.base import Plan, Run
-from recordlayer.query.planner import Key, Planned, cache_key, keep, plan, readable_indexes, shape_of
+from recordlayer.query.planner import Planned, cache_key, keep, plan, readable_indexes
 from recordlayer.query.problem import Problem, problem_of
 from recordlayer.query.query import Query, RecordQuery
 from recordlayer.query.rules.count import count_from_index
 from recordlayer.query.rules.grouping import plan_groups
 from recordlayer.query.rules.joining import plan_join, side_to_help
+from recordlayer.query.shape import Key
 from recordlayer.query.statistics import known
 from recordlayer.store.store import RecordStore
 
@@ -260,7 +261,7 @@ def count_plan(store: RecordStore, query: RecordQuery) -> CountFromIndex | Count
         query = query.of_chosen
     metadata, state_of = store.metadata, store.states.peek
     kept = _COUNTS.setdefault(metadata, OrderedDict())
-    key = cache_key(query, shape_of(query), readable_indexes(metadata, state_of))
+    key = cache_key(query, readable_indexes(metadata, state_of))
     if key is not None and key in kept:
         return kept[key]
     counted = count_from_index(problem_of(query, metadata, state_of)) or CountRows(planned(store, query).plan)

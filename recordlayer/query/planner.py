@@ -5,14 +5,16 @@ not use it notes with the reason, for `explain`.
 
 Plans are values for one metadata and one set of readable indexes, and kept in a small cache by query. For queries that
 differ in their values only, it is kept which rule gave the plan, from which indexes and at what cost: that rule alone
-is asked again, and if it comes to another cost, all of them.
+is asked again, and if it comes to another cost, all of them. The second time it is asked with slots for the values as
+well; where that gives a template (`rebinding`), plans for further values are made of it, and no rule is asked.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -20,31 +22,24 @@ from recordlayer.errors import NoPlan
 from recordlayer.query.advice import missing_index
 from recordlayer.query.effort import Effort
 from recordlayer.query.knowledge import ASSUMED, Knowledge
-from recordlayer.query.pattern import Pattern
 from recordlayer.query.plan.base import Node, Plan
-from recordlayer.query.predicate import (
-    Compare,
-    CompareKey,
-    CompareRank,
-    IsType,
-    Matches,
-    Near,
-    Predicate,
-    walk,
-)
 from recordlayer.query.problem import Problem, problem_of
 from recordlayer.query.query import Query, RecordQuery
+from recordlayer.query.rebinding import Template, template_of
 from recordlayer.query.rules.index import scan_indexes
 from recordlayer.query.rules.merging import intersect, unite
 from recordlayer.query.rules.primary_key import scan_records
 from recordlayer.query.rules.sorting import sorted_in_memory
-from recordlayer.query.words import Words
+from recordlayer.query.shape import Key, shape_of, values_key
+from recordlayer.query.slot import Values
 
 if TYPE_CHECKING:
     from recordlayer.metadata import RecordMetaData
     from recordlayer.query.problem import StateOf
 
 _CACHED = 256
+_TEMPLATES = 4
+"""So many templates are looked for for one shape: values that a plan depends on may lead to several."""
 
 T = TypeVar("T")
 
@@ -104,14 +99,20 @@ class Survey:
     effort: Effort
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Choice:
     """Which rule gave the plan of the queries of one shape, and from which indexes. The rule makes a plan for other
-    values; if that costs the same, the values make no difference to the choice. If not, all is looked at again."""
+    values; if that costs the same, the values make no difference to the choice. If not, all is looked at again.
+
+    templates  what gives plans for other values without the rule, and what the other plans would be
+    tried      how often one was looked for
+    """
 
     rule: Rule
     indexes: frozenset[str]
     cost: float
+    templates: tuple[tuple[Template, Callable[[RecordQuery], Survey]], ...] = ()
+    tried: int = 0
 
 
 def plan(
@@ -136,27 +137,42 @@ def plan(
     if last is not None and last[0] is metadata and last[1] is knowledge and last[2] == readable:
         kept: Planned = last[3]
         return kept
-    plans, choices = _CACHE.setdefault(metadata, (OrderedDict(), OrderedDict()))
-    shape = (shape_of(query), knowledge)
-    key = cache_key(query, shape, readable)
-    found = None if key is None else plans.get(key)
-    if key is not None and found is not None:
-        if 2 * len(plans) > _CACHED:
-            plans.move_to_end(key)  # a hash of the key more: only where plans may be dropped
+    cache = _CACHE.get(metadata)
+    if cache is None:
+        filtered = any(index.predicate is not None for index in metadata.indexes.values())
+        cache = _CACHE[metadata] = _Cache(OrderedDict(), OrderedDict(), filtered)
+    shape, values = shape_of(query)
+    way = (shape, knowledge, readable)
+    alike: Key = (way, ())
+    choice = cache.choices.get(alike)
+    if choice is not None and choice.templates:
+        filled = _by_template(choice, query, values, knowledge)
+        if filled is not None:
+            object.__setattr__(query, "kept", (metadata, knowledge, readable, filled))
+            return filled
+    told = values_key(values)
+    key = None if told is None else (way, told)
+    if key is not None and key in cache.plans:
+        if 2 * len(cache.plans) > _CACHED:
+            cache.plans.move_to_end(key)  # a hash of the key more: only where plans may be dropped
+        found = cache.plans[key]
         object.__setattr__(query, "kept", (metadata, knowledge, readable, found))
         return found
     now = {name: state_of(index) for name, index in metadata.indexes.items()}
     # What is kept here must not keep a store and its transaction.
     asking = Asking(query, metadata, lambda index: now[index.name], knowledge)
-    alike = (shape, readable, asking.filtered_usable())
-    choice = choices.get(alike)
-    planned = None if choice is None else _by_choice(choice, asking)
+    if cache.filtered:
+        alike = (way, asking.filtered_usable())
+        choice = cache.choices.get(alike)
+    planned = None if choice is None else _by_choice(choice, asking, None if cache.filtered else values)
     if planned is None:
-        planned, choice = _by_survey(asking)
-        if choice is not None:
-            keep(choices, alike, choice)
+        planned, chosen = _by_survey(asking)
+        if chosen is not None:
+            if choice is not None:
+                chosen.templates, chosen.tried = choice.templates, choice.tried
+            keep(cache.choices, alike, chosen)
     if key is not None:
-        keep(plans, key, planned)
+        keep(cache.plans, key, planned)
     return planned
 
 
@@ -181,6 +197,10 @@ class Asking:
         problem = self.problem()
         return tuple([index.name for index in filtered if problem.has_all(index) is None])
 
+    def survey_of(self, query: RecordQuery) -> Survey:
+        """All plans of a query that is asked of the same."""
+        return replace(self, query=query).survey()
+
     def survey(self) -> Survey:
         """All plans."""
         problem = self.problem()
@@ -194,11 +214,25 @@ class Asking:
         return Survey(found, problem.rejected, problem.effort)
 
 
-def _by_choice(choice: Choice, asking: Asking) -> Planned | None:
-    found = list(choice.rule(asking.problem(choice.indexes)))
+def _by_template(choice: Choice, query: RecordQuery, values: Values, knowledge: Knowledge) -> Planned | None:
+    for template, survey in choice.templates:
+        found = template.fill(values)
+        if found is not None:
+            return Planned(query, found, knowledge, partial(survey, query))
+    return None
+
+
+def _by_choice(choice: Choice, asking: Asking, values: Values | None) -> Planned | None:
+    problem = asking.problem(choice.indexes)
+    found = list(choice.rule(problem))
     best = min(found, key=lambda one: (one.estimate.cost, one.line), default=None)
     if best is None or best.estimate.cost != choice.cost:
         return None
+    if values is not None and choice.tried < _TEMPLATES:
+        choice.tried += 1
+        template = template_of(problem, best, values, lambda symbolic: list(choice.rule(symbolic)))
+        if template is not None:
+            choice.templates = (*choice.templates, (template, asking.survey_of))
     return Planned(asking.query, best, asking.knowledge, asking.survey)
 
 
@@ -224,10 +258,20 @@ def sources(plan: Node) -> set[str]:
     return set[str](getattr(plan, "asks", ())).union(*(sources(child) for child in plan.children))
 
 
-Key = tuple[object, ...]
-_Plans = OrderedDict[Key, Planned]
-_Choices = OrderedDict[Key, Choice]
-_CACHE: WeakKeyDictionary[RecordMetaData, tuple[_Plans, _Choices]] = WeakKeyDictionary()
+@dataclass(frozen=True, slots=True)
+class _Cache:
+    """What is kept for one metadata: plans by shape and values, and ways to go by shape.
+
+    filtered  whether an index has a condition of its own: which of these have all records asked for depends on values
+              in a way that no template notes, so none is made
+    """
+
+    plans: OrderedDict[Key, Planned]
+    choices: OrderedDict[Key, Choice]
+    filtered: bool
+
+
+_CACHE: WeakKeyDictionary[RecordMetaData, _Cache] = WeakKeyDictionary()
 
 
 def keep(kept: OrderedDict[Key, T], key: Key, value: T) -> None:
@@ -236,62 +280,13 @@ def keep(kept: OrderedDict[Key, T], key: Key, value: T) -> None:
         kept.popitem(last=False)
 
 
-def shape_of(query: RecordQuery) -> Key:
-    """A query without its values: what they are like, and how many."""
-    asked = (query.record_types, query.sort, query.reverse, query.fields, query.distinct, query.in_memory, query.hints)
-    if query.filter is None:
-        return asked
-    return (asked, tuple([_shape(one) for one in walk(query.filter)]))
-
-
-def _shape(one: Predicate) -> object:
-    kind = type(one)
-    if isinstance(one, Compare):
-        return (one.path, one.operator, _kind(one.value))
-    if isinstance(one, CompareKey):
-        return (one.expression, one.any, one.operator, _kind(one.value))
-    if isinstance(one, CompareRank):
-        return (one.ranked, one.operator, _kind(one.value))
-    if isinstance(one, (Matches, Near)):
-        return (kind, one.path)
-    if isinstance(one, IsType):
-        return (kind, one.names)
-    return (kind, len(one.parts))
-
-
-def _kind(value: object) -> object:
-    """What decides how a value is looked for: its type; how many there are; on which side of the default of its type it
-    lies, because a field without presence that holds its default is a null in an index."""
-    if isinstance(value, tuple):
-        return (len(value), frozenset([type(one) for one in value]), any(not one for one in value))
-    if isinstance(value, (int, float)):
-        return (type(value), (value > 0) - (value < 0))
-    if isinstance(value, (str, bytes)):
-        return (type(value), not value)
-    return value if isinstance(value, (Pattern, Words)) else type(value)
-
-
 def readable_indexes(metadata: RecordMetaData, state_of: StateOf) -> tuple[str, ...]:
     """The indexes that plans may use: part of what a plan is kept under."""
     return tuple([index.name for index in metadata.indexes.values() if state_of(index).is_readable])
 
 
-def cache_key(query: RecordQuery, shape: Key, readable: Key) -> Key | None:
+def cache_key(query: RecordQuery, readable: Key) -> Key | None:
     """What tells a query from all others: its shape and its values. None if a value cannot be hashed."""
-    if query.filter is None:
-        return (shape, readable)
-    values = tuple([_told_apart(getattr(one, "value", None)) for one in walk(query.filter)])
-    try:
-        hash(values)
-    except TypeError:
-        return None
-    return (shape, values, readable)
-
-
-def _told_apart(value: object) -> object:
-    """1, 1.0 and True are equal and not the same, nor are 0.0 and -0.0. The type of a single value is in the shape."""
-    if isinstance(value, float):
-        return repr(value)
-    if isinstance(value, tuple):
-        return tuple([(type(one), _told_apart(one)) for one in value])
-    return value
+    shape, values = shape_of(query)
+    told = values_key(values)
+    return None if told is None else (shape, readable, told)

@@ -55,6 +55,10 @@ class PathStep:
     of: Elements = Elements.ANY
     entry: Entry | None = None
 
+    def __hash__(self) -> int:
+        """Of the name alone: paths are keys wherever plans are kept, and few steps differ in the rest only."""
+        return hash(self.name)
+
     def __str__(self) -> str:
         if self.entry is not None:
             return f"{self.name}[{self.entry.key!r}]"

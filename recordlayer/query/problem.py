@@ -90,7 +90,7 @@ class Problem:
     def asking(self, *conditions: Predicate, sort: tuple[SortKey, ...] = ()) -> Problem:
         """The same records under other conditions, in another order; what it rejects is not noted here."""
         query = replace(self.query, sort=sort, reverse=self.query.reverse and bool(sort), fields=None, in_memory=0)
-        return Problem(
+        return type(self)(
             query,
             self.metadata,
             self.types,

@@ -50,11 +50,15 @@ class Node(Protocol):
     unit      what the rows are called
     """
 
-    title: str
-    line: str
     unit: str
     estimate: Estimate
     children: tuple[Plan, ...]
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def line(self) -> str: ...
 
 
 class Plan(Node, Protocol):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import keyword
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from recordlayer.cursor.step import Cursor
@@ -228,8 +229,11 @@ class Cover:
         self._record_type = record_type
         self._made_by = made_by
         self.title = f"{record_type.name} from the index alone"
-        self.line = f"Cover({source.line})"
         self.estimate = replace(source.estimate)
+
+    @cached_property
+    def line(self) -> str:
+        return f"Cover({self.children[0].line})"
 
     @property
     def identity(self) -> Part:

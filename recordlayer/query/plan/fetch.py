@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from recordlayer.cursor.step import Cursor
@@ -66,11 +67,14 @@ class Fetch:
     def __init__(self, source: Plan, *, names: tuple[str, ...], once: Once | None = None) -> None:
         self.children: tuple[Plan, ...] = (source,)
         self._once = once
-        each = "" if once is None else ", each once"
-        self.title = f"Fetch {', '.join(names) or 'records'}{each}"
-        self.line = f"Fetch({source.line}{each})"
+        self._each = "" if once is None else ", each once"
+        self.title = f"Fetch {', '.join(names) or 'records'}{self._each}"
         below = source.estimate
         self.estimate = Estimate(below.rows, below.keys + below.rows, below.round_trips + 1, below.fetched + below.rows)
+
+    @cached_property
+    def line(self) -> str:
+        return f"Fetch({self.children[0].line}{self._each})"
 
     @property
     def identity(self) -> Part:

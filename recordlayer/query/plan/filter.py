@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from recordlayer.cursor.step import Cursor
@@ -26,11 +27,18 @@ class FilterRecords:
 
     def __init__(self, source: Plan, predicate: Predicate, decide: Mapping[str, Decide]) -> None:
         self.children: tuple[Plan, ...] = (source,)
+        self._predicate = predicate
         self._decide = decide
-        self.title = f"Filter {predicate}"
-        self.line = f"Filter({source.line}, {predicate})"
         below = source.estimate
         self.estimate = replace(below, rows=below.rows * CONDITION)
+
+    @cached_property
+    def title(self) -> str:
+        return f"Filter {self._predicate}"
+
+    @cached_property
+    def line(self) -> str:
+        return f"Filter({self.children[0].line}, {self._predicate})"
 
     @property
     def identity(self) -> Part:
@@ -57,8 +65,12 @@ class FilterTypes:
         self.children: tuple[Plan, ...] = (source,)
         self._names = frozenset(names)
         self.title = f"Only {', '.join(names)}"
-        self.line = f"Only({source.line}, {', '.join(names)})"
+        self._shown = ", ".join(names)
         self.estimate = replace(source.estimate, rows=source.estimate.rows / 2)
+
+    @cached_property
+    def line(self) -> str:
+        return f"Only({self.children[0].line}, {self._shown})"
 
     @property
     def identity(self) -> Part:
@@ -77,11 +89,18 @@ class FilterEntries:
     def __init__(self, source: Plan, predicate: Predicate, decide: Decide, message_of: Any) -> None:
         self.children: tuple[Plan, ...] = (source,)
         self._decide = decide
+        self._predicate = predicate
         self._message_of = message_of
-        self.title = f"Filter entries {predicate}"
-        self.line = f"FilterEntries({source.line}, {predicate})"
         below = source.estimate
         self.estimate = replace(below, rows=below.rows * CONDITION)
+
+    @cached_property
+    def title(self) -> str:
+        return f"Filter entries {self._predicate}"
+
+    @cached_property
+    def line(self) -> str:
+        return f"FilterEntries({self.children[0].line}, {self._predicate})"
 
     @property
     def identity(self) -> Part:

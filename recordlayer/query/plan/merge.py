@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from recordlayer.cursor.chain import Concat
@@ -54,8 +55,12 @@ class _Merged:
         self._sources = tuple(sources)
         self.children: tuple[Plan, ...] = tuple(source.plan for source in sources)
         self._reverse = reverse
+        self._order = order
         self.title = f"{self.word} by {order}"
-        self.line = f"{self.word}({', '.join(child.line for child in self.children)} by {order})"
+
+    @cached_property
+    def line(self) -> str:
+        return f"{self.word}({', '.join(child.line for child in self.children)} by {self._order})"
 
     @property
     def identity(self) -> Part:

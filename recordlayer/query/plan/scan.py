@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from recordlayer.cursor.pipeline import FlatMap
@@ -60,10 +61,16 @@ class ScanRecords:
         self.ranges = ranges
         self._types = types
         self.reverse = reverse
-        text = range_text(answered, ranges, reverse=reverse)
-        self.title = f"Scan records {text}"
-        self.line = f"Scan(records{text})"
+        self._answered = answered
         self.estimate = Estimate(rows, rows, 1)
+
+    @cached_property
+    def title(self) -> str:
+        return f"Scan records {range_text(self._answered, self.ranges, reverse=self.reverse)}"
+
+    @cached_property
+    def line(self) -> str:
+        return f"Scan(records{range_text(self._answered, self.ranges, reverse=self.reverse)})"
 
     @property
     def identity(self) -> Part:
@@ -84,10 +91,16 @@ class ScanIndex:
         self._definition = index
         self.ranges = ranges
         self.reverse = reverse
-        text = range_text(answered, ranges, reverse=reverse)
-        self.title = f"Scan {index.name} {text}"
-        self.line = f"Scan({index.name}{text})"
+        self._answered = answered
         self.estimate = Estimate(rows, rows, 1)
+
+    @cached_property
+    def title(self) -> str:
+        return f"Scan {self.index} {range_text(self._answered, self.ranges, reverse=self.reverse)}"
+
+    @cached_property
+    def line(self) -> str:
+        return f"Scan({self.index}{range_text(self._answered, self.ranges, reverse=self.reverse)})"
 
     @property
     def identity(self) -> Part:

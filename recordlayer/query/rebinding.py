@@ -1,0 +1,266 @@
+"""Plans for other values: a plan that was made with slots is filled, and nothing is planned.
+
+A template is made of the rule that gave the plan of a shape. It is kept only if, filled with the values at hand, it is
+the plan that was made for them without slots; it is used for other values only if these agree with all that the rule
+has looked at. Nodes that are not known here have no template, so that a new kind of node is never filled in part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from recordlayer.errors import RecordLayerError
+from recordlayer.index.bounds import Bounds
+from recordlayer.query.decide import Decide
+from recordlayer.query.evaluate import compiled
+from recordlayer.query.normal import normalized
+from recordlayer.query.plan.base import Plan
+from recordlayer.query.plan.covering import Cover
+from recordlayer.query.plan.fetch import Fetch
+from recordlayer.query.plan.filter import FilterEntries, FilterRecords, FilterTypes
+from recordlayer.query.plan.merge import IntersectEntries, Ordered, UnionEntries
+from recordlayer.query.plan.scan import ScanIndex, ScanRecords
+from recordlayer.query.predicate import Predicate
+from recordlayer.query.problem import Problem
+from recordlayer.query.slot import (
+    Constraint,
+    LookedAt,
+    Slot,
+    Unlike,
+    Values,
+    Worded,
+    filled,
+    slots_in,
+    told_apart,
+    with_slots,
+)
+
+if TYPE_CHECKING:
+    from recordlayer.metadata import RecordType
+
+MOST_LOOKS = 8
+"""So many values become part of what a plan is kept under, before none is shared."""
+
+Make = Callable[[Values], Any]
+"""From values to a node, to bounds, or to what else has slots."""
+
+
+class NoTemplate(Exception):
+    """A plan has a node that is not known here."""
+
+
+class Symbolic(Problem):
+    """A query with slots in its conditions. No function can be made of these."""
+
+    __slots__ = ()
+
+    def decide(self, predicate: Predicate) -> dict[str, Decide]:
+        return dict.fromkeys(self.names, _undecided)
+
+
+def _undecided(message: Any, record: Any) -> bool:
+    raise AssertionError("a plan with slots does not run")
+
+
+class Template:
+    """The plan of a shape, but for values.
+
+    literals     values that it is kept under, by place, as `told_apart` gives them
+    constraints  what must be true of the others
+    """
+
+    __slots__ = ("_constraints", "_literals", "_make")
+
+    def __init__(self, make: Make, literals: Mapping[int, object], constraints: list[Constraint]) -> None:
+        self._make = make
+        self._literals = tuple(literals.items())
+        self._constraints = tuple(constraints)
+
+    def fill(self, values: Values) -> Plan | None:
+        """The plan for these values; None if they differ in what the template depends on, or do not fit at all."""
+        for place, literal in self._literals:
+            if told_apart(values[place]) != literal:
+                return None
+        try:
+            for holds in self._constraints:
+                if not holds(values):
+                    return None
+            plan: Plan = self._make(values)
+        except (Unlike, RecordLayerError):
+            return None
+        return plan
+
+
+def template_of(
+    problem: Problem, planned: Plan, values: Values, rule: Callable[[Problem], list[Plan]]
+) -> Template | None:
+    """What gives the plan of a query with the rule that gave it, for other values too; None if nothing does."""
+    query = problem.query
+    if query.filter is None or len(problem.types) != 1:
+        return None
+    literal: frozenset[int] = frozenset()
+    for _ in range(MOST_LOOKS):
+        constraints: list[Constraint] = []
+        condition, slots = with_slots(query.filter, literal, constraints)
+        try:
+            found = rule(_symbolic(problem, condition))
+            plan = min(found, key=lambda one: (one.estimate.cost, one.line))
+            maker = _Maker(problem.types[0])
+            make = maker.of(plan)
+        except LookedAt as looked:
+            literal |= looked.places
+            continue
+        except Exception:  # a rule that cannot do with a slot says so as it likes: its plans are made from values
+            return None
+        unseen = slots.keys() - maker.places
+        if unseen:
+            literal |= unseen
+            continue
+        if not slots:
+            return None
+        literals = {place: told_apart(value) for place, value in enumerate(values) if place not in slots}
+        template = Template(make, literals, constraints)
+        again = template.fill(values)
+        fits = again is not None and again.line == planned.line and again.identity == planned.identity
+        return template if fits else None
+    return None
+
+
+def _symbolic(problem: Problem, condition: Predicate) -> Symbolic:
+    return Symbolic(
+        problem.query,
+        problem.metadata,
+        problem.types,
+        normalized(condition),
+        problem.state_of,
+        only=problem.only,
+        knowledge=problem.knowledge,
+    )
+
+
+class _Maker:
+    """Makes functions that fill nodes. `places`: the slots that were met."""
+
+    def __init__(self, record_type: RecordType) -> None:
+        self._type = record_type
+        self.places: set[int] = set()
+
+    def of(self, node: Plan) -> Make:
+        """The function for a node and all below it.  Raises  NoTemplate."""
+        kind = type(node)
+        if kind is ScanIndex or kind is ScanRecords:
+            return self._scan(node)
+        if kind is FilterRecords:
+            return self._filter(node, lambda decide: {self._type.name: decide})
+        if kind is FilterEntries:
+            return self._filter(node, lambda decide: decide)
+        if kind is UnionEntries or kind is IntersectEntries:
+            return self._merged(node)
+        if kind is Cover or kind is FilterTypes or (kind is Fetch and vars(node)["_once"] is None):
+            return self._above(node)
+        raise NoTemplate(kind)
+
+    def _above(self, node: Plan) -> Make:
+        """A node that has no values itself."""
+        (below,) = [self.of(child) for child in node.children]
+        blank = _blank(node)
+
+        def make(values: Values) -> Any:
+            new = blank()
+            new.__dict__["children"] = (below(values),)
+            return new
+
+        return make
+
+    def _merged(self, node: Any) -> Make:
+        below = [(self.of(source.plan), source.key) for source in node._sources]
+        blank = _blank(node)
+
+        def make(values: Values) -> Any:
+            sources = tuple([Ordered(each(values), key) for each, key in below])
+            new = blank()
+            new.__dict__["_sources"] = sources
+            new.__dict__["children"] = tuple([source.plan for source in sources])
+            return new
+
+        return make
+
+    def _filter(self, node: Any, decided: Callable[[Decide], object]) -> Make:
+        predicate: Predicate = node._predicate
+        record_type = self._type
+        places = slots_in(predicate)
+        self.places |= places
+        (below,) = [self.of(child) for child in node.children]
+        blank = _blank(node)
+        always = None if places else decided(compiled(predicate, record_type))
+
+        def make(values: Values) -> Any:
+            new = blank()
+            own = new.__dict__
+            own["children"] = (below(values),)
+            if always is not None:
+                own["_decide"] = always
+            else:
+                own["_predicate"] = Worded(predicate, values)
+                own["_decide"] = decided(compiled(filled(predicate, values), record_type))
+            return new
+
+        return make
+
+    def _scan(self, node: Any) -> Make:
+        ranges = [self._bounds(bounds) for bounds in node.ranges]
+        answered: tuple[Predicate, ...] = node._answered
+        blank = _blank(node)
+
+        def make(values: Values) -> Any:
+            new = blank()
+            own = new.__dict__
+            own["ranges"] = tuple([each(values) for each in ranges])
+            own["_answered"] = [Worded(one, values) for one in answered]
+            return new
+
+        return make
+
+    def _bounds(self, bounds: Bounds) -> Make:
+        low, high, low_end, high_end = bounds.low, bounds.high, bounds.low_end, bounds.high_end
+        low_of = self._items(low)
+        if high is low:
+
+            def same_ends(values: Values) -> Bounds:
+                items = low_of(values)
+                return Bounds(items, items, low_end, high_end)
+
+            return same_ends
+        high_of = self._items(high)
+        return lambda values: Bounds(low_of(values), high_of(values), low_end, high_end)
+
+    def _items(self, items: tuple[Any, ...] | None) -> Make:
+        slots = [one for one in items or () if type(one) is Slot]
+        self.places |= {slot.place for slot in slots}
+        if items is None or not slots:
+            return lambda values: items
+        if len(items) == 1:
+            fill = slots[0].filled
+            return lambda values: (fill(values),)
+        parts = [one.filled if type(one) is Slot else _always(one) for one in items]
+        return lambda values: tuple([part(values) for part in parts])
+
+
+def _always(value: Any) -> Make:
+    return lambda values: value
+
+
+def _blank(node: Plan) -> Callable[[], Any]:
+    """Makes nodes like this one, without the words that it has worked out for itself."""
+    kind = type(node)
+    own = vars(node).items()
+    kept = {name: value for name, value in own if not isinstance(getattr(kind, name, None), cached_property)}
+
+    def make() -> Any:
+        new = object.__new__(kind)
+        new.__dict__.update(kept)
+        return new
+
+    return make

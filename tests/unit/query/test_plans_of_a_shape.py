@@ -1,0 +1,257 @@
+"""Queries that differ in their values only are planned once, and each has the plan that it would have had alone."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import recordlayer as rl
+from recordlayer import errors, field, q, query
+from recordlayer.cursor.step import drain
+from recordlayer.index.state import IndexState
+from recordlayer.kv.context import Context
+from recordlayer.kv.registry import open_engine
+from recordlayer.metadata import Index
+from recordlayer.query import planner, problem
+from recordlayer.query.execute import run_query
+from recordlayer.query.explain import explain
+from recordlayer.query.knowledge import ASSUMED
+from recordlayer.query.plan.base import Run
+from recordlayer.query.planner import Asking, plan
+from recordlayer.store.check import check
+from recordlayer.store.open import open_store
+from recordlayer.store.store import RecordStore
+from recordlayer.testing.clock import ManualClock
+from recordlayer.waiting.drivers import run_blocking
+from tests.support.shop import builder, shop, shop_file
+
+NAMES = ["", "a", "a\x00", "ab", "b", "c"]
+NUMBERS = [-3, 0, 1, 2, 7]
+VALUES: dict[str, list[Any]] = {"customer": NAMES, "total": NUMBERS, "id": [1, 2, 3, 4, 5]}
+OPERATORS: dict[str, Any] = {
+    "=": lambda path, value: path == value,
+    "!=": lambda path, value: path != value,
+    "<": lambda path, value: path < value,
+    ">=": lambda path, value: path >= value,
+    "begins": lambda path, value: path.starts_with(value) if isinstance(value, str) else path > value,
+    "in": lambda path, value: path.in_([value, "c" if isinstance(value, str) else 2]),
+    "like": lambda path, value: path.like(f"{value}%") if isinstance(value, str) else path <= value,
+    "not distinct": lambda path, value: path.is_not_distinct_from(value),
+    "tag": lambda path, value: q.tags.one_of_them() == str(value),
+}
+Way = Any
+"""A comparison as (field, operator), or ("and" | "or" | "not", parts)."""
+LEAVES = st.tuples(st.sampled_from(sorted(VALUES)), st.sampled_from(sorted(OPERATORS)))
+WAYS = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(
+        st.tuples(st.just("and"), st.tuples(inner, inner)),
+        st.tuples(st.just("or"), st.tuples(inner, inner)),
+        st.tuples(st.just("not"), st.tuples(inner)),
+    ),
+    max_leaves=4,
+)
+
+
+def condition(way: Way, draw: Any) -> Any:
+    name, what = way
+    if name in VALUES:
+        return OPERATORS[what](q[name], draw(st.sampled_from(VALUES[name])))
+    first, *others = [condition(part, draw) for part in what]
+    if name == "not":
+        return ~first
+    return first & others[0] if name == "and" else first | others[0]
+
+
+def metadata_of(syntax: str) -> rl.RecordMetaData:
+    return (
+        rl.RecordMetaDataBuilder(shop_file(syntax))
+        .primary_key("Order", field("id"))
+        .index("Order", "by_customer_total", rl.concat("customer", "total"))
+        .index("Order", "by_total", field("total"))
+        .index("Order", "by_customer", field("customer"))
+        .index("Order", "by_tag_total", rl.concat(field("tags").fan_out(), "total"))
+        .build()
+    )
+
+
+def readable(index: Index) -> IndexState:
+    return IndexState.READABLE
+
+
+def alone(asked: Any, metadata: rl.RecordMetaData) -> planner.Survey:
+    """All plans of a query that nothing is kept for, the best first."""
+    return Asking(asked, metadata, readable, ASSUMED).survey()
+
+
+def begun() -> Context:
+    """A transaction that stays young however long a busy machine takes."""
+    world = ManualClock().world()
+    return Context(open_engine("memory:", world=world).begin(), world=world)
+
+
+async def filled(context: Context, metadata: rl.RecordMetaData) -> RecordStore:
+    store = await open_store(context, metadata, b"\x02s\x00")
+    order: Any = metadata.record_type("Order").message_class
+    for number in range(1, 15):
+        given = {"customer": NAMES[number % 6], "total": NUMBERS[number % 5], "tags": NAMES[: number % 3]}
+        if number % 4 == 0:
+            del given["customer"]
+        await store.save(order(id=number, **given))
+    return store
+
+
+@pytest.mark.parametrize("syntax", ["proto2", "proto3"])
+def test_a_plan_that_was_filled_is_the_one_that_the_query_would_have_alone(syntax: str) -> None:
+    used, fresh = {True: 0, False: 0}, metadata_of(syntax)
+    context = begun()
+    store = run_blocking(filled(context, fresh))
+
+    async def rows(of: Any) -> list[Any]:
+        return sorted([record.primary_key for record in await drain(of.execute(Run(store=store)))])
+
+    @settings(max_examples=100, deadline=None)
+    @given(data=st.data())
+    def agree(data: st.DataObject) -> None:
+        planner._CACHE.pop(fresh, None)  # every example is for itself
+        way = data.draw(WAYS)
+        order = data.draw(st.sampled_from([(), (), ("total",), ("customer", "total")]))
+        for _ in range(6):
+            asked = query("Order").where(condition(way, data.draw))
+            asked = asked.order_by(*order, in_memory=100) if order else asked
+            found, survey = plan(asked, fresh, readable), alone(asked, fresh)
+            used[isinstance(found._survey, partial)] += 1
+            lines = {one.line: one for _, one in survey.found}
+            assert found.plan.line in lines
+            same = lines[found.plan.line]
+            assert found.plan.identity == same.identity
+            assert found.plan.estimate == same.estimate
+            assert run_blocking(rows(found.plan)) == run_blocking(rows(survey.found[0][1]))
+
+    agree()
+    run_blocking(verified(store))
+    context.close()
+    assert used[True] > used[False] // 20
+
+
+async def verified(store: RecordStore) -> None:
+    assert await check(store) == []
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Every query that a problem is made of: nothing is planned without one."""
+    seen: list[Any] = []
+    make = problem.problem_of
+
+    def noted(asked: Any, *args: Any, **how: Any) -> Any:
+        seen.append(asked)
+        return make(asked, *args, **how)
+
+    monkeypatch.setattr(planner, "problem_of", noted)
+    return seen
+
+
+SHAPES: dict[str, Any] = {
+    "look-up": lambda n: query("Order").where(q.customer == f"c{n}"),
+    "union": lambda n: query("Order").where((q.customer == f"c{n}") | (q.customer == f"d{n}")),
+    "intersection": lambda n: query("Order").where(q.customer == f"c{n}", q.total == n + 1),
+    "range and filter": lambda n: query("Order").where(q.customer == f"c{n}", q.total > n, ~(q.note == f"n{n}")),
+    "between": lambda n: query("Order").where(q.total.between(n, 2 * n)),
+    "beginning": lambda n: query("Order").where(q.customer.starts_with(f"c{n}")),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_shape_is_planned_twice_and_then_only_filled(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    metadata, make, seen = shop(), SHAPES[name], counted(monkeypatch)
+    for number in range(1, 3):
+        plan(make(number), metadata, readable)
+    seen.clear()
+    found = [plan(make(number), metadata, readable) for number in range(3, 9)]
+    assert not seen
+    for number, one in enumerate(found, 3):
+        assert one.plan.line == alone(make(number), metadata).found[0][1].line
+        assert str(explain(one)).count(f"c{number}" if "between" not in name else str(2 * number))
+        assert one.plan.line not in [other.line for other in one.others]
+
+
+def test_values_that_a_plan_depends_on_are_not_shared() -> None:
+    metadata = metadata_of("proto3")
+
+    def line(asked: Any) -> str:
+        return plan(asked, metadata, readable).plan.line
+
+    for number in range(1, 4):
+        assert f"total > {number}" in line(query("Order").where(q.total > number))
+    for asked in (
+        query("Order").where(q.total > 0),  # zeros are nulls in the index
+        query("Order").where(q.total > -1),
+        query("Order").where((q.customer == "a") | (q.customer == "a")),
+        query("Order").where((q.customer == "a") | (q.customer == "b")),
+        query("Order").where((q.customer == "b") | (q.customer == "c")),
+        query("Order").where((q.customer == "c") | (q.customer == "d")),
+        query("Order").where((q.customer == "c") | (q.customer == "c")),
+        query("Order").where(q.customer.starts_with("")),
+        query("Order").where(q.total > 1, q.total > 2),
+        query("Order").where(q.total > 2, q.total > 3),
+        query("Order").where(q.total > 4, q.total > 3),
+        query("Order").where(q.id.in_([1, 2])),
+        query("Order").where(q.id.in_([2, 1])),
+        query("Order").where(q.id.in_([1, 1])),
+    ):
+        assert line(asked) == alone(asked, metadata).found[0][1].line
+
+
+def test_values_that_do_not_fit_are_refused_however_often_others_did() -> None:
+    metadata = shop()
+    for number in range(1, 5):
+        plan(query("Order").where(q.total == number), metadata, readable)
+    with pytest.raises(errors.WrongType):
+        plan(query("Order").where(q.total == "five"), metadata, readable)
+    with pytest.raises(errors.WrongType):
+        plan(query("Order").where(q.total == True), metadata, readable)  # noqa: E712  (it is the value)
+
+
+def test_hints_and_states_of_indexes_have_plans_of_their_own() -> None:
+    metadata = builder().index("Order", "other", field("customer")).build()
+    lines = {plan(SHAPES["look-up"](number), metadata, readable).plan.line for number in range(4)}
+    (used,) = {line.partition("[")[0].rpartition("(")[2] for line in lines}
+    hidden = plan(SHAPES["look-up"](5).hide_indexes(used), metadata, readable)
+    assert f"({used}[" not in hidden.plan.line
+
+    def without(index: Index) -> IndexState:
+        return IndexState.DISABLED if index.name == used else IndexState.READABLE
+
+    assert f"({used}[" not in plan(SHAPES["look-up"](6), metadata, without).plan.line
+
+
+def test_a_page_goes_on_with_the_plan_of_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A continuation that a plan from scratch gave is resumed by a filled one, and the other way round."""
+    context = begun()
+    metadata = metadata_of("proto2")
+    store = run_blocking(filled(context, metadata))
+
+    def ask(number: int) -> Any:
+        return query("Order").where(q.total == NUMBERS[number])
+
+    async def pages(number: int) -> list[Any]:
+        found, resume = [], None
+        while True:
+            batch = await run_query(store, ask(number), limit=1, resume=resume).batch()
+            found += [record.primary_key for record in batch.values]
+            resume = batch.end
+            if resume is None or not batch.values:
+                return found
+            if len(found) % 2:
+                planner._CACHE.pop(metadata, None)
+                for other in (2, 3):
+                    plan(ask(other), metadata, readable)
+
+    expected = sorted([(number,) for number in range(1, 15) if number % 5 == 4])
+    assert sorted(run_blocking(pages(4))) == expected
+    run_blocking(verified(store))
+    context.close()
