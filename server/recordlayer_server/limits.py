@@ -44,6 +44,12 @@ class Limits:
     transaction_bytes: int = 32 << 20
     transactions_per_database: int = 32
     transactions_per_server: int = 1_000
+    schema_bytes: int = 1 << 20
+    schema_files: int = 100
+    schema_messages: int = 2_000
+    schema_fields: int = 10_000
+    schema_depth: int = 32
+    schema_indexes: int = 500
 
 
 DEFAULT = Limits()

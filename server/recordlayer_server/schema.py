@@ -27,9 +27,11 @@ from google.protobuf.message import DecodeError
 from recordlayer import RecordMetaData, RecordMetaDataBuilder, concat, count, field, record_type
 from recordlayer.errors import InvalidIndex, InvalidRecordType, MalformedMetaData
 from recordlayer.keys import Dimensions, Grouping, KeyExpression, KeyWithValue
-from recordlayer.metadata import FormerIndex, Index
+from recordlayer.metadata import Index
 from recordlayer.metadata.predicate import not_null, recursive
+from recordlayer.metadata.successor import successor
 from recordlayer.pb import record_metadata_pb2
+from recordlayer_server.limits import DEFAULT
 from recordlayer_server.pb import stored_pb2
 
 SYSTEM = "recordlayer_system"
@@ -39,11 +41,15 @@ REFERENCE = "recordlayer.v1.Reference"
 REFERENCES = "recordlayer_references_"
 """What the names of the indexes of references begin with."""
 
-MOST_BYTES = 1 << 20
-MOST_FILES = 100
-MOST_MESSAGES = 2_000
-MOST_FIELDS = 10_000
-MOST_DEPTH = 32
+MOST_BYTES = DEFAULT.schema_bytes
+MOST_FILES = DEFAULT.schema_files
+MOST_MESSAGES = DEFAULT.schema_messages
+MOST_FIELDS = DEFAULT.schema_fields
+MOST_ENUM_VALUES = 10_000
+MOST_DEPTH = DEFAULT.schema_depth
+MOST_INDEXES = DEFAULT.schema_indexes
+LARGEST_INDEX = 16_384
+"""Bytes of the definition of one."""
 LONGEST_NAME = 256
 
 _SYSTEM_FILE = descriptor_pb2.FileDescriptorProto.FromString(stored_pb2.DESCRIPTOR.serialized_pb)
@@ -60,48 +66,7 @@ def derived(data: bytes, *, after: RecordMetaData | None = None) -> RecordMetaDa
     Raises  SchemaError: MalformedMetaData, InvalidRecordType, InvalidIndex, InvalidMetaData...
     """
     made = _begun(data).build()
-    if after is None:
-        return made
-    # Whether anything is new is seen by saying it in the old version: if that gives what is there, nothing is.
-    as_before = _in_version(after.version, data, made, after)
-    return after if as_before.to_bytes() == after.to_bytes() else _in_version(after.version + 1, data, made, after)
-
-
-def _in_version(version: int, data: bytes, made: RecordMetaData, after: RecordMetaData) -> RecordMetaData:
-    builder = _begun(data)
-    for index in made.indexes.values():
-        known = after.indexes.get(index.name)
-        if known is not None and _alike(index, known):
-            builder.exchange_index(known)
-        else:
-            added = version if known is None else known.added_version
-            builder.exchange_index(dataclasses.replace(index, added_version=added, last_modified_version=version))
-    for former in after.former_indexes:
-        builder.former_index(former)
-    for name, index in after.indexes.items():
-        if name not in made.indexes:
-            builder.former_index(
-                FormerIndex(
-                    subspace_key=index.subspace_key,
-                    added_version=index.added_version,
-                    removed_version=version,
-                    former_name=name,
-                )
-            )
-    for name in made.record_types:
-        known_type = after.record_types.get(name)
-        since = version if known_type is None else known_type.since_version
-        if since is not None:
-            builder.since_version(name, since)
-    return builder.version(version).build()
-
-
-def _alike(one: Index, other: Index) -> bool:
-    """Whether two definitions are the same but for the versions that brought them."""
-    made = dataclasses.replace(
-        one, added_version=other.added_version, last_modified_version=other.last_modified_version
-    )
-    return made == other and one.options == other.options
+    return made if after is None else successor(after, made)
 
 
 def _begun(data: bytes) -> RecordMetaDataBuilder:
@@ -133,6 +98,8 @@ def _begun(data: bytes) -> RecordMetaDataBuilder:
         raise InvalidRecordType(
             record_types=sorted(drawn_up.synthetic), hint="unnested and joined record types are not served yet"
         )
+    if len(drawn_up.indexes) > MOST_INDEXES:
+        raise InvalidIndex(indexes=len(drawn_up.indexes), most=MOST_INDEXES, hint="each write pays for each index")
     for index in drawn_up.indexes.values():
         if index.name.startswith("recordlayer_"):
             raise InvalidIndex(index=index.name, hint="names that begin with recordlayer_ are the service's")
@@ -188,6 +155,11 @@ def _parsed(data: bytes) -> tuple[list[descriptor_pb2.FileDescriptorProto], Any]
     if not metadata.IsInitialized():
         missing = metadata.FindInitializationErrors()[:10]
         raise MalformedMetaData(reason="a required field of the MetaData is not set", fields=missing)
+    if len(metadata.indexes) > MOST_INDEXES:
+        raise MalformedMetaData(reason="there are too many indexes", indexes=len(metadata.indexes), most=MOST_INDEXES)
+    for index in metadata.indexes:
+        if index.ByteSize() > LARGEST_INDEX:
+            raise MalformedMetaData(reason="the definition of an index is too large", index=index.name[:40])
     files = [metadata.records, *metadata.dependencies]
     return [descriptor_pb2.FileDescriptorProto.FromString(file.SerializeToString()) for file in files], metadata
 
@@ -203,6 +175,7 @@ def _check_bounds(files: list[descriptor_pb2.FileDescriptorProto]) -> None:
     if len(files) > MOST_FILES:
         raise MalformedMetaData(reason="there are too many files", files=len(files), most=MOST_FILES)
     messages = fields = 0
+    values = sum(len(enum.value) for file in files for enum in file.enum_type)
     stack: list[tuple[Any, int]] = [(message, 1) for file in files for message in file.message_type]
     names: list[str] = []
     for file in files:
@@ -212,11 +185,13 @@ def _check_bounds(files: list[descriptor_pb2.FileDescriptorProto]) -> None:
         message, depth = stack.pop()
         messages += 1
         fields += len(message.field)
-        if messages > MOST_MESSAGES or fields > MOST_FIELDS or depth > MOST_DEPTH:
+        values += sum(len(enum.value) for enum in message.enum_type)
+        if messages > MOST_MESSAGES or fields > MOST_FIELDS or values > MOST_ENUM_VALUES or depth > MOST_DEPTH:
             raise MalformedMetaData(
-                reason="there are too many messages or fields, or they are nested too deeply",
+                reason="there are too many messages, fields or enum values, or they are nested too deeply",
                 most_messages=MOST_MESSAGES,
                 most_fields=MOST_FIELDS,
+                most_enum_values=MOST_ENUM_VALUES,
                 most_depth=MOST_DEPTH,
             )
         named = [message, *message.field, *message.enum_type]

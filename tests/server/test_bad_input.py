@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from recordlayer.client.pb import context_pb2, filter_pb2, records_pb2, server_pb2, sync_pb2, types_pb2, zones_pb2
 from recordlayer.errors import RecordLayerError, SchemaError
+from recordlayer.pb import record_metadata_pb2
 from recordlayer_server import schema
 from tests.support.photos import CONTAINER, description, descriptor_set, photos_file
 from tests.support.service import (
@@ -383,6 +384,23 @@ def with_field(**said: Any) -> descriptor_pb2.DescriptorProto:
     return message
 
 
+def enum_of(values: int) -> descriptor_pb2.EnumDescriptorProto:
+    made = descriptor_pb2.EnumDescriptorProto(name="E")
+    for number in range(values):
+        made.value.add(name=f"V{number}", number=number)
+    return made
+
+
+def with_indexes(count: int, option: str) -> bytes:
+    made = record_metadata_pb2.MetaData.FromString(description())
+    for number in range(count):
+        index = made.indexes.add()
+        index.CopyFrom(made.indexes[0])
+        index.name = f"more{number}"
+        index.options.add(key="option", value=option)
+    return made.SerializeToString()
+
+
 def many_files() -> bytes:
     made = descriptor_pb2.FileDescriptorSet()
     for number in range(200):
@@ -410,6 +428,9 @@ def with_number(message: Message) -> bytes:
         file_of(with_field(number=schema.SYSTEM_NUMBER)),
         file_of(with_field(name=schema.SYSTEM)),
         file_of(*(descriptor_pb2.DescriptorProto(name=f"M{number}") for number in range(3_000))),
+        file_of(descriptor_pb2.DescriptorProto(name="M", enum_type=[enum_of(20_000)])),
+        with_indexes(600, ""),
+        with_indexes(1, "x" * 20_000),
         many_files(),
         with_number(
             descriptor_pb2.DescriptorProto(
@@ -427,6 +448,9 @@ def with_number(message: Message) -> bytes:
         "the system field's number",
         "the system field's name",
         "too many messages",
+        "too many enum values",
+        "too many indexes",
+        "an index that is too large",
         "too many files",
         "all numbers taken",
     ],

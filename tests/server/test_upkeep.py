@@ -60,7 +60,7 @@ def test_a_schema_goes_on_by_the_rules_of_evolution() -> None:
         first = await made.put_container("c", description(), DEVELOPMENT)
         # without its indexes: they become former ones
         bare = await made.put_container("c", descriptor_set(), DEVELOPMENT)
-        assert bare.version == first.version + 1
+        assert bare.version > first.version
         assert {former.former_name for former in bare.former_indexes} >= {"by_title", "ranks"}
         shrunk = descriptor_set().replace(b"\x0a\x05title", b"\x0a\x05other")
         with pytest.raises(EvolutionRefused):
