@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
 from recordlayer.errors import NoPlan
+from recordlayer.index.state import IndexState
 from recordlayer.query.advice import missing_index
 from recordlayer.query.effort import Effort
 from recordlayer.query.knowledge import ASSUMED, Knowledge
@@ -239,6 +240,14 @@ def _by_choice(choice: Choice, asking: Asking, values: Values | None) -> Planned
 def _by_survey(asking: Asking) -> tuple[Planned, Choice | None]:
     survey = asking.survey()
     if not survey.found:
+        unreadable = _would_serve(asking)
+        if unreadable:
+            raise NoPlan(
+                query=str(asking.query),
+                not_used=survey.rejected,
+                unreadable=unreadable,
+                hint="an index for it is there and cannot be read yet: build it to its end",
+            )
         raise NoPlan(
             query=str(asking.query),
             not_used=survey.rejected,
@@ -249,6 +258,16 @@ def _by_survey(asking: Asking) -> tuple[Planned, Choice | None]:
     indexes = sources(best) & asking.metadata.indexes.keys()
     choice = None if rule is None else Choice(rule, frozenset(indexes), best.estimate.cost)
     return Planned(asking.query, best, asking.knowledge, lambda: survey), choice
+
+
+def _would_serve(asking: Asking) -> list[str]:
+    """The indexes without which there is no plan only because they cannot be read in their states."""
+    survey = replace(asking, state_of=lambda _: IndexState.READABLE).survey()
+    if not survey.found:
+        return []
+    known = asking.metadata.indexes
+    used = sources(survey.found[0][1]) & known.keys()
+    return sorted(name for name in used if not asking.state_of(known[name]).is_readable)
 
 
 def sources(plan: Node) -> set[str]:

@@ -59,7 +59,8 @@ async def evaluate_aggregate(
 
     One column gives a value, several a tuple.
 
-    Raises  UsageError for an unknown function, wrong columns, or if no readable index can answer; UnknownRecordType.
+    Raises  UsageError for an unknown function, wrong columns, or if no index can answer; IndexNotReadable if only one
+            can that is still to be built; UnknownRecordType.
     """
     grouping = EMPTY if by is None else as_expression(by)
     grouped = EMPTY if columns is None else as_expression(columns)
@@ -71,6 +72,7 @@ async def evaluate_aggregate(
     if not isinstance(group, tuple) or len(group) != grouping.column_size:
         raise UsageError(by=by, group=group, hint=f"give a tuple of {grouping.column_size} values")
     for index in _candidates(store, function, record_type, grouping, grouped):
+        store.check_readable(index)  # the readable ones are first
         if function in KEPT:
             return _single(await _kept(store, index, group, snapshot=snapshot))
         if function == "count_distinct":
@@ -88,7 +90,7 @@ async def evaluate_aggregate(
 def _candidates(
     store: RecordStore, function: str, record_type: str | None, grouping: KeyExpression, grouped: KeyExpression
 ) -> Iterator[Index]:
-    """The indexes that can answer, the cheapest first."""
+    """The indexes that can answer, the readable ones first, and of these the cheapest."""
     metadata = store.metadata
     wanted = tuple(metadata.record_types.values()) if record_type is None else (metadata.record_type(record_type),)
     found = [
@@ -97,12 +99,14 @@ def _candidates(
         if index.predicate is None
         and index.allowed_for_query
         and metadata.record_types_of(index) == wanted
-        and store.states.peek(index).is_readable
         and _answers(index, function, grouping, grouped)
     ]
-    return iter(
-        sorted(found, key=lambda index: (index.root_expression.column_size, CELLS in index.options, index.name))
-    )
+
+    def cost(index: Index) -> tuple[bool, int, bool, str]:
+        readable = store.states.peek(index).is_readable
+        return not readable, index.root_expression.column_size, CELLS in index.options, index.name
+
+    return iter(sorted(found, key=cost))
 
 
 def _answers(index: Index, function: str, grouping: KeyExpression, grouped: KeyExpression) -> bool:

@@ -1,4 +1,5 @@
-"""Numbers over many records: from an index, never by reading records, but for a count under a condition.
+"""Numbers over many records: from an index, never by reading records, but for a count under a condition that no index
+counts by.
 
 Such a count reads within the limits of a page, and is refused when they do not suffice: a number that is only a part
 would be taken for the whole.
@@ -22,6 +23,7 @@ from recordlayer_server.paging import read_limits
 from recordlayer_server.places import Tenant
 from recordlayer_server.schema import COUNT_INDEX, ZONE
 from recordlayer_server.statuses import bad_request
+from recordlayer_server.unreadable import builds_are_told
 from recordlayer_server.values import of_python
 from recordlayer_server.zone_catalog import missing_zones
 
@@ -56,15 +58,21 @@ async def aggregate(
     store = await databases.records(tx, tenant)
     if store is None:
         return of_python(0 if "count" in _FUNCTIONS.get(request.function, "") else None)
+    async with builds_are_told(store):
+        return of_python(await _value(store, asked, databases, time_left))
+
+
+async def _value(store: RecordStore, asked: _Asked, databases: Databases, time_left: float) -> Any:
+    request, zone = asked.request, asked.zone
     if request.HasField("filter"):
-        return of_python(await _counted(store, asked, databases, time_left))
+        return await _counted(store, asked, databases, time_left)
     if request.function == Function.COUNT and not request.group:
-        key = metadata.record_type(request.record_type).record_type_key
-        return of_python(await store.aggregate(COUNT_INDEX, zone, key, snapshot=True))
+        key = store.metadata.record_type(request.record_type).record_type_key
+        return await store.aggregate(COUNT_INDEX, zone, key, snapshot=True)
     if request.function in (Function.RANK, Function.PERCENTILE):
-        return of_python(await _ranked(store, asked))
+        return await _ranked(store, asked)
     try:
-        found = await store.evaluate_aggregate(
+        return await store.evaluate_aggregate(
             _FUNCTIONS[request.function],
             request.record_type,
             asked.columns,
@@ -74,7 +82,6 @@ async def aggregate(
         )
     except UsageError as error:
         raise _no_index(asked) from error
-    return of_python(found)
 
 
 class _Asked:
@@ -114,6 +121,8 @@ async def _counted(store: RecordStore, asked: _Asked, databases: Databases, time
         store.metadata,
         databases.limits,
     )
+    if not store.explain(query, counting=True).root.children:
+        return await store.count(query, snapshot=True)  # kept by an index
     limits = read_limits(asked.request.limits, databases.limits, time_left)
     cursor = store.query(query, limits=limits, snapshot=True)
     number = 0

@@ -18,12 +18,14 @@ from recordlayer.pb.types import Descriptor, FieldDescriptor
 from recordlayer.query.paths import FieldPath
 from recordlayer.query.predicate import Predicate
 from recordlayer_server.limits import Limits
+from recordlayer_server.moments import MomentPath, is_moment, moment
 from recordlayer_server.schema import SYSTEM
 from recordlayer_server.statuses import bad_request
 from recordlayer_server.values import checked_point, is_location, scalar, unknown_field
 
 Is = filter_pb2.Comparison
-Compare = Callable[[FieldPath, Any], Predicate]
+Compare = Callable[[Any, Any], Predicate]
+"""From a FieldPath or MomentPath and an operand."""
 
 SYSTEM_FIELDS = {
     "$name": "name",
@@ -68,7 +70,7 @@ _BEGINNINGS = frozenset(
 )
 
 
-def _each(path: FieldPath, values: Sequence[Any]) -> Predicate:
+def _each(path: Any, values: Sequence[Any]) -> Predicate:
     found: Predicate = path == values[0]
     for value in values[1:]:
         found &= path == value
@@ -104,7 +106,7 @@ def query_of(request: Any, zone: str, metadata: RecordMetaData, limits: Limits, 
         path, fields = steps_of(one.field, descriptor, f"sort[{place}].field")
         if any(is_repeated(field) for field in fields):
             raise bad_request(f"sort[{place}].field", "records cannot be ordered by a list")
-        paths.append(path)
+        paths += [path["seconds"], path["nanos"]] if is_moment(fields[-1]) else [path]
     return asked.order_by(*paths, reverse=directions.pop(), in_memory=request.sort_in_memory)
 
 
@@ -178,16 +180,17 @@ class Filters:
         if kind == Is.NEAR:
             return self._near(path, field, comparison, where)
         value, where = comparison.value, f"{where}.value"
+        compared = MomentPath(path, in_list=bool(repeated)) if is_moment(field) else path
         if kind in _WITH_WORDS:
             return _WITH_WORDS[kind](path, self._words(field, value, where))
         one = _WITH_ONE.get(kind) or _ON_ELEMENT.get(kind)
         if one is not None:
             if kind in _BEGINNINGS and value.WhichOneof("kind") not in ("string_value", "bytes_value"):
                 raise bad_request(where, "only text and bytes have a beginning")
-            return one(path, operand(field, value, where))
+            return one(compared, operand(field, value, where))
         several = _WITH_SEVERAL.get(kind) or _ON_ELEMENTS.get(kind)
         if several is not None:
-            return several(path, [operand(field, each, where) for each in self._listed(value, where)])
+            return several(compared, [operand(field, each, where) for each in self._listed(value, where)])
         raise bad_request(where.removesuffix(".value") + ".comparator", "name a comparator")
 
     def _listed(self, value: types_pb2.Value, where: str) -> Sequence[types_pb2.Value]:
@@ -223,6 +226,8 @@ def operand(field: FieldDescriptor, value: types_pb2.Value, where: str) -> Any:
         raise bad_request(where, "nothing compares with null: use IS_NULL or NOT_NULL")
     if not is_message(field):
         return scalar(field, value, where)
+    if is_moment(field):
+        return moment(field, value, where)
     name = field.message_type.full_name
     if name.endswith(".UUID") and name in TUPLE_FIELDS:
         try:

@@ -29,6 +29,7 @@ from recordlayer_server.databases import Databases
 from recordlayer_server.filters import query_of
 from recordlayer_server.limits import Limits
 from recordlayer_server.schema import SYSTEM
+from recordlayer_server.unreadable import builds_are_told
 from recordlayer_server.writing import cost_of
 from recordlayer_server.zone_catalog import missing_zones, zone_names
 
@@ -144,7 +145,8 @@ class Pages:
         spent = _Room(min(self._most, most or self._most), self._databases.limits.message_bytes - _ROOM)
         while zones:
             zone = zones.pop(0)
-            reason, behind = await self._in_zone(store, zone, inner, limits, conditions, page, spent)
+            async with builds_are_told(store):
+                reason, behind = await self._in_zone(store, zone, inner, limits, conditions, page, spent)
             inner = b""
             if behind is None and zones:
                 if spent.full or tx.counters.rows_read - before >= (limits.keys or 0):

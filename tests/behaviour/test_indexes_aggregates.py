@@ -132,12 +132,13 @@ def test_an_index_that_would_count_a_record_twice_is_not_asked(shop: Shop) -> No
             store.evaluate_aggregate("count", "Order", by="status", group=(0,))
 
 
-def test_an_index_that_is_being_built_is_not_asked(shop: Shop) -> None:
+def test_an_index_that_is_being_built_is_not_asked_but_named(shop: Shop) -> None:
     with shop.db.transaction() as tx:
         store = tx.store(METADATA, path=PATH)
         run_blocking(marking.mark_write_only(store.core, METADATA.index("sales")))
-        with pytest.raises(errors.UsageError, match="no readable index"):
+        with pytest.raises(errors.IndexNotReadable) as caught:
             store.evaluate_aggregate("sum", "Order", "total", **ANA)
+        assert (caught.value.fields["index"], caught.value.fields["state"]) == ("sales", "WRITE_ONLY")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from recordlayer.client.pb import filter_pb2
 from recordlayer.query.near import distance
@@ -22,6 +23,8 @@ TEXTS = ["", "a", "ab", "abc", "Ab", "ä", "äb", "日本", "日", "a\U0001f600"
 WORDS = ["red", "blue", "Grün", "sky", "日本", "boat"]
 NUMBERS = [0, 1, -1, 7, 1 << 40, -(1 << 40), 255, 256]
 REALS = [0.0, -0.0, 1.5, -1.5, 1e300, math.inf, -math.inf]
+
+TIMES = [Timestamp(seconds=at, nanos=nanos) for at in (0, 1, -1, 1_700_000_000) for nanos in (0, 1, 500_000_000)]
 
 Truth = bool | None
 Held = dict[str, Any]
@@ -37,6 +40,7 @@ def some_photo(chance: random.Random) -> Held:
         "hash": chance.choice(TEXTS).encode(),
         "kind": chance.choice(["PICTURE", "PANORAMA", "SCREENSHOT"]),
         "caption": " ".join(chance.choices(WORDS, k=chance.randrange(4))),
+        "taken": chance.choice(TIMES),
         "place": (chance.uniform(-89, 89), chance.choice([179.9, -179.9, 0.0, chance.uniform(-180, 180)])),
     }
     made = {name: held for name, held in made.items() if chance.random() < 0.7}
@@ -65,9 +69,11 @@ def opposite(truth: Callable[[Held, str, Any], Truth]) -> Callable[[Held, str, A
 
 
 def order(value: Any) -> Any:
-    """Enums by number; floats with -0.0 below 0.0; text by code point, as Python has it."""
+    """Enums by number; times by seconds, then nanos; floats with -0.0 below 0.0; text by code point, as in Python."""
     if value in ("PICTURE", "PANORAMA", "SCREENSHOT"):
         return ["PICTURE", "PANORAMA", "SCREENSHOT"].index(value)
+    if isinstance(value, Timestamp):
+        return (value.seconds, value.nanos)
     return (value, math.copysign(1.0, value)) if isinstance(value, float) else value
 
 
@@ -108,7 +114,13 @@ TRUTHS: dict[str, Callable[[Held, str, Any], Truth]] = {
     "NOT_LIST_MEMBER_BEGINS_WITH": opposite(member_begins),
 }
 
-ONE = {"title": TEXTS, "rating": NUMBERS, "ratio": REALS, "kind": ["PICTURE", "PANORAMA", "SCREENSHOT"]}
+ONE: dict[str, list[Any]] = {
+    "title": TEXTS,
+    "rating": NUMBERS,
+    "ratio": REALS,
+    "kind": ["PICTURE", "PANORAMA", "SCREENSHOT"],
+    "taken": TIMES,
+}
 LISTS = {"tags": TEXTS, "sizes": NUMBERS}
 
 

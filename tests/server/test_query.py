@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import operator
 import os
 import random
 from collections.abc import Awaitable, Callable
@@ -12,21 +13,27 @@ from typing import Any, Self
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc import error_details_pb2
 from grpc import aio as grpc_aio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recordlayer import RecordMetaData
 from recordlayer.aio import Database, RecordStore, Transaction
-from recordlayer.client.pb import context_pb2, records_pb2, types_pb2, zones_pb2
+from recordlayer.client.pb import context_pb2, filter_pb2, records_pb2, types_pb2, zones_pb2
 from recordlayer.kv.registry import open_engine
 from recordlayer.observe.events import CommitFinished, Event
+from recordlayer.online.options import BuildLimits
+from recordlayer.tuples import Subspace
 from recordlayer.world import World
 from recordlayer_server import statuses
 from recordlayer_server.databases import Databases
 from recordlayer_server.limits import Limits
-from recordlayer_server.places import Tenant
+from recordlayer_server.places import DEVELOPMENT, PUBLIC, SPACE, Tenant, of_database
 from recordlayer_server.services import services
 from recordlayer_server.serving import Serving
+from tests.support.photos import CONTAINER
 from tests.support.service import (
     Caller,
     calling,
@@ -441,17 +448,94 @@ def test_aggregates_come_from_indexes() -> None:
             return (await caller.records.Aggregate(request)).value
 
         pictures = [records_pb2.FieldValue(field="kind", value=value("PICTURE"))]
+        hidden = [records_pb2.FieldValue(field="hidden", value=value(True))]
         assert await ask("COUNT") == value(10)
+        assert await ask("COUNT", group=pictures) == value(5)
         assert await ask("SUM", "rating", group=pictures) == value(1 + 3 + 5 + 7 + 9)
         assert await ask("MIN", "rating") == value(0)
         assert await ask("MAX", "rating") == value(9)
         assert await ask("RANK", "rating", value=value(4)) == value(4)
         assert await ask("PERCENTILE", "rating", fraction=0.5) == value(4)
         assert await ask("COUNT", filter=where("rating", "LESS_THAN", 3)) == value(3)
-        for wrong in (ask("SUM", "views"), ask("COUNT", group=pictures), ask("RANK", "views", value=value(1))):
+        one_key = context_pb2.ReadLimits(keys=1)  # a COUNT index has it in one
+        assert await ask("COUNT", filter=where("kind", "EQUALS", "PICTURE"), limits=one_key) == value(5)
+        for wrong in (ask("SUM", "views"), ask("COUNT", group=hidden), ask("RANK", "views", value=value(1))):
             assert reason(await refused(wrong)) == "INDEX_REQUIRED"
         few = context_pb2.ReadLimits(keys=3)
         assert reason(await refused(ask("COUNT", filter=where("views", "IS_NULL"), limits=few))) == "INDEX_REQUIRED"
+
+    with_caller(scenario)
+
+
+def test_an_index_that_is_being_built_is_named_with_how_far_it_is() -> None:
+    async def scenario() -> None:
+        async with photos() as (server, databases), calling(server) as channel:
+            caller = Caller(channel)
+            await fill(caller, 12, kind="PICTURE")
+            tenant = Tenant(CONTAINER, DEVELOPMENT, PUBLIC, "")
+
+            async def take(tx: Transaction) -> tuple[RecordMetaData, Subspace]:
+                store = await databases.records(tx, tenant)
+                assert store is not None
+                for index in ("by_title", "rating_by_kind"):
+                    await store.disable_index(index)
+                place = await tx.key_space(SPACE).resolve(of_database(tenant))
+                return store.metadata, place.subspace[0]
+
+            metadata, path = await databases.database.run(take)
+            build = databases.database.online_indexer(
+                metadata, path=path, indexes=["by_title"], limits=BuildLimits(records=3), told=lambda _: build.stop()
+            )
+            assert not (await build.build()).finished
+            asked = records_pb2.AggregateRequest(
+                context=caller.context,
+                record_type="Photo",
+                function="SUM",
+                field="rating",
+                group=[records_pb2.FieldValue(field="kind", value=value("PICTURE"))],
+            )
+            sort = [filter_pb2.Sort(field="title")]
+            for index, state, call in (
+                ("by_title", "WRITE_ONLY", caller.query(sort=sort)),
+                ("rating_by_kind", "DISABLED", caller.records.Aggregate(asked)),
+            ):
+                error = await refused(call)
+                assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
+                info = error_details_pb2.ErrorInfo()
+                assert status_of(error).details[0].Unpack(info)
+                told = dict(info.metadata)
+                assert (info.reason, told["index"], told["state"]) == ("INDEX_NOT_READABLE", index, state)
+                assert told.get("progress") == ("0.250" if state == "WRITE_ONLY" else None)
+                assert not retries(status_of(error))
+            for index in ("by_title", "rating_by_kind"):
+                await databases.database.online_indexer(metadata, path=path, indexes=[index]).build()
+            assert len((await caller.query(sort=sort)).records) == 12
+            assert (await caller.records.Aggregate(asked)).value == value(31)
+
+    run(scenario())
+
+
+def test_durations_and_lists_of_timestamps_are_compared_and_sorted_by() -> None:
+    async def scenario(caller: Caller) -> None:
+        spans = {"a": (0, 0), "b": (0, 500_000_000), "c": (1, 0), "d": (-1, -1)}
+        for name, (seconds, nanos) in spans.items():
+            visits = [Timestamp(seconds=seconds + 10, nanos=abs(nanos)), Timestamp(seconds=70)]
+            await caller.create(name, exposure={"seconds": seconds, "nanos": nanos}, visits=visits)
+        await caller.create("unset")
+        for comparator, test in {"LESS_THAN": operator.lt, "GREATER_THAN_OR_EQUALS": operator.ge}.items():
+            for span in spans.values():
+                condition = where("exposure", comparator, {"seconds": span[0], "nanos": span[1]})
+                assert set(await caller.names(condition)) == {key for key, one in spans.items() if test(one, span)}
+        # One element has to have both.
+        assert await caller.names(where("visits", "LIST_CONTAINS", Timestamp(seconds=10, nanos=500_000_000))) == ["b"]
+        assert await caller.names(where("visits", "LIST_CONTAINS", Timestamp(seconds=70, nanos=500_000_000))) == []
+        page = await caller.query(sort=[filter_pb2.Sort(field="exposure")], sort_in_memory=100)
+        found = [record.name.name for record in page.records]
+        assert found == ["a", "unset", "b", "d", "c"]  # a second of 0 sorts as one that is not there, as in an index
+        for wrong in (value(7), value({"second": 1}), value({"seconds": 1, "nanos": -1}), value({"nanos": 10**9})):
+            assert reason(await refused(caller.query(where("exposure", "EQUALS", wrong)))) == "BAD_REQUEST"
+        times = where("taken", "LESS_THAN", Timestamp(seconds=1 << 60))
+        assert reason(await refused(caller.query(times))) == "BAD_REQUEST"
 
     with_caller(scenario)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from google.protobuf import descriptor_pb2, timestamp_pb2
+from google.protobuf import descriptor_pb2, duration_pb2, timestamp_pb2
 
-from recordlayer import RecordMetaDataBuilder, field, sum_of
+from recordlayer import RecordMetaDataBuilder, concat, count, field, sum_of
 from recordlayer.client.pb import types_pb2
 from recordlayer.keys import Grouping
 
@@ -20,7 +20,11 @@ _TYPES = {
     "bool": _KIND.TYPE_BOOL,
     "bytes": _KIND.TYPE_BYTES,
 }
-_IMPORTED = {"Timestamp": ".google.protobuf.Timestamp", "Reference": ".recordlayer.v1.Reference"}
+_IMPORTED = {
+    "Timestamp": ".google.protobuf.Timestamp",
+    "Duration": ".google.protobuf.Duration",
+    "Reference": ".recordlayer.v1.Reference",
+}
 
 MESSAGES: dict[str, tuple[str, ...]] = {
     "Place": ("double latitude", "double longitude"),
@@ -43,6 +47,8 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "[] Camera lenses",
         "int64 views",
         "int32 small",
+        "Duration exposure",
+        "[] Timestamp visits",
     ),
     "Album": ("string name", "string code", "int64 photos"),
     "RecordTypeUnion": ("Photo _Photo", "Album _Album"),
@@ -52,7 +58,13 @@ MESSAGES: dict[str, tuple[str, ...]] = {
 def photos_file() -> descriptor_pb2.FileDescriptorProto:
     """The file, in proto2: every field that is not a list has presence."""
     file = descriptor_pb2.FileDescriptorProto(name="photos.proto", package="photos", syntax="proto2")
-    file.dependency.extend(["google/protobuf/timestamp.proto", "recordlayer/v1/types.proto"])
+    file.dependency.extend(
+        [
+            "google/protobuf/timestamp.proto",
+            "google/protobuf/duration.proto",
+            "recordlayer/v1/types.proto",
+        ]
+    )
     kinds = file.enum_type.add(name="Kind")
     for number, name in enumerate(("PICTURE", "PANORAMA", "SCREENSHOT")):
         kinds.value.add(name=name, number=number)
@@ -83,7 +95,7 @@ def photos_file() -> descriptor_pb2.FileDescriptorProto:
 
 def descriptor_set() -> bytes:
     """As `protoc --include_imports` writes it."""
-    files = [timestamp_pb2.DESCRIPTOR, types_pb2.DESCRIPTOR]
+    files = [timestamp_pb2.DESCRIPTOR, duration_pb2.DESCRIPTOR, types_pb2.DESCRIPTOR]
     set_ = descriptor_pb2.FileDescriptorSet()
     for file in files:
         set_.file.add().ParseFromString(file.serialized_pb)
@@ -105,6 +117,8 @@ def description() -> bytes:
         .index("Photo", "by_tag", field("tags").fan_out())
         .index("Photo", "by_size", field("sizes").fan_out())
         .index("Photo", "by_latitude", field("place").nest("latitude"))
+        .index("Photo", "by_time", field("taken").nest(concat("seconds", "nanos")))
+        .index("Photo", "kinds", count(group_by="kind"))
         .index("Photo", "words", "caption", type="text")
         .index("Photo", "ranks", Grouping(field("rating"), 1), type="rank")
         .index("Photo", "rating_by_kind", sum_of("rating", group_by="kind"))

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
 from grpc import aio as grpc_aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -247,6 +248,8 @@ def value(given: Any) -> types_pb2.Value:
         return made
     if isinstance(given, tuple):
         return types_pb2.Value(location_value=types_pb2.GeoPoint(latitude=given[0], longitude=given[1]))
+    if isinstance(given, Timestamp):
+        return types_pb2.Value(timestamp_value=given)
     kinds = {bool: "bool_value", int: "integer_value", float: "double_value", str: "string_value", bytes: "bytes_value"}
     return types_pb2.Value(**{kinds[type(given)]: given})
 
