@@ -178,14 +178,15 @@ async def serving() -> AsyncIterator[grpc_aio.Channel]:
 @asynccontextmanager
 async def _channel(who: str) -> AsyncIterator[tuple[grpc_aio.Channel, Clock]]:
     """A channel to a server of its own, and the server's clock."""
-    with _process(who) as (port, clock):
+    with host(who) as (port, clock):
         async with grpc_aio.insecure_channel(f"127.0.0.1:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
             yield channel, clock
 
 
 @contextmanager
-def _process(who: str) -> Iterator[tuple[int, Clock]]:
-    command = [sys.executable, "-m", "bench.service_host", who]
+def host(*who: str) -> Iterator[tuple[int, Clock]]:
+    """A process of `bench.service_host`: its port, and what it answers when it is asked."""
+    command = [sys.executable, "-m", "bench.service_host", *who]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
     told, said = process.stdin, process.stdout
     assert told is not None, "it was asked for"

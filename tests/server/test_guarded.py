@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import urllib.request
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -229,6 +230,30 @@ def test_a_tenant_over_its_share_is_throttled_and_the_others_are_not(security: S
             assert retries(status_of(caught.value))
             await bo.lookup("x")
             await Caller(channel).lookup("x")
+
+    run(scenario())
+
+
+def test_a_tenant_far_over_its_share_is_kept_to_it_and_nobody_else_is_refused() -> None:
+    """S9 without the clock: `bench.service_tenants` takes the times."""
+
+    async def outcomes(caller: Caller, calls: int) -> list[str]:
+        """ "" for an answer, else the reason."""
+        found = await asyncio.gather(*(caller.lookup("x") for _ in range(calls)), return_exceptions=True)
+        return [reason(one) if isinstance(one, grpc_aio.AioRpcError) else "" for one in found]
+
+    async def scenario() -> None:
+        rate = 0.5  # of which two seconds' worth, that is one call, may come at once
+        async with photos(load=Load(tenant_rate=rate)) as (server, _), calling(server) as channel:
+            began = asyncio.get_running_loop().time()
+            async with asyncio.TaskGroup() as group:
+                greedy = group.create_task(outcomes(Caller(channel, user="greedy"), 200))
+                others = [group.create_task(outcomes(Caller(channel, user=f"u{number}"), 1)) for number in range(30)]
+            took = asyncio.get_running_loop().time() - began
+            assert [task.result() for task in others] == [[""]] * 30
+            counted = Counter(greedy.result())
+            assert set(counted) == {"", "THROTTLED"}
+            assert 1 <= counted[""] <= 1 + took * rate
 
     run(scenario())
 
