@@ -30,7 +30,8 @@ from recordlayer_server.limits import DEFAULT, Limits
 from recordlayer_server.operation.storage import Storage
 from recordlayer_server.pb import stored_pb2
 from recordlayer_server.places import Tenant
-from recordlayer_server.schema import derived
+from recordlayer_server.schemas.changing import put_settings
+from recordlayer_server.schemas.instances import Instance
 
 MOST_REMEMBERED = 10_000
 
@@ -63,6 +64,7 @@ class Databases:
         self.database = database
         self.limits = limits
         self.storage = Storage(database, most=storage)
+        self.instance = Instance(database)
         self._counted = counted
         self._places: OrderedDict[Tenant, Place] = OrderedDict()
         self._metadata: OrderedDict[tuple[str, int], StoredMetaData] = OrderedDict()
@@ -72,25 +74,12 @@ class Databases:
     # -- containers ----------------------------------------------------------------------------------------
 
     async def put_container(self, name: str, description: bytes, environment: int) -> RecordMetaData:
-        """Let a container have the schema that its owner describes: `schema` says in which forms.
+        """Let a container have the schema that the settings describe, until one is applied by a caller; what is active
+        then. `schema` says in which forms.
 
         Raises  SchemaError, EvolutionRefused; nothing has changed then.
         """
-
-        async def put(tx: Transaction) -> RecordMetaData:
-            kept = tx.metadata_store(places.of_metadata(name, environment))
-            try:
-                before: RecordMetaData | None = await kept.load(fresh=True)
-            except RecordLayerError as error:
-                if error.code != "meta_data_missing":
-                    raise
-                before = None
-            made = derived(description, after=before)
-            if made is not before:
-                await kept.save(made)
-            return made
-
-        return await self.database.run(put)
+        return await put_settings(self.database, self.instance, name, environment, description)
 
     async def put_containers(self, descriptions: Mapping[str, bytes]) -> None:
         """Let containers have these schemas, in both environments.  Raises  as `put_container`."""
@@ -147,6 +136,11 @@ class Databases:
         """Whether a database has as much as it may."""
         place = self._places.get(tenant)
         return place is not None and await self.storage.is_full(place.base)
+
+    async def where(self, tx: Transaction, tenant: Tenant) -> Subspace | None:
+        """Where the records of a database are; None if nothing was ever written to it."""
+        place = await self._place(tx, tenant, create=False)
+        return None if place is None else place.records
 
     async def prefix(self, tx: Transaction, tenant: Tenant) -> bytes:
         """What the keys of a database's records begin with; made up for one that is not there yet."""

@@ -2,6 +2,7 @@
 
 "recordlayer"                      a constant, so that the service shares a database with whatever else is there
   "server"                         a store with what the servers keep: the keys of seals
+  "rollouts"                       a store with the servers that live, and the schemas that are to become active
   (container, interned)
     1 development, 2 production
       0                            the container's metadata, as Java's FDBMetaDataStore keeps it
@@ -9,6 +10,7 @@
       2 (user, interned)           a private database
         0                          its records: one record store
         1                          its zones: another one
+      8                            a store with where the versions of the metadata came from
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ SPACE = KeySpace(
         "service",
         str,
         KeySpaceDirectory("server", str, value="server"),
+        KeySpaceDirectory("rollouts", str, value="rollouts"),
         InternedDirectory(
             "container",
             KeySpaceDirectory(
@@ -54,6 +57,7 @@ SPACE = KeySpace(
                 KeySpaceDirectory("metadata", int, value=0),
                 KeySpaceDirectory("public", int, *_stores(), value=1),
                 KeySpaceDirectory("private", int, InternedDirectory("user", *_stores()), value=2),
+                KeySpaceDirectory("schemas", int, value=8),
             ),
         ),
         value="recordlayer",
@@ -63,6 +67,15 @@ SPACE = KeySpace(
 
 def of_server() -> KeySpacePath:
     return SPACE.path("service").add("server")
+
+
+def of_rollouts() -> KeySpacePath:
+    return SPACE.path("service").add("rollouts")
+
+
+def of_schemas(container: str, environment: int) -> KeySpacePath:
+    """Where the versions of the metadata came from."""
+    return _environment(container, environment).add("schemas")
 
 
 def of_metadata(container: str, environment: int) -> KeySpacePath:

@@ -29,7 +29,6 @@ from recordlayer.errors import InvalidIndex, InvalidRecordType, MalformedMetaDat
 from recordlayer.keys import Dimensions, Grouping, KeyExpression, KeyWithValue
 from recordlayer.metadata import Index
 from recordlayer.metadata.predicate import not_null, recursive
-from recordlayer.metadata.successor import successor
 from recordlayer.pb import record_metadata_pb2
 from recordlayer_server.limits import DEFAULT
 from recordlayer_server.pb import stored_pb2
@@ -59,14 +58,13 @@ _UNGROUPED_AS_A_WHOLE = frozenset({"rank", "time_window_leaderboard"})
 """Index types that take an expression without groups as one group of all columns."""
 
 
-def derived(data: bytes, *, after: RecordMetaData | None = None) -> RecordMetaData:
-    """The metadata of stores for a container's description, in a version that may follow `after`; `after` itself if it
-    says the same.
+def derived(data: bytes) -> RecordMetaData:
+    """The metadata of stores for a container's description, as the first ones: `metadata.successor` lets them follow
+    others.
 
     Raises  SchemaError: MalformedMetaData, InvalidRecordType, InvalidIndex, InvalidMetaData...
     """
-    made = _begun(data).build()
-    return made if after is None else successor(after, made)
+    return _begun(data).build()
 
 
 def _begun(data: bytes) -> RecordMetaDataBuilder:

@@ -22,6 +22,7 @@ FEATURES = (
     "idempotency-keys",
     "chunked-records",
     "partitions",
+    "schemas",
     "sealed-continuations",
     "sync",
     "transactions",

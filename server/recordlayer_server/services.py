@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from recordlayer.client.pb import (
     records_pb2_grpc,
+    schemas_pb2_grpc,
     server_pb2_grpc,
     sync_pb2_grpc,
     transactions_pb2_grpc,
@@ -11,6 +12,7 @@ from recordlayer.client.pb import (
 )
 from recordlayer_server import records, server_info, zones
 from recordlayer_server.databases import Databases
+from recordlayer_server.schemas import servicer as schemas
 from recordlayer_server.serving import Service
 from recordlayer_server.sync import servicer as sync
 from recordlayer_server.transactions import servicer as transactions
@@ -24,6 +26,10 @@ def services(databases: Databases) -> tuple[Service, ...]:
         ),
         Service(zones.NAME, lambda server: zones_pb2_grpc.add_ZonesServicer_to_server(zones.Zones(databases), server)),
         Service(sync.NAME, lambda server: sync_pb2_grpc.add_SyncServicer_to_server(sync.Sync(databases), server)),
+        Service(
+            schemas.NAME,
+            lambda server: schemas_pb2_grpc.add_SchemaServicer_to_server(schemas.Schema(databases), server),
+        ),
         Service(
             transactions.NAME,
             lambda server: transactions_pb2_grpc.add_TransactionsServicer_to_server(

@@ -1,5 +1,5 @@
 """What a server does beside its calls: the schemas of its settings are put in place, and idempotency keys and changes
-whose time is over are forgotten."""
+whose time is over are forgotten. It is known to the other servers, and goes along with their roll-outs of schemas."""
 
 from __future__ import annotations
 
@@ -32,13 +32,21 @@ async def upkeep(databases: Databases, containers: Mapping[str, bytes]) -> Async
     else:
         logs.write(logs.server, logging.WARNING, "containers wait for the database", containers=sorted(containers))
         putting.add_done_callback(_say)
-    tasks = (putting, asyncio.create_task(keep_up(databases)))
+    tasks = (putting, asyncio.create_task(keep_up(databases)), asyncio.create_task(databases.instance.run()))
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await _left(databases)
+
+
+async def _left(databases: Databases) -> None:
+    """Let no other server wait for this one; they do without its word when its lease has run out."""
+    with contextlib.suppress(RecordLayerError, TimeoutError):
+        async with asyncio.timeout(PATIENCE.total_seconds()):
+            await databases.instance.leave()
 
 
 def _say(putting: asyncio.Task[None]) -> None:

@@ -21,7 +21,16 @@ from grpc import aio as grpc_aio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recordlayer.client.pb import context_pb2, filter_pb2, records_pb2, server_pb2, sync_pb2, types_pb2, zones_pb2
+from recordlayer.client.pb import (
+    context_pb2,
+    filter_pb2,
+    records_pb2,
+    schemas_pb2,
+    server_pb2,
+    sync_pb2,
+    types_pb2,
+    zones_pb2,
+)
 from recordlayer.errors import RecordLayerError, SchemaError
 from recordlayer.pb import record_metadata_pb2
 from recordlayer_server import schema
@@ -67,6 +76,12 @@ UNARY: dict[str, type[Any]] = {
     "Zones/Modify": zones_pb2.ModifyZonesRequest,
     "Sync/DatabaseChanges": sync_pb2.DatabaseChangesRequest,
     "Sync/ZoneChanges": sync_pb2.ZoneChangesRequest,
+    "Schema/Get": schemas_pb2.GetSchemaRequest,
+    "Schema/Validate": schemas_pb2.ValidateSchemaRequest,
+    "Schema/Apply": schemas_pb2.ApplySchemaRequest,
+    "Schema/Promote": schemas_pb2.PromoteSchemaRequest,
+    "Schema/Withdraw": schemas_pb2.WithdrawSchemaRequest,
+    "Schema/ListVersions": schemas_pb2.ListSchemaVersionsRequest,
     "Server/GetServerInfo": server_pb2.GetServerInfoRequest,
 }
 METHODS = [*UNARY, "Records/QueryStream", "Records/ModifyStream"]

@@ -15,12 +15,14 @@ from recordlayer.client.pb import (
     errors_pb2,
     filter_pb2,
     records_pb2,
+    schemas_pb2,
     server_pb2,
     sync_pb2,
     transactions_pb2,
     types_pb2,
     zones_pb2,
 )
+from recordlayer_server.pb import schemas_pb2 as stored_schemas_pb2
 from recordlayer_server.pb import stored_pb2
 
 FILES = (
@@ -28,12 +30,14 @@ FILES = (
     errors_pb2,
     filter_pb2,
     records_pb2,
+    schemas_pb2,
     server_pb2,
     sync_pb2,
     transactions_pb2,
     types_pb2,
     zones_pb2,
     stored_pb2,
+    stored_schemas_pb2,
 )
 PROMISED = Path(__file__).parents[1] / "golden" / "service" / "promised.txt"
 

@@ -171,6 +171,7 @@ class Caller:
     """Calls a server on one database, and gives what comes back."""
 
     def __init__(self, channel: grpc_aio.Channel, *, user: str = "", container: str = CONTAINER) -> None:
+        self.channel = channel
         self.records = records_pb2_grpc.RecordsStub(channel)
         self.zones = zones_pb2_grpc.ZonesStub(channel)
         self.server = server_pb2_grpc.ServerStub(channel)

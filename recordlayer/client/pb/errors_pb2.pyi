@@ -47,6 +47,8 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TOKEN_MISMATCH: _ClassVar[Reason]
     NOT_SYNCED: _ClassVar[Reason]
     TRANSACTION_ENDED: _ClassVar[Reason]
+    SCHEMA_REFUSED: _ClassVar[Reason]
+    SCHEMA_STAGED: _ClassVar[Reason]
 REASON_UNSPECIFIED: Reason
 BAD_REQUEST: Reason
 BATCH_TOO_LARGE: Reason
@@ -83,6 +85,8 @@ KEY_REUSED: Reason
 TOKEN_MISMATCH: Reason
 NOT_SYNCED: Reason
 TRANSACTION_ENDED: Reason
+SCHEMA_REFUSED: Reason
+SCHEMA_STAGED: Reason
 
 class ConflictInfo(_message.Message):
     __slots__ = ("server_record", "omitted")

@@ -43,7 +43,7 @@ class GetServerInfoReply(_message.Message):
     def __init__(self, context: _Optional[_Union[_context_pb2.ReplyContext, _Mapping[str, _Any]]] = ..., version: _Optional[str] = ..., revision: _Optional[str] = ..., engine: _Optional[str] = ..., libraries: _Optional[_Mapping[str, str]] = ..., features: _Optional[_Iterable[str]] = ..., limits: _Optional[_Union[Limits, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("operations_per_request", "names_per_request", "records_per_page", "record_bytes", "message_bytes", "filter_nodes", "filter_depth", "values_per_comparison", "sort_in_memory", "keys_per_page", "bytes_per_page", "time_per_page", "default_deadline", "max_deadline", "idempotency_key_age", "continuation_age", "stream_window", "zones_per_database", "name_bytes", "deletions_kept", "targets_per_stream", "progress_interval", "zones_per_sync", "transaction_time", "transaction_idle", "transaction_operations", "transaction_bytes", "transactions_per_database", "records_per_cascade")
+    __slots__ = ("operations_per_request", "names_per_request", "records_per_page", "record_bytes", "message_bytes", "filter_nodes", "filter_depth", "values_per_comparison", "sort_in_memory", "keys_per_page", "bytes_per_page", "time_per_page", "default_deadline", "max_deadline", "idempotency_key_age", "continuation_age", "stream_window", "zones_per_database", "name_bytes", "deletions_kept", "targets_per_stream", "progress_interval", "zones_per_sync", "transaction_time", "transaction_idle", "transaction_operations", "transaction_bytes", "transactions_per_database", "records_per_cascade", "schema_bytes", "schema_files", "schema_messages", "schema_fields", "schema_depth", "schema_indexes")
     OPERATIONS_PER_REQUEST_FIELD_NUMBER: _ClassVar[int]
     NAMES_PER_REQUEST_FIELD_NUMBER: _ClassVar[int]
     RECORDS_PER_PAGE_FIELD_NUMBER: _ClassVar[int]
@@ -73,6 +73,12 @@ class Limits(_message.Message):
     TRANSACTION_BYTES_FIELD_NUMBER: _ClassVar[int]
     TRANSACTIONS_PER_DATABASE_FIELD_NUMBER: _ClassVar[int]
     RECORDS_PER_CASCADE_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FILES_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FIELDS_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_DEPTH_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_INDEXES_FIELD_NUMBER: _ClassVar[int]
     operations_per_request: int
     names_per_request: int
     records_per_page: int
@@ -102,4 +108,10 @@ class Limits(_message.Message):
     transaction_bytes: int
     transactions_per_database: int
     records_per_cascade: int
-    def __init__(self, operations_per_request: _Optional[int] = ..., names_per_request: _Optional[int] = ..., records_per_page: _Optional[int] = ..., record_bytes: _Optional[int] = ..., message_bytes: _Optional[int] = ..., filter_nodes: _Optional[int] = ..., filter_depth: _Optional[int] = ..., values_per_comparison: _Optional[int] = ..., sort_in_memory: _Optional[int] = ..., keys_per_page: _Optional[int] = ..., bytes_per_page: _Optional[int] = ..., time_per_page: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., default_deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., max_deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., idempotency_key_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., continuation_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., stream_window: _Optional[int] = ..., zones_per_database: _Optional[int] = ..., name_bytes: _Optional[int] = ..., deletions_kept: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., targets_per_stream: _Optional[int] = ..., progress_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., zones_per_sync: _Optional[int] = ..., transaction_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., transaction_idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., transaction_operations: _Optional[int] = ..., transaction_bytes: _Optional[int] = ..., transactions_per_database: _Optional[int] = ..., records_per_cascade: _Optional[int] = ...) -> None: ...
+    schema_bytes: int
+    schema_files: int
+    schema_messages: int
+    schema_fields: int
+    schema_depth: int
+    schema_indexes: int
+    def __init__(self, operations_per_request: _Optional[int] = ..., names_per_request: _Optional[int] = ..., records_per_page: _Optional[int] = ..., record_bytes: _Optional[int] = ..., message_bytes: _Optional[int] = ..., filter_nodes: _Optional[int] = ..., filter_depth: _Optional[int] = ..., values_per_comparison: _Optional[int] = ..., sort_in_memory: _Optional[int] = ..., keys_per_page: _Optional[int] = ..., bytes_per_page: _Optional[int] = ..., time_per_page: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., default_deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., max_deadline: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., idempotency_key_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., continuation_age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., stream_window: _Optional[int] = ..., zones_per_database: _Optional[int] = ..., name_bytes: _Optional[int] = ..., deletions_kept: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., targets_per_stream: _Optional[int] = ..., progress_interval: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., zones_per_sync: _Optional[int] = ..., transaction_time: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., transaction_idle: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., transaction_operations: _Optional[int] = ..., transaction_bytes: _Optional[int] = ..., transactions_per_database: _Optional[int] = ..., records_per_cascade: _Optional[int] = ..., schema_bytes: _Optional[int] = ..., schema_files: _Optional[int] = ..., schema_messages: _Optional[int] = ..., schema_fields: _Optional[int] = ..., schema_depth: _Optional[int] = ..., schema_indexes: _Optional[int] = ...) -> None: ...

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from recordlayer_server.call import Asked
 
 _RECORDS, _ZONES, _SYNC = "/recordlayer.v1.Records/", "/recordlayer.v1.Zones/", "/recordlayer.v1.Sync/"
+_SCHEMA = "/recordlayer.v1.Schema/"
 
 RIGHTS: Mapping[str, Right] = {
     **{_RECORDS + name: Right.READ for name in ("Lookup", "Query", "QueryStream", "Aggregate", "Explain", "Partition")},
@@ -26,6 +27,8 @@ RIGHTS: Mapping[str, Right] = {
     _ZONES + "Modify": Right.WRITE,
     "/recordlayer.v1.Transactions/Transact": Right.READ,  # and each step what it needs by itself
     **{_SYNC + name: Right.READ for name in ("DatabaseChanges", "ZoneChanges", "Watch")},
+    _SCHEMA + "Get": Right.READ,
+    **{_SCHEMA + name: Right.ADMIN for name in ("Validate", "Apply", "Promote", "Withdraw", "ListVersions")},
 }
 """What each method needs. One that is not here needs `admin`: who adds a method and forgets it has closed it."""
 
