@@ -16,6 +16,7 @@ from recordlayer_server.sync.trimming import forget_old_changes
 
 INTERVAL = timedelta(hours=1)
 PATIENCE = timedelta(seconds=5)
+_PARTING = timedelta(seconds=1)
 
 
 @contextlib.asynccontextmanager
@@ -44,8 +45,10 @@ async def upkeep(databases: Databases, containers: Mapping[str, bytes]) -> Async
 
 async def _left(databases: Databases) -> None:
     """Let no other server wait for this one; they do without its word when its lease has run out."""
+    if not databases.instance.lives:
+        return
     with contextlib.suppress(RecordLayerError, TimeoutError):
-        async with asyncio.timeout(PATIENCE.total_seconds()):
+        async with asyncio.timeout(_PARTING.total_seconds()):
             await databases.instance.leave()
 
 

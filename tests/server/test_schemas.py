@@ -23,7 +23,7 @@ from recordlayer.client.pb import context_pb2, schemas_pb2, schemas_pb2_grpc
 from recordlayer.errors import IndexNotSupported
 from recordlayer_server.config import Security
 from recordlayer_server.databases import Databases
-from recordlayer_server.places import DEVELOPMENT, PRODUCTION
+from recordlayer_server.places import DEVELOPMENT, PRODUCTION, PUBLIC, Tenant
 from recordlayer_server.schema import MOST_BYTES, SYSTEM
 from recordlayer_server.schemas import rollout
 from recordlayer_server.schemas.instances import Instance
@@ -207,6 +207,49 @@ def test_an_applied_schema_is_active_everywhere_at_once_and_sending_it_again_cha
                 made.version.version
             )
             assert (await caller.lookup("b"))[0].record.fields.fields["mood"].string_value == "fine"
+
+    run(scenario())
+
+
+def test_what_an_applied_schema_leaves_to_build_is_told_until_it_is_built() -> None:
+    async def scenario() -> None:
+        async with owning() as (owner, caller, databases):
+            for first in (0, 150):
+                await caller.modify(*(operation("CREATE", f"p{first + n}", ratio=1.5) for n in range(150)))
+            made = await owner.apply(with_ratio())
+            assert (list(made.builds.indexes), made.builds.databases_to_build) == (["by_ratio"], 1)
+            await caller.create("more", ratio=2.5)  # opens it: the index is there, and disabled
+            again = await owner.apply(with_ratio())
+            assert again.unchanged
+            assert (list(again.builds.indexes), again.builds.databases_to_build) == (["by_ratio"], 1)
+            async with databases.database.transaction() as tx:
+                path = await databases.where(tx, Tenant(CONTAINER, DEVELOPMENT, PUBLIC, ""))
+                metadata = await rollout.current(tx, CONTAINER, DEVELOPMENT)
+            assert metadata is not None
+            assert path is not None
+            await databases.database.online_indexer(metadata, path=path, indexes=["by_ratio"]).build()
+            assert not (await owner.apply(with_ratio())).HasField("builds")
+            assert await caller.names(where("ratio", "GREATER_THAN", 2.0)) == ["more"]
+
+    run(scenario())
+
+
+def test_of_owners_who_apply_at_once_one_wins_and_the_others_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with owning() as (owner, _, _databases):
+            first = (await owner.get()).version.version
+            descriptions = [with_ratio(), with_field(monkeypatch, "mood"), with_field(monkeypatch, "season")]
+            results = await asyncio.gather(
+                *(owner.apply(one, expected=first) for one in (*descriptions, descriptions[2])), return_exceptions=True
+            )
+            taken = [one for one in results if not isinstance(one, BaseException)]
+            assert 1 <= len(taken) <= 2
+            assert len({one.version.version for one in taken}) == 1
+            lost = [one for one in results if isinstance(one, grpc_aio.AioRpcError)]
+            assert len(lost) + len(taken) == 4
+            assert {reason(one) for one in lost} == {"CONFLICT"}
+            assert (await owner.get()).version == taken[0].version
+            assert len((await owner.versions()).versions) == 2
 
     run(scenario())
 

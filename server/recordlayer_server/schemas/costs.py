@@ -13,7 +13,7 @@ from recordlayer import RecordMetaData
 from recordlayer.aio import Transaction
 from recordlayer.client.pb import schemas_pb2
 from recordlayer.errors import NameNotInterned, RecordLayerError
-from recordlayer.migrate.changes import SchemaDiff, Verdict
+from recordlayer.migrate.changes import SchemaChange, SchemaDiff, Verdict
 from recordlayer.migrate.plan import Price, needs_of, price_of
 from recordlayer.store.upgrade import MOST_RECORDS_FOR_INLINE_BUILD
 from recordlayer.waiting.drivers import run_asyncio
@@ -30,22 +30,26 @@ MOST_LOOKED_AT = 20
 async def builds_of(
     databases: Databases, container: str, environment: int, diff: SchemaDiff
 ) -> schemas_pb2.SchemaBuilds | None:
-    """What there is to build in the databases of an environment, before they are opened with it; None for nothing."""
-    indexes = [change.subject.removeprefix("index ") for change in diff.changes if change.verdict is Verdict.BUILD]
-    indexes += [change.subject.removeprefix("index ") for change in diff.refused if change.allowed_by == _REBUILDS]
-    if not indexes or diff.target is None:
+    """What there is to build in the databases of an environment for a schema, and what was left to build before; None
+    for nothing."""
+    if diff.target is None:
         return None
+    indexes = {change.subject.removeprefix("index ") for change in diff.changes if _is_build(change)}
     users, more = await _users(databases, container, environment)
     tenants = [Tenant(container, environment, places.PUBLIC, "")]
     tenants += [Tenant(container, environment, places.PRIVATE, user) for user in users]
     price, large, there, looked_at = Price(), 0, 0, 0
     for tenant in tenants[:MOST_LOOKED_AT]:
         looked_at += 1
-        found = await _price(databases, tenant, diff.current, diff.target)
+        found = await _needs(databases, tenant, diff.current, diff.target)
         if found is not None:
+            names, cost = found
+            indexes |= names
             there += 1
-            price += found
-            large += found.keys > MOST_RECORDS_FOR_INLINE_BUILD
+            price += cost
+            large += cost.keys > MOST_RECORDS_FOR_INLINE_BUILD
+    if not indexes:
+        return None
     share = len(tenants) / looked_at
     whole = price.times(share)
     made = schemas_pb2.SchemaBuilds(
@@ -64,7 +68,8 @@ async def builds_of(
     return made
 
 
-_REBUILDS = "allow_index_rebuilds"
+def _is_build(change: SchemaChange) -> bool:
+    return change.verdict is Verdict.BUILD or change.allowed_by == "allow_index_rebuilds"
 
 
 async def _users(databases: Databases, container: str, environment: int) -> tuple[list[str], bool]:
@@ -81,19 +86,22 @@ async def _users(databases: Databases, container: str, environment: int) -> tupl
     return await databases.database.run(work)
 
 
-async def _price(
+async def _needs(
     databases: Databases, tenant: Tenant, current: RecordMetaData | None, target: RecordMetaData
-) -> Price | None:
-    """What a database costs; None if it is not there. One that cannot be read is not priced here."""
+) -> tuple[set[str], Price] | None:
+    """What a database needs to be built, and what that costs; None if it is not there. One that cannot be read is not
+    priced here."""
 
-    async def work(tx: Transaction) -> Price | None:
+    async def work(tx: Transaction) -> tuple[set[str], Price] | None:
         place = await databases.where(tx, tenant)
         if place is None:
             return None
         needs = await run_asyncio(needs_of(tx.context, place.key(), target))
-        return None if needs is None else await run_asyncio(price_of(tx.context, needs, current))
+        if needs is None:
+            return None
+        return {index.name for index in needs.builds}, await run_asyncio(price_of(tx.context, needs, current))
 
     try:
         return await databases.database.run(work)
     except RecordLayerError:
-        return Price(exact=False)
+        return set(), Price(exact=False)
