@@ -31,13 +31,21 @@ _UNSET = b"\xff" * 10
 class ChangeLog:
     """The feed of one store in one transaction."""
 
-    __slots__ = ("_context", "_header", "layout", "settings")
+    __slots__ = ("_context", "_header", "_layout", "_places", "settings")
 
     def __init__(self, context: Context, layout: StoreLayout, header: StoreHeader, settings: FeedSettings) -> None:
         self._context = context
         self._header = header
-        self.layout = FeedLayout(layout)
+        self._layout = layout
+        self._places: FeedLayout | None = None
         self.settings = settings
+
+    @property
+    def layout(self) -> FeedLayout:
+        """Made when it is first asked for: who only reads records does not."""
+        if self._places is None:
+            self._places = FeedLayout(self._layout)
+        return self._places
 
     def claim(self) -> int:
         """The place of the next change: before anything of it is written.  Raises  LocalVersionsExhausted."""

@@ -17,7 +17,10 @@ async def missing_zones(databases: Databases, tx: Transaction, tenant: Tenant, n
 
     Cost  1 read for each zone but the default one, in 1 round trip.
     """
-    found = await incarnations(databases, tx, tenant, names)
+    asked = [name for name in names if name != DEFAULT_ZONE]
+    if not asked:
+        return set()
+    found = await incarnations(databases, tx, tenant, asked)
     return {name for name, incarnation in found.items() if incarnation is None}
 
 
