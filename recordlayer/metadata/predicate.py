@@ -15,7 +15,7 @@ Source  Record Layer: IndexPredicate, IndexComparison, Comparisons.evalCompariso
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -366,8 +366,13 @@ def not_null(path: str | Sequence[str]) -> IsNull:
 
 def recursive(descriptor: Descriptor) -> bool:
     """Whether a message type that a record reaches contains itself: Java cannot evaluate predicates on such records."""
+    return descriptor.full_name in circular([descriptor])
+
+
+def circular(descriptors: Iterable[Descriptor]) -> frozenset[str]:
+    """The full names of those types, and of those they reach, that are `recursive`: all of them in one go."""
     # Types that hold none of those left go away until nothing changes: what stays is in a circle or leads to one.
-    reached = {each.full_name: each for each in reachable([descriptor])}
+    reached = {each.full_name: each for each in reachable(descriptors)}
     needs = {
         name: {field.message_type.full_name for field in each.fields if field.message_type is not None}
         for name, each in reached.items()
@@ -384,4 +389,4 @@ def recursive(descriptor: Descriptor) -> bool:
             if not needs[name]:
                 free.append(name)
         del needs[gone]
-    return bool(needs)
+    return frozenset(needs)

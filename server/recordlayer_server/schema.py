@@ -21,14 +21,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from google.protobuf import descriptor_pb2
-from google.protobuf.descriptor import Descriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError
 
 from recordlayer import RecordMetaData, RecordMetaDataBuilder, concat, count, field, record_type
 from recordlayer.errors import InvalidIndex, InvalidRecordType, MalformedMetaData
 from recordlayer.keys import Dimensions, Grouping, KeyExpression, KeyWithValue
 from recordlayer.metadata import Index
-from recordlayer.metadata.predicate import not_null, recursive
+from recordlayer.metadata.predicate import circular, not_null
 from recordlayer.pb import record_metadata_pb2
 from recordlayer_server.limits import DEFAULT
 from recordlayer_server.pb import stored_pb2
@@ -96,23 +96,25 @@ def _begun(data: bytes) -> RecordMetaDataBuilder:
         raise InvalidRecordType(
             record_types=sorted(drawn_up.synthetic), hint="unnested and joined record types are not served yet"
         )
-    if len(drawn_up.indexes) > MOST_INDEXES:
-        raise InvalidIndex(indexes=len(drawn_up.indexes), most=MOST_INDEXES, hint="each write pays for each index")
+    references = sum(_holds_reference(each) for descriptor in builder.record_types for each in descriptor.fields)
+    if len(drawn_up.indexes) + references > MOST_INDEXES:
+        hint = "each write pays for each index, and each field that holds references has one"
+        raise InvalidIndex(indexes=len(drawn_up.indexes) + references, most=MOST_INDEXES, hint=hint)
     for index in drawn_up.indexes.values():
         if index.name.startswith("recordlayer_"):
             raise InvalidIndex(index=index.name, hint="names that begin with recordlayer_ are the service's")
         builder.exchange_index(dataclasses.replace(index, root_expression=in_zone(index)))
+    circles = circular(builder.record_types)
     for descriptor in builder.record_types:
-        _index_references(builder, descriptor)
+        _index_references(builder, descriptor, is_recursive=descriptor.full_name in circles)
     return builder.universal_index(COUNT_INDEX, count(group_by=concat(ZONE, record_type())))
 
 
-def _index_references(builder: RecordMetaDataBuilder, record_type: Descriptor) -> None:
+def _index_references(builder: RecordMetaDataBuilder, record_type: Descriptor, *, is_recursive: bool) -> None:
     """An index on each field that holds references, of those that hold one. Of records that may contain themselves it
     has those that hold none too: Java decides nothing on such records."""
-    is_recursive = recursive(record_type)
     for each in record_type.fields:
-        if each.message_type is None or each.message_type.full_name != REFERENCE:
+        if not _holds_reference(each):
             continue
         holder = field(each.name).fan_out() if each.is_repeated else field(each.name)
         builder.index(
@@ -121,6 +123,10 @@ def _index_references(builder: RecordMetaDataBuilder, record_type: Descriptor) -
             concat(ZONE, holder.nest(concat("action", field("target").nest("name")))),
             where=None if each.is_repeated or is_recursive else not_null(f"{each.name}.target.name"),
         )
+
+
+def _holds_reference(each: FieldDescriptor) -> bool:
+    return each.message_type is not None and each.message_type.full_name == REFERENCE
 
 
 def in_zone(index: Index) -> KeyExpression:

@@ -406,6 +406,20 @@ def enum_of(values: int) -> descriptor_pb2.EnumDescriptorProto:
     return made
 
 
+def references(count: int) -> descriptor_pb2.DescriptorProto:
+    kind = descriptor_pb2.FieldDescriptorProto
+    made = descriptor_pb2.DescriptorProto()
+    for number in range(100, 100 + count):
+        made.field.add(
+            name=f"r{number}",
+            number=number,
+            type=kind.TYPE_MESSAGE,
+            label=kind.LABEL_OPTIONAL,
+            type_name=".recordlayer.v1.Reference",
+        )
+    return made
+
+
 def with_indexes(count: int, option: str) -> bytes:
     made = record_metadata_pb2.MetaData.FromString(description())
     for number in range(count):
@@ -446,6 +460,7 @@ def with_number(message: Message) -> bytes:
         file_of(descriptor_pb2.DescriptorProto(name="M", enum_type=[enum_of(20_000)])),
         with_indexes(600, ""),
         with_indexes(1, "x" * 20_000),
+        with_number(references(600)),
         many_files(),
         with_number(
             descriptor_pb2.DescriptorProto(
@@ -466,6 +481,7 @@ def with_number(message: Message) -> bytes:
         "too many enum values",
         "too many indexes",
         "an index that is too large",
+        "too many references",
         "too many files",
         "all numbers taken",
     ],
