@@ -91,7 +91,7 @@ TABLE: Mapping[str, Row] = {
     "stale_meta_data": Row(code_pb2.UNAVAILABLE, "STALE_METADATA", retry=1.0),
     "store_locked": Row(code_pb2.UNAVAILABLE, "STORE_LOCKED", retry=5.0, fields=("state", "reason")),
     "resolver_locked": Row(code_pb2.UNAVAILABLE, "STORE_LOCKED", retry=5.0),
-    "conflict": Row(code_pb2.ABORTED, "CONTENTION", retry=0.1),
+    "conflict": Row(code_pb2.ABORTED, "CONTENTION", retry=0.1, fields=("conflicts",)),
     "too_old": Row(code_pb2.ABORTED, "TOO_OLD", retry=0.05),
     "future_version": Row(code_pb2.UNAVAILABLE, "TOO_OLD", retry=0.05),
     "maybe_committed": Row(code_pb2.UNKNOWN, "COMMIT_UNKNOWN"),
@@ -204,6 +204,9 @@ def known(error: BaseException) -> status_pb2.Status | None:
     if row.reason == "FORBIDDEN":
         return forbidden().status
     told = {name: error.fields[name] for name in row.fields if error.fields.get(name) not in (None, "")}
+    if isinstance(conflicts := told.get("conflicts"), tuple):
+        # Where the store lies is nobody's business: "record ('', 'a') of Photo in /recordlayer/63".
+        told["conflicts"] = tuple(str(one).rsplit(" in /", 1)[0] for one in conflicts)
     message = error.title + "".join(f"; {name} {_shown(value)}" for name, value in told.items())
     if row.hint and error.hint:
         message += f" ({error.hint})"

@@ -82,6 +82,8 @@ def test_a_transaction_that_read_what_has_changed_is_told_to_begin_again(*, snap
                     await tx.commit()
             assert (caught.value.code(), reason(caught.value)) == (grpc.StatusCode.ABORTED, "CONTENTION")
             assert retries(status_of(caught.value))
+            assert "record ('', 'p') of Photo" in str(caught.value.details())
+            assert " in /" not in str(caught.value.details())  # where the store lies is not told
             assert await caller.names() == ["p"]
 
     run(scenario())
