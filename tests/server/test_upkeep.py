@@ -70,6 +70,27 @@ def test_a_schema_goes_on_by_the_rules_of_evolution() -> None:
     run(scenario())
 
 
+def test_settings_of_a_newer_server_wait_for_the_servers_that_live() -> None:
+    async def scenario() -> None:
+        made = databases()
+        first = await made.put_container("c", descriptor_set(), DEVELOPMENT)
+        await made.instance.renew()
+        newer = Databases(made.database)
+        for _ in range(2):
+            assert (await newer.put_container("c", description(), DEVELOPMENT)).version == first.version
+        await made.instance.look()
+        now = await newer.put_container("c", description(), DEVELOPMENT)
+        assert now.version > first.version
+        assert "by_title" in now.indexes
+        async with upkeep(made, {}):
+            assert made.instance.lives
+        assert not made.instance.lives, "it has given its lease back"
+        assert (await newer.put_container("c", descriptor_set(), DEVELOPMENT)).version > now.version
+        await made.database.close()
+
+    run(scenario())
+
+
 def test_keys_whose_time_is_over_are_forgotten() -> None:
     async def scenario() -> None:
         limits = Limits(idempotency_key_age=timedelta(0))

@@ -156,9 +156,10 @@ async def put_settings(
         if before is not None:
             if target is before:
                 return before
+            if await rollout.staged(tx, container, environment) is not None:
+                return before  # as another server with these settings may have done it just now
             newest = await history.origins(tx, container, environment)
-            row = await rollout.staged(tx, container, environment)
-            if row is not None or (newest and newest[0].origin in _BY_CALLERS):
+            if newest and newest[0].origin in _BY_CALLERS:
                 _passed_over(container, before.version)
                 return before
         version = rollout.Next(
