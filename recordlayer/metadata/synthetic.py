@@ -70,6 +70,11 @@ class SyntheticRecord:
         self.stored_key_bytes = stored_key
         self.key_context = RecordContext(record_type_key=record_type.record_type_key)  # these have no version
 
+    @property
+    def size(self) -> int:
+        """Bytes of its message."""
+        return self.message.ByteSize()
+
     def __repr__(self) -> str:
         return f"<SyntheticRecord {self.record_type.name} {self.primary_key!r}>"
 

@@ -52,7 +52,7 @@ def _is_there(problem: Problem, columns: Sequence[SortKey]) -> bool:
     for index in problem.metadata.indexes.values():
         if index.type != "value" or problem.hidden(index) is not None or problem.has_all(index) is not None:
             continue
-        if any(known not in problem.metadata.record_types_of(index) for known in problem.types):
+        if not {known.name for known in problem.metadata.kinds_of(index)}.issuperset(problem.names):
             continue
         own = [column.key for column in index_columns(index, problem.types[0], single=single)]
         if set(own[: len(columns)]) == set(columns):

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from recordlayer.keys import access
 from recordlayer.metadata import RecordMetaData
 from recordlayer.query.evaluate import resolve
+from recordlayer.query.kinds import asked_types
 from recordlayer.query.ordering import key_of
 from recordlayer.query.plan.entry_groups import EntryGroups
 from recordlayer.query.predicate import Path
@@ -56,12 +57,12 @@ class Groups:
     @classmethod
     def of(cls, query: GroupQuery, metadata: RecordMetaData) -> Groups:
         """Made once for a metadata and all queries that group alike.  Raises  UnknownField, WrongType, QueryError."""
-        names = tuple(dict.fromkeys(query.record_types or tuple(metadata.record_types)))
+        types = asked_types(query.record_types, metadata)
         known = _MADE.setdefault(metadata, {})
-        key = names, query.columns, query.aggregates
+        key = tuple([one.name for one in types]), query.columns, query.aggregates
         found = known.get(key)
         if found is None:
-            found = known[key] = cls(query, tuple([metadata.record_type(name) for name in names]))
+            found = known[key] = cls(query, types)
             if len(known) > _CACHED:
                 del known[next(iter(known))]
         return found

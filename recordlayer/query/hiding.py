@@ -32,6 +32,10 @@ def without_expired(store: RecordStore, query: Query, now: int) -> RecordQuery:
         )
     names = query.record_types or tuple(store.metadata.record_types)
     found = {name: by_field(store.metadata, name) for name in names if name in store.metadata.record_types}
+    if any(name in store.metadata.synthetic for name in names):
+        raise UsageError(
+            record_types=names, hint="what is made from records that expire is hidden by load_synthetic only"
+        )
     if not any(found.values()):
         return query
     if len(names) > 1:

@@ -52,7 +52,7 @@ class Knowledge:
         """About how many entries an index has."""
         found = self.by_index.get(index.name)
         if found is None:
-            names = [known.name for known in metadata.record_types_of(index)]
+            names = [known.name for known in metadata.kinds_of(index)]
             # Without any statistics an index is taken to be about all records, whichever types there are.
             found = self.records if self.total is None else self.of_types(names, metadata)
             if index.predicate is not None:

@@ -31,6 +31,7 @@ from recordlayer.query.rules.index import scan_indexes
 from recordlayer.query.rules.merging import intersect, unite
 from recordlayer.query.rules.primary_key import scan_records
 from recordlayer.query.rules.sorting import sorted_in_memory
+from recordlayer.query.rules.synthetic import beginning, make_records
 from recordlayer.query.shape import Key, shape_of, values_key
 from recordlayer.query.slot import Values
 
@@ -56,7 +57,7 @@ def combine_bitmaps(problem: Problem) -> Iterator[Plan]:
         yield from bitmaps.combine_bitmaps(problem)
 
 
-RULES: tuple[Rule, ...] = (scan_records, scan_indexes, unite, intersect, combine_bitmaps)
+RULES: tuple[Rule, ...] = (scan_records, make_records, scan_indexes, unite, intersect, combine_bitmaps)
 
 
 class Planned:
@@ -196,7 +197,12 @@ class Asking:
         if not filtered:
             return ()
         problem = self.problem()
-        return tuple([index.name for index in filtered if problem.has_all(index) is None])
+        asked = [problem]
+        if problem.synthetic is not None and (stored := beginning(problem, problem.synthetic)) is not None:
+            asked.append(stored[0])
+        return tuple(
+            [f"{place} {one.name}" for place, each in enumerate(asked) for one in filtered if not each.has_all(one)]
+        )
 
     def survey_of(self, query: RecordQuery) -> Survey:
         """All plans of a query that is asked of the same."""

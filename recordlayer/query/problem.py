@@ -13,6 +13,7 @@ from recordlayer.query.decide import Decide
 from recordlayer.query.effort import Effort
 from recordlayer.query.evaluate import compiled, resolve
 from recordlayer.query.implication import answered, not_implied
+from recordlayer.query.kinds import asked_types
 from recordlayer.query.knowledge import ASSUMED, Knowledge
 from recordlayer.query.normal import normalized
 from recordlayer.query.predicate import IsType, Parameter, Predicate, shown, walk
@@ -22,6 +23,7 @@ from recordlayer.query.tokens import with_tokenizers
 if TYPE_CHECKING:
     from recordlayer.index.state import IndexState
     from recordlayer.metadata import Index, RecordMetaData, RecordType
+    from recordlayer.metadata.metadata import Synthetic
 
     StateOf = Callable[[Index], IndexState]
 
@@ -78,7 +80,12 @@ class Problem:
     @property
     def all_types(self) -> bool:
         """Whether records of every type are asked for."""
-        return len(self.types) == len(self.metadata.record_types)
+        return self.synthetic is None and len(self.types) == len(self.metadata.record_types)
+
+    @property
+    def synthetic(self) -> Synthetic | None:
+        """The synthetic type that is asked for, None for stored ones."""
+        return self.metadata.synthetic.get(self.names[0])
 
     def decide(self, predicate: Predicate) -> dict[str, Decide]:
         """For each record type a function for a condition."""
@@ -133,12 +140,7 @@ def check(query: RecordQuery, metadata: RecordMetaData) -> None:
 
 
 def _checked(query: RecordQuery, metadata: RecordMetaData) -> tuple[RecordType, ...]:
-    names = query.record_types or tuple(metadata.record_types)
-    for name in names:
-        if name in metadata.synthetic:
-            hint = "its records are made from stored ones: scan an index over it, and load_synthetic what entries name"
-            raise QueryError(record_type=name, hint=hint)
-    types = tuple(metadata.record_type(name) for name in dict.fromkeys(names))
+    types = asked_types(query.record_types, metadata)
     if query.filter is not None:
         for condition in walk(query.filter):
             if isinstance(condition, IsType):

@@ -131,6 +131,8 @@ async def _count(store: RecordStore, index: Index, made: _Made) -> None:
     if groups is None:
         return
     made.counted.append(index.name)
+    if metadata.synthetic_of(index):
+        return  # it counts what is not stored
     types = metadata.record_types_of(index)
     total = float(sum(number for _, number in groups))
     if len(types) == len(metadata.record_types):

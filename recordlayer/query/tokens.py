@@ -93,9 +93,9 @@ def _is_over(index: Index, path: Path, metadata: RecordMetaData, types: Sequence
     """Whether the texts of an index are those of a field of one of some types."""
     root = index.root_expression
     text = root.normalized()[root.grouping_count if isinstance(root, Grouping) else 0]
-    covered = metadata.record_types_of(index)
+    covered = {known.name for known in metadata.kinds_of(index)}
     for known in types:
-        field = field_column(text, known.descriptor) if known in covered else None
+        field = field_column(text, known.descriptor) if known.name in covered else None
         if field is not None and field.path == tuple([step.name for step in path]):
             return True
     return False

@@ -84,15 +84,18 @@ class InStore:
     What was read once is not read again: neither by this finder nor by those that are made `with_changes` from it.
     """
 
-    def __init__(self, store: RecordStore, changed: Mapping[bytes, StoredRecord | None] | None = None) -> None:
+    def __init__(
+        self, store: RecordStore, changed: Mapping[bytes, StoredRecord | None] | None = None, *, snapshot: bool = False
+    ) -> None:
         self._store = store
         self._changed = changed or {}
+        self._snapshot = snapshot
         self._read: dict[tuple[str, tuple[Wanted, ...]], list[StoredRecord]] = {}
         self._all: dict[str, list[StoredRecord]] = {}
 
     def with_changes(self, changed: Mapping[bytes, StoredRecord | None]) -> InStore:
         """The same store when these changes are written."""
-        other = InStore(self._store, changed)
+        other = InStore(self._store, changed, snapshot=self._snapshot)
         other._read, other._all = self._read, self._all
         return other
 
@@ -122,7 +125,7 @@ class InStore:
                 if any(one.primary_key_bytes not in self._changed and fits(one, kind, wanted) for one in records):
                     return True
                 continue
-            source = self._source(access, prefix, ScanOptions(expect=len(self._changed) + 1))
+            source = self._source(access, prefix, ScanOptions(expect=len(self._changed) + 1, snapshot=self._snapshot))
             while True:
                 batch = await source.batch()
                 left = [one for one in batch.values if one.primary_key_bytes not in self._changed]
@@ -157,11 +160,11 @@ class InStore:
     async def _records(self, access: Access, prefixes: Sequence[bytes]) -> list[StoredRecord]:
         """The records that the prefixes lead to."""
         if access.whole:
-            there = await fetched(self._store.records, prefixes, snapshot=False)
+            there = await fetched(self._store.records, prefixes, snapshot=self._snapshot)
             return [record for record in there if record is not None]
         found: dict[bytes, IndexEntry | StoredRecord] = {}
         for prefix in prefixes:
-            source = self._source(access, prefix, ScanOptions())
+            source = self._source(access, prefix, ScanOptions(snapshot=self._snapshot))
             while True:
                 batch = await source.batch()
                 found.update((one.primary_key_bytes, one) for one in batch.values)
@@ -179,7 +182,9 @@ class InStore:
         entries = [one for one in found if isinstance(one, IndexEntry)]
         taken = [one for one in found if isinstance(one, StoredRecord)]
         keys = [entry.primary_key_bytes for entry in entries]
-        for entry, record in zip(entries, await fetched(self._store.records, keys, snapshot=False), strict=True):
+        for entry, record in zip(
+            entries, await fetched(self._store.records, keys, snapshot=self._snapshot), strict=True
+        ):
             if record is None:
                 raise CorruptIndexEntry(
                     index=entry.index_name,

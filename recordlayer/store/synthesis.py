@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import or_
 from typing import TYPE_CHECKING, Any
 
+from recordlayer.cursor.limits import Budget
 from recordlayer.cursor.step import Batch, Cursor
 from recordlayer.errors import CorruptIndexEntry, UsageError
 from recordlayer.index.entry import IndexEntry
@@ -202,9 +203,20 @@ class SyntheticRecords(Cursor[SyntheticRecord]):
     Raises  CorruptIndexEntry for an entry without a record.
     """
 
-    __slots__ = ("_entries", "_snapshot", "_store")
+    __slots__ = ("_budget", "_entries", "_keep", "_snapshot", "_store")
 
-    def __init__(self, store: RecordStore, entries: Cursor[IndexEntry], *, snapshot: bool) -> None:
+    def __init__(
+        self,
+        store: RecordStore,
+        entries: Cursor[IndexEntry],
+        *,
+        snapshot: bool,
+        keep: Callable[[IndexEntry, SyntheticRecord], bool] | None = None,
+        budget: Budget | None = None,
+    ) -> None:
+        """`keep`: whether to give the record at this entry; None for always. `budget`: what is read is spent."""
+        self._keep = keep
+        self._budget = budget
         self._store = store
         self._entries = entries
         self._snapshot = snapshot
@@ -215,9 +227,18 @@ class SyntheticRecords(Cursor[SyntheticRecord]):
     async def batch(self) -> Batch[SyntheticRecord]:
         batch = await self._entries.batch()
         found: list[SyntheticRecord] = []
+        counters = self._store.context.counters
+        rows, size = counters.rows_read, counters.bytes_read
         for at in range(0, len(batch.values), _AT_ONCE):
             found += await gather(*map(self._load, batch.values[at : at + _AT_ONCE]))
-        return Batch(found, batch.resume, batch.stop, batch.end_when_asked)
+        if self._budget is not None:
+            self._budget.charge(counters.rows_read - rows, counters.bytes_read - size)
+        keep, resume = self._keep, batch.resume
+        if keep is None:
+            return Batch(found, resume, batch.stop, batch.end_when_asked)
+        places = [place for place, one in enumerate(found) if keep(batch.values[place], one)]
+        kept = [found[place] for place in places]
+        return Batch(kept, lambda index: resume(places[index]), batch.stop, batch.end_when_asked)
 
     async def _load(self, entry: IndexEntry) -> SyntheticRecord:
         record = await _made(self._store, entry.primary_key, snapshot=self._snapshot)

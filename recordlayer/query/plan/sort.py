@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recordlayer.cursor.sort import Sort, Sorting
 from recordlayer.cursor.step import Cursor
@@ -16,6 +16,7 @@ from recordlayer.query.ordering import keys_of
 from recordlayer.query.plan.base import Plan, Run
 from recordlayer.query.query import SortKey, shown_key
 from recordlayer.store.record import StoredRecord
+from recordlayer.store.synthesis import load_synthetic
 from recordlayer.tuples import unpack
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class SortRecords:
         self.children: tuple[Plan, ...] = (source,)
         self._sort = sort
         self._keys = keys_of(sort, types)
+        self._names = tuple(types)
         self._size = size
         self._reverse = reverse
         by = f"{', '.join(shown_key(key) for key in sort)}{' descending' * reverse}"
@@ -52,8 +54,11 @@ class SortRecords:
 
     def execute(self, run: Run) -> Cursor[StoredRecord]:
         child, store = self.children[0], run.store
+        made = any(name in store.metadata.synthetic for name in self._names)
 
-        async def load(names: Sequence[bytes]) -> list[StoredRecord | None]:
+        async def load(names: Sequence[bytes]) -> list[Any]:
+            if made:
+                return [await load_synthetic(store, unpack(name), snapshot=run.snapshot) for name in names]
             return await store.load_many([unpack(name) for name in names], snapshot=run.snapshot)
 
         sorting = Sorting(

@@ -34,7 +34,7 @@ def _count(problem: Problem, index: Index) -> CountFromIndex | None:
     if grouping.creates_duplicates:
         problem.reject(index.name, "does not count every record once")
         return None
-    covered = {known.name for known in problem.metadata.record_types_of(index)}
+    covered = {known.name for known in problem.metadata.kinds_of(index)}
     if not covered.issuperset(problem.names):
         problem.reject(index.name, "counts records of other types")
         return None

@@ -18,8 +18,9 @@ from recordlayer.query.columns import Column, index_columns, primary_key_columns
 from recordlayer.query.match import in_order
 from recordlayer.query.plan.base import Plan
 from recordlayer.query.plan.covering import Cover, EntryReader
-from recordlayer.query.plan.fetch import Fetch
+from recordlayer.query.plan.fetch import Fetch, Once
 from recordlayer.query.plan.filter import FilterEntries
+from recordlayer.query.plan.synthetic import FetchSynthetic
 from recordlayer.query.predicate import Path, Predicate, conjunction
 from recordlayer.query.rules.shared import with_filter, with_types
 from recordlayer.query.serving.protocol import Asked, Offer
@@ -111,7 +112,7 @@ def _seen(problem: Problem, index: Index) -> _View | str:
 def _unfit(problem: Problem, index: Index) -> str | None:
     if serving(index.type) is None:
         return f"is a {index.type} index"
-    covered = {known.name for known in problem.metadata.record_types_of(index)}
+    covered = {known.name for known in problem.metadata.kinds_of(index)}
     if not covered.issuperset(problem.names):
         return f"has no records of type {', '.join(sorted(set(problem.names) - covered))}"
     if any(isinstance(part, Split) for part in walk(index.root_expression)) or any(
@@ -124,7 +125,7 @@ def _unfit(problem: Problem, index: Index) -> str | None:
 
 def _scan(problem: Problem, offer: Offer) -> Iterator[Plan]:
     query, index, found, reader = problem.query, offer.index, offer.found, offer.reader
-    covered = len(problem.metadata.record_types_of(index))
+    covered = len(problem.metadata.kinds_of(index))
     if query.sort and not (offer.ordered and in_order(offer.columns, found, query.sort)):
         problem.reject(index.name, "gives another order")
         return
@@ -148,8 +149,16 @@ def _scan(problem: Problem, offer: Offer) -> Iterator[Plan]:
         key = [column.path for column in primary_key_columns(problem.types[0], single=True) if column.path is not None]
         yield Cover(plan, problem.types[0], reader.maker(frozenset((*(query.fields or ()), *key))))
         return
-    plan = Fetch(plan, names=fetched_names(problem), once=offer.once if repeats else None)
+    plan = fetch(problem, plan, once=offer.once if repeats else None)
     yield with_filter(problem, with_types(problem, plan, covered=covered), on_records)
+
+
+def fetch(problem: Problem, plan: Plan, *, once: Once | None = None) -> Plan:
+    """The records of the entries that a plan gives."""
+    kind = problem.synthetic
+    if kind is not None:
+        return FetchSynthetic(plan, kind, once=once)
+    return Fetch(plan, names=fetched_names(problem), once=once)
 
 
 def fetched_names(problem: Problem) -> tuple[str, ...]:

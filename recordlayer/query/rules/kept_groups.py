@@ -122,7 +122,7 @@ def _unfit(problem: Problem, index: Index, root: Grouping) -> str | None:
         return "has its groups in the order of their values"
     if CELLS in index.options:
         return "is spread over cells"
-    covered = {known.name for known in problem.metadata.record_types_of(index)}
+    covered = {known.name for known in problem.metadata.kinds_of(index)}
     if not covered.issuperset(problem.names):
         return "keeps groups of other types"
     first = expression_columns(root, problem.types[0], single=len(problem.types) == 1)[:1]

@@ -17,11 +17,10 @@ from recordlayer.query.columns import primary_key_columns
 from recordlayer.query.match import in_order
 from recordlayer.query.normal import Branch, alternatives
 from recordlayer.query.plan.base import Plan
-from recordlayer.query.plan.fetch import Fetch
 from recordlayer.query.plan.merge import IntersectEntries, OneAfterTheOther, Ordered, UnionEntries, entry_key
 from recordlayer.query.predicate import And, NotTrue, Or, Predicate, conjunction
 from recordlayer.query.query import SortKey, shown_key
-from recordlayer.query.rules.index import fetched_names, filtered, offers, scan_indexes
+from recordlayer.query.rules.index import fetch, filtered, offers, scan_indexes
 from recordlayer.query.rules.primary_key import scan_records
 from recordlayer.query.rules.shared import with_filter, with_types
 from recordlayer.query.serving.protocol import Offer
@@ -75,9 +74,9 @@ def _merged_union(problem: Problem, chosen: Branch, branches: Sequence[Branch], 
         scans.append(scan)
         left += [one for one in rest if one in open_conditions and one not in left]
         exact = exact and not any(one in open_conditions for one in branch)
-        covered = max(covered, len(problem.metadata.record_types_of(offer.index)))
+        covered = max(covered, len(problem.metadata.kinds_of(offer.index)))
     plan: Plan = UnionEntries(scans, reverse=problem.query.reverse, order=_words(problem))
-    plan = with_types(problem, Fetch(plan, names=fetched_names(problem)), covered=covered)
+    plan = with_types(problem, fetch(problem, plan), covered=covered)
     return with_filter(problem, plan, left if exact else [*left, *chosen])
 
 
@@ -112,14 +111,14 @@ def _each_more(found: Sequence[Offer]) -> list[Offer]:
 def _intersection(problem: Problem, chosen: Sequence[Offer]) -> Plan:
     scans = [_ordered(problem, offer) for offer in chosen]
     left = [one for one in problem.conditions if all(one in still_open for _, still_open in scans)]
-    covered = min(len(problem.metadata.record_types_of(offer.index)) for offer in chosen)
+    covered = min(len(problem.metadata.kinds_of(offer.index)) for offer in chosen)
     plan: Plan = IntersectEntries(
         [scan for scan, _ in scans],
         reverse=problem.query.reverse,
         order=_words(problem),
         among=problem.knowledge.of_types(problem.names, problem.metadata),
     )
-    return with_filter(problem, with_types(problem, Fetch(plan, names=fetched_names(problem)), covered=covered), left)
+    return with_filter(problem, with_types(problem, fetch(problem, plan), covered=covered), left)
 
 
 def _differ(one: Offer, other: Offer) -> bool:
@@ -134,6 +133,8 @@ def _following(problem: Problem, branches: Sequence[Branch], rest: Branch) -> It
     for branch in branches:
         part = problem.asking(*branch, *rest)
         found = [one for rule in (scan_records, scan_indexes) for one in rule(part)]
+        if not found:
+            return
         plan = min(found, key=lambda one: (one.estimate.cost, one.line))
         earlier = None if not before else before[0] if len(before) == 1 else Or(tuple(before))
         plans.append(plan if earlier is None else with_filter(problem, plan, [NotTrue(earlier)]))

@@ -1,5 +1,5 @@
 """Scanning the records themselves, in order of their primary keys. This rule always has a plan, unless another order is
-asked for."""
+asked for, or records that are not stored."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 def scan_records(problem: Problem) -> Iterator[Plan]:
     """One scan, bounded by what the conditions say about the primary key."""
     query, types = problem.query, problem.types
+    if problem.synthetic is not None:
+        return
     single = len(types) == 1
     columns, parts = _columns(problem)
     same_keys = all(known.primary_key == types[0].primary_key for known in types)

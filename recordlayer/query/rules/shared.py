@@ -38,7 +38,7 @@ def with_filter(problem: Problem, plan: Plan, residual: Sequence[Predicate]) -> 
 def keeper_of(problem: Problem, ranked: Ranked) -> str:
     """The index that tells a rank.  Raises  NoPlan if none does."""
     for index in problem.metadata.indexes.values():
-        covered = {known.name for known in problem.metadata.record_types_of(index)}
+        covered = {known.name for known in problem.metadata.kinds_of(index)}
         if knows(index, ranked) and covered.issuperset(problem.names) and problem.hidden(index) is None:
             return index.name
     raise missing(ranked)

@@ -89,7 +89,7 @@ class Asked:
         """About how many entries ranges of the index's keys have."""
         problem = self.problem
         of = problem.knowledge.entries(self.index, problem.metadata)
-        share = len(problem.names) / len(problem.metadata.record_types_of(self.index))
+        share = len(problem.names) / len(problem.metadata.kinds_of(self.index))
         return problem.knowledge.scanned(found, self.columns, of=of, unique=unique, share=share)
 
     def refuse(self, reason: str) -> None:
