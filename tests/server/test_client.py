@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from google.protobuf import descriptor_pool, message_factory, struct_pb2, timestamp_pb2
+from google.protobuf import descriptor_pool, duration_pb2, message_factory, struct_pb2, timestamp_pb2
 from google.rpc import code_pb2
 
 from recordlayer.client.aio import Client, connect
@@ -19,7 +19,7 @@ from tests.support.service import photos, run
 
 def test_records_are_saved_loaded_queried_and_deleted_as_messages() -> None:
     pool = descriptor_pool.DescriptorPool()  # not the one of the process: other tests have the same names
-    for module in (timestamp_pb2, struct_pb2, types_pb2):
+    for module in (duration_pb2, timestamp_pb2, struct_pb2, types_pb2):
         pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
     pool.AddSerializedFile(photos_file().SerializeToString())
     Photo: Any = message_factory.GetMessageClass(pool.FindMessageTypeByName("photos.Photo"))
