@@ -2,7 +2,7 @@
 # Needs Python >= 3.11 with its venv module, and make.
 
 .DELETE_ON_ERROR:
-.PHONY: all demo test test-fdb lint format bench generate check-generated clean
+.PHONY: all demo test simulate test-fdb lint format bench generate check-generated clean
 
 PYTHON ?=
 ARGS ?=
@@ -17,6 +17,10 @@ demo: $(VENV)/.demo                 ## 33,000 cities into a file, queries with t
 
 test: $(VENV)/.dev                  ## the whole suite on the embedded engine: make test ARGS="-k tuples"
 	@$(PY) -m pytest $(ARGS)
+
+SEEDS ?= 50
+simulate: $(VENV)/.dev              ## many seeds of simulations of everything: make simulate SEEDS=500
+	RECORDLAYER_SEEDS=$(SEEDS) $(VENV)/bin/python -m pytest -q -n 2 tests/behaviour/test_simulated.py
 
 test-fdb: $(VENV)/.dev              ## the same on a cluster too: RECORDLAYER_TEST_CLUSTER_FILE's, or one in docker
 	@if [ -n "$$RECORDLAYER_TEST_CLUSTER_FILE" ]; then \

@@ -3,6 +3,7 @@
 EngineSuite  the law of engines, a class of tests (needs pytest and hypothesis)
 IndexSuite   the same for index types
 Counting     an engine that counts what is asked of another
+simulate     programs under a seeded scheduler, with its own clock, faults and processes that die
 Faulty       an engine whose commits fail as a test says, also when they have happened
 """
 
@@ -15,8 +16,20 @@ if TYPE_CHECKING:
     from recordlayer.testing.engine_suite import EngineSuite
     from recordlayer.testing.faults import Fault, Faulty
     from recordlayer.testing.index_suite import History, IndexSuite
+    from recordlayer.testing.simulation import Simulation, seeds, simulate
 
-__all__ = ["Counting", "Counts", "EngineSuite", "Fault", "Faulty", "History", "IndexSuite"]
+__all__ = [
+    "Counting",
+    "Counts",
+    "EngineSuite",
+    "Fault",
+    "Faulty",
+    "History",
+    "IndexSuite",
+    "Simulation",
+    "seeds",
+    "simulate",
+]
 
 
 def __getattr__(name: str) -> object:
@@ -43,4 +56,8 @@ def __getattr__(name: str) -> object:
         from recordlayer.testing import faults
 
         return getattr(faults, name)
+    if name in ("Simulation", "seeds", "simulate"):
+        from recordlayer.testing import simulation
+
+        return getattr(simulation, name)
     raise AttributeError(name)

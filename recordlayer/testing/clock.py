@@ -69,6 +69,15 @@ class ManualClock:
         alarm.ring()
         return True
 
+    def advance_at_most(self, seconds: float | None) -> None:
+        """Go to the next alarm and ring it, or so far as this if that is less. Without either time stands."""
+        with self._changed:
+            due = min((alarm.due for alarm in self._heap if not alarm.cancelled), default=None)
+        if due is not None and (seconds is None or due <= self._monotonic + seconds):
+            self.advance_to_next()
+        elif seconds is not None:
+            self.advance(seconds)
+
     def step_wall(self, seconds: float) -> None:
         """Someone sets the wall clock, forwards or back."""
         self._wall += seconds

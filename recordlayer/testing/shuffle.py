@@ -217,6 +217,17 @@ class Shuffle:
             self.trace.append(held.name)
             held.finish()
 
+    def finish_one(self) -> bool:
+        """Finish one of the operations held back, if one can be: for drivers of other kinds."""
+        finishing = [held for held in self._held if held.can_finish()]
+        if not finishing:
+            return False
+        held = finishing[self.draw(len(finishing))]
+        self._held.remove(held)
+        self.trace.append(held.name)
+        held.finish()
+        return True
+
     def _pass_time(self, group: Group) -> None:
         if self.clock.advance_to_next():
             self.trace.append("time")
