@@ -29,6 +29,7 @@ from recordlayer_server import places
 from recordlayer_server.limits import DEFAULT, Limits
 from recordlayer_server.operation.storage import Storage
 from recordlayer_server.pb import stored_pb2
+from recordlayer_server.pb import subscriptions_pb2 as stored_subscriptions
 from recordlayer_server.places import Tenant
 from recordlayer_server.schemas.changing import put_settings
 from recordlayer_server.schemas.instances import Instance
@@ -36,6 +37,7 @@ from recordlayer_server.schemas.instances import Instance
 MOST_REMEMBERED = 10_000
 
 ZONES = RecordMetaDataBuilder(stored_pb2.DESCRIPTOR).primary_key("Zone", "name").build()
+SUBSCRIPTIONS = RecordMetaDataBuilder(stored_subscriptions.DESCRIPTOR).primary_key("Subscription", "id").build()
 SECRETS = RecordMetaDataBuilder(stored_pb2.DESCRIPTOR).primary_key("Secret", "name").build()
 
 
@@ -125,6 +127,16 @@ class Databases:
         except StoreMissing:
             return None
         return await _keeping_changes(store) if create else store
+
+    async def subscriptions(self, tx: Transaction, tenant: Tenant, *, create: bool = False) -> RecordStore | None:
+        """The subscriptions of a database, None if none was ever made."""
+        place = await self._place(tx, tenant, create=create)
+        if place is None:
+            return None
+        try:
+            return await tx.store(SUBSCRIPTIONS, path=place.base[2], **_opening(create))
+        except StoreMissing:
+            return None
 
     def worker(self, tenant: Tenant | None) -> aio.Database | aio.Tenant:
         """What runs the work of a database: itself, with its limits in keys and bytes, if it is to be counted and is

@@ -44,6 +44,7 @@ class Limits:
     transaction_bytes: int = 32 << 20
     transactions_per_database: int = 32
     transactions_per_server: int = 1_000
+    subscriptions_per_database: int = 100
     schema_bytes: int = 1 << 20
     schema_files: int = 100
     schema_messages: int = 2_000

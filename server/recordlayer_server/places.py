@@ -10,6 +10,7 @@
       2 (user, interned)           a private database
         0                          its records: one record store
         1                          its zones: another one
+        2                          its subscriptions: a third
       8                            a store with where the versions of the metadata came from
 """
 
@@ -40,7 +41,8 @@ def label(tenant: Tenant) -> str:
 
 
 def _stores() -> tuple[KeySpaceDirectory, ...]:
-    return KeySpaceDirectory("records", int, value=0), KeySpaceDirectory("zones", int, value=1)
+    kinds = ("records", "zones", "subscriptions")
+    return tuple(KeySpaceDirectory(kind, int, value=number) for number, kind in enumerate(kinds))
 
 
 SPACE = KeySpace(

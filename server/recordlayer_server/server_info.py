@@ -24,6 +24,7 @@ FEATURES = (
     "partitions",
     "schemas",
     "sealed-continuations",
+    "subscriptions",
     "sync",
     "transactions",
     "transforms",

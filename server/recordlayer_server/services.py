@@ -6,6 +6,7 @@ from recordlayer.client.pb import (
     records_pb2_grpc,
     schemas_pb2_grpc,
     server_pb2_grpc,
+    subscriptions_pb2_grpc,
     sync_pb2_grpc,
     transactions_pb2_grpc,
     zones_pb2_grpc,
@@ -14,6 +15,7 @@ from recordlayer_server import records, server_info, zones
 from recordlayer_server.databases import Databases
 from recordlayer_server.schemas import servicer as schemas
 from recordlayer_server.serving import Service
+from recordlayer_server.subscriptions import servicer as subscriptions
 from recordlayer_server.sync import servicer as sync
 from recordlayer_server.transactions import servicer as transactions
 
@@ -29,6 +31,12 @@ def services(databases: Databases) -> tuple[Service, ...]:
         Service(
             schemas.NAME,
             lambda server: schemas_pb2_grpc.add_SchemaServicer_to_server(schemas.Schema(databases), server),
+        ),
+        Service(
+            subscriptions.NAME,
+            lambda server: subscriptions_pb2_grpc.add_SubscriptionsServicer_to_server(
+                subscriptions.Subscriptions(databases), server
+            ),
         ),
         Service(
             transactions.NAME,

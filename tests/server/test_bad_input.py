@@ -27,6 +27,7 @@ from recordlayer.client.pb import (
     records_pb2,
     schemas_pb2,
     server_pb2,
+    subscriptions_pb2,
     sync_pb2,
     types_pb2,
     zones_pb2,
@@ -82,6 +83,9 @@ UNARY: dict[str, type[Any]] = {
     "Schema/Promote": schemas_pb2.PromoteSchemaRequest,
     "Schema/Withdraw": schemas_pb2.WithdrawSchemaRequest,
     "Schema/ListVersions": schemas_pb2.ListSchemaVersionsRequest,
+    "Subscriptions/Create": subscriptions_pb2.CreateSubscriptionRequest,
+    "Subscriptions/List": subscriptions_pb2.ListSubscriptionsRequest,
+    "Subscriptions/Delete": subscriptions_pb2.DeleteSubscriptionRequest,
     "Server/GetServerInfo": server_pb2.GetServerInfoRequest,
 }
 METHODS = [*UNARY, "Records/QueryStream", "Records/ModifyStream"]

@@ -17,6 +17,7 @@ from recordlayer.client.pb import (
     records_pb2,
     schemas_pb2,
     server_pb2,
+    subscriptions_pb2,
     sync_pb2,
     transactions_pb2,
     types_pb2,
@@ -24,6 +25,7 @@ from recordlayer.client.pb import (
 )
 from recordlayer_server.pb import schemas_pb2 as stored_schemas_pb2
 from recordlayer_server.pb import stored_pb2
+from recordlayer_server.pb import subscriptions_pb2 as stored_subscriptions_pb2
 
 FILES = (
     context_pb2,
@@ -32,12 +34,14 @@ FILES = (
     records_pb2,
     schemas_pb2,
     server_pb2,
+    subscriptions_pb2,
     sync_pb2,
     transactions_pb2,
     types_pb2,
     zones_pb2,
     stored_pb2,
     stored_schemas_pb2,
+    stored_subscriptions_pb2,
 )
 PROMISED = Path(__file__).parents[1] / "golden" / "service" / "promised.txt"
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _RECORDS, _ZONES, _SYNC = "/recordlayer.v1.Records/", "/recordlayer.v1.Zones/", "/recordlayer.v1.Sync/"
 _SCHEMA = "/recordlayer.v1.Schema/"
+_SUBSCRIPTIONS = "/recordlayer.v1.Subscriptions/"
 
 RIGHTS: Mapping[str, Right] = {
     **{_RECORDS + name: Right.READ for name in ("Lookup", "Query", "QueryStream", "Aggregate", "Explain", "Partition")},
@@ -27,16 +28,19 @@ RIGHTS: Mapping[str, Right] = {
     _ZONES + "Modify": Right.WRITE,
     "/recordlayer.v1.Transactions/Transact": Right.READ,  # and each step what it needs by itself
     **{_SYNC + name: Right.READ for name in ("DatabaseChanges", "ZoneChanges", "Watch")},
+    **{_SUBSCRIPTIONS + name: Right.READ for name in ("List", "Receive")},
+    **{_SUBSCRIPTIONS + name: Right.WRITE for name in ("Create", "Delete")},
     _SCHEMA + "Get": Right.READ,
     **{_SCHEMA + name: Right.ADMIN for name in ("Validate", "Apply", "Promote", "Withdraw", "ListVersions")},
 }
 """What each method needs. One that is not here needs `admin`: who adds a method and forgets it has closed it."""
 
-_AUDITED = frozenset({_ZONES + "Modify"})
+_AUDITED = frozenset({_ZONES + "Modify", _SUBSCRIPTIONS + "Create", _SUBSCRIPTIONS + "Delete"})
 
 
 def is_audited(method: str) -> bool:
-    """Whether calls are written to the audit log: those that need `admin`, and those that make and delete zones."""
+    """Whether calls are written to the audit log: those that need `admin`, and those that make and
+    delete zones and subscriptions."""
     return method in _AUDITED or (method.startswith("/recordlayer.v1.") and RIGHTS.get(method) is Right.ADMIN)
 
 

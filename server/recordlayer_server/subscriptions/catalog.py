@@ -1,0 +1,97 @@
+"""The subscriptions of a database, and their places in its feed: records of a store beside that of its records."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from google.rpc import code_pb2
+
+from recordlayer.aio import Transaction
+from recordlayer.client.pb import subscriptions_pb2
+from recordlayer_server import statuses
+from recordlayer_server.databases import Databases
+from recordlayer_server.pb import subscriptions_pb2 as stored
+from recordlayer_server.places import Tenant
+from recordlayer_server.values import timestamp
+
+
+async def found(databases: Databases, tx: Transaction, tenant: Tenant, name: str) -> stored.Subscription | None:
+    """A subscription, None if it is not there.  Cost  1 read."""
+    store = await databases.subscriptions(tx, tenant)
+    one: Any = None if store is None else await store.load(name)
+    return None if one is None else stored.Subscription.FromString(one.SerializeToString())
+
+
+async def all_of(databases: Databases, tx: Transaction, tenant: Tenant) -> list[subscriptions_pb2.Subscription]:
+    """All of them, by id.  Cost  1 range read."""
+    store = await databases.subscriptions(tx, tenant)
+    if store is None:
+        return []
+    return [shown(one) for one in await store.scan(limit=databases.limits.subscriptions_per_database).all()]
+
+
+async def create(
+    databases: Databases, tx: Transaction, tenant: Tenant, said: subscriptions_pb2.Subscription, who: str
+) -> subscriptions_pb2.Subscription:
+    """Let there be a subscription whose place is behind all that the transaction sees. The records' store is there.
+
+    Cost    1 read of the records' store, 1 range read of the subscriptions; 1 write.
+    Raises  Refusal.
+    """
+    store = await databases.subscriptions(tx, tenant, create=True)
+    assert store is not None, "it was made"
+    known: list[Any] = await store.scan(limit=databases.limits.subscriptions_per_database + 1).all()
+    wanted = said.SerializeToString(deterministic=True)
+    for one in known:
+        if one.id == said.id:
+            if one.said == wanted:
+                return shown(one)
+            raise statuses.refusal(code_pb2.ALREADY_EXISTS, "EXISTS", "there is another subscription of this id")
+    if len(known) >= databases.limits.subscriptions_per_database:
+        text = f"a database has at most {databases.limits.subscriptions_per_database} subscriptions: delete one"
+        raise statuses.refusal(code_pb2.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED", text)
+    records = await databases.records(tx, tenant)
+    if records is None or records.feed.settings is None:
+        raise statuses.refusal(code_pb2.FAILED_PRECONDITION, "NOT_SYNCED", "this database keeps no changes")
+    made = stored.Subscription(id=said.id, said=wanted, created_at=time.time_ns() // 1_000, created_by=who)
+    made.place = await records.feed.now(group=group_of(said))
+    await store.save(made)
+    return shown(made)
+
+
+async def delete(databases: Databases, tx: Transaction, tenant: Tenant, name: str) -> bool:
+    """Whether it was there.  Cost  1 read, 1 clear."""
+    store = await databases.subscriptions(tx, tenant)
+    return store is not None and bool(await store.delete(name))
+
+
+async def move(databases: Databases, tx: Transaction, tenant: Tenant, seen: stored.Subscription, place: bytes) -> None:
+    """Move the place of a subscription on, if it is still where it was seen.
+
+    Cost    1 read, 1 write.
+    Raises  Refusal if it is gone, was made anew, or another stream has moved it.
+    """
+    store = await databases.subscriptions(tx, tenant)
+    now = await found(databases, tx, tenant, seen.id)
+    if store is None or now is None or now.created_at != seen.created_at:
+        raise statuses.not_found("subscription", seen.id)
+    if now.place != seen.place:
+        text = "another stream has acknowledged changes of this subscription: open it again"
+        raise statuses.refusal(code_pb2.ABORTED, "CONFLICT", text)
+    now.place = place
+    await store.save(now)
+
+
+def group_of(said: subscriptions_pb2.Subscription) -> str | None:
+    """The zone whose changes a subscription is about, None for all of them."""
+    kind = said.WhichOneof("kind")
+    return None if kind == "database" else str(getattr(said, kind).zone.name)
+
+
+def shown(one: Any) -> subscriptions_pb2.Subscription:
+    """A stored subscription as callers get it."""
+    made = subscriptions_pb2.Subscription.FromString(one.said)
+    made.created.CopyFrom(timestamp(one.created_at))
+    made.created_by = one.created_by
+    return made

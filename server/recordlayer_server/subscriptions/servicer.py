@@ -1,0 +1,125 @@
+"""The service Subscriptions: takes requests apart, asks who may, and puts replies together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from recordlayer.aio import Transaction
+from recordlayer.client.pb import subscriptions_pb2, subscriptions_pb2_grpc
+from recordlayer_server import statuses
+from recordlayer_server.call import WORD, current
+from recordlayer_server.contents import zone_of
+from recordlayer_server.databases import Databases
+from recordlayer_server.replies import reading, reply_context
+from recordlayer_server.subscriptions import catalog
+from recordlayer_server.subscriptions.matching import check
+from recordlayer_server.subscriptions.receiving import Receiving
+from recordlayer_server.writing import cost_of, writing
+from recordlayer_server.zone_catalog import missing_zones
+
+NAME = "recordlayer.v1.Subscriptions"
+_MOST_BYTES = 64 << 10  # of a subscription
+
+
+class Subscriptions(subscriptions_pb2_grpc.SubscriptionsServicer):  # type: ignore[misc]  # generated, without types
+    """The subscriptions of all databases."""
+
+    def __init__(self, databases: Databases) -> None:
+        self._databases = databases
+
+    async def Create(
+        self, request: subscriptions_pb2.CreateSubscriptionRequest, _: Any
+    ) -> subscriptions_pb2.CreateSubscriptionReply:
+        call, databases = current(), self._databases
+        said = request.subscription
+        _check_id(said.id, "subscription.id")
+        kind = said.WhichOneof("kind")
+        if kind is None:
+            raise statuses.bad_request("subscription.kind", "give a query, a zone or a database")
+        if said.ByteSize() > _MOST_BYTES:
+            raise statuses.bad_request("subscription", f"at most {_MOST_BYTES} bytes")
+        said.ClearField("created")
+        said.ClearField("created_by")
+        zones: tuple[str, ...] = ()
+        if kind != "database":
+            zones = (zone_of(getattr(said, kind).zone, f"subscription.{kind}.zone", databases.limits),)
+        tenant = call.permit(zones)
+
+        async def checked(tx: Transaction) -> None:
+            metadata = await databases.metadata(tx, tenant)
+            if metadata is None:
+                raise statuses.forbidden()
+            check(said, metadata, databases.limits)
+            for zone in await missing_zones(databases, tx, tenant, zones):
+                raise statuses.not_found("zone", zone)
+
+        async def begun(tx: Transaction) -> None:
+            await checked(tx)
+            await databases.records(tx, tenant, create=True)
+
+        async def work(tx: Transaction) -> subscriptions_pb2.Subscription:
+            await checked(tx)
+            return await catalog.create(databases, tx, tenant, said, call.identity.name)
+
+        await writing(databases, call, begun)  # by itself: a feed begins with the commit that lets it be kept
+        made, written = await writing(databases, call, work)
+        reply = subscriptions_pb2.CreateSubscriptionReply(subscription=made)
+        reply.context.CopyFrom(reply_context(call, commit_version=written.version, cost=written.cost))
+        return reply
+
+    async def List(
+        self, request: subscriptions_pb2.ListSubscriptionsRequest, _: Any
+    ) -> subscriptions_pb2.ListSubscriptionsReply:
+        call = current()
+        tenant = call.permit()
+
+        async def work(tx: Transaction) -> subscriptions_pb2.ListSubscriptionsReply:
+            if await self._databases.metadata(tx, tenant) is None:
+                raise statuses.forbidden()
+            found = await catalog.all_of(self._databases, tx, tenant)
+            reply = subscriptions_pb2.ListSubscriptionsReply(subscriptions=found)
+            reply.context.CopyFrom(reply_context(call, read_version=await tx.read_version(), cost=cost_of(tx)))
+            return reply
+
+        return await reading(self._databases, call, work)
+
+    async def Delete(
+        self, request: subscriptions_pb2.DeleteSubscriptionRequest, _: Any
+    ) -> subscriptions_pb2.DeleteSubscriptionReply:
+        call = current()
+        _check_id(request.id, "id")
+        if (tenant := call.tenant) is None:
+            raise statuses.bad_request("context.container", "name the container")
+
+        async def work(tx: Transaction) -> None:
+            one = await catalog.found(self._databases, tx, tenant, request.id)
+            zone = None if one is None else catalog.group_of(catalog.shown(one))
+            call.permit(() if zone is None else (zone,))
+            if not await catalog.delete(self._databases, tx, tenant, request.id):
+                raise statuses.not_found("subscription", request.id)
+
+        _, written = await writing(self._databases, call, work)
+        context = reply_context(call, commit_version=written.version, cost=written.cost)
+        return subscriptions_pb2.DeleteSubscriptionReply(context=context)
+
+    async def Receive(
+        self, requests: AsyncIterator[subscriptions_pb2.ReceiveRequest], _: Any
+    ) -> AsyncIterator[subscriptions_pb2.ReceiveReply]:
+        call, coming = current(), aiter(requests)
+        first = await anext(coming, None)
+        if first is None or first.WhichOneof("kind") != "open":
+            raise statuses.bad_request("open", "the first message opens the stream")
+        call.bind(first.open.context)
+        _check_id(first.open.id, "open.id")
+        if (tenant := call.tenant) is None:
+            raise statuses.bad_request("context.container", "name the container")
+        async with aclosing(Receiving(self._databases, call, tenant, first.open.id, coming).replies()) as replies:
+            async for reply in replies:
+                yield reply
+
+
+def _check_id(given: str, where: str) -> None:
+    if not WORD.fullmatch(given):
+        raise statuses.bad_request(where, "1 to 64 of A-Z a-z 0-9 . _ -")
