@@ -64,6 +64,9 @@ def refusal_of(status: status_pb2.Status) -> RecordLayerError:
     conflict = _detail(status, errors_pb2.ConflictInfo)
     if conflict is not None:
         fields["server_record"] = conflict.server_record if conflict.HasField("server_record") else None
+    failure = _detail(status, errors_pb2.BatchFailure)
+    if failure is not None:
+        fields["operation"] = failure.operation
     return SAME.get(reason, CallRefused)(**fields)
 
 

@@ -1,11 +1,12 @@
 """Makes the blocking facade from the async one.
 
-    python tests/house/generate_blocking.py            write recordlayer/blocking
+    python tests/house/generate_blocking.py            write recordlayer/blocking and recordlayer/client/blocking
     python tests/house/generate_blocking.py --check    compare only; exit status 1 when something is out of date
 
-Every file of recordlayer/aio is rewritten by the rules below, its imports are sorted and pruned and its layout is made
-by ruff. The rules apply to code, comments and docstrings alike, so that examples are right in both. A rule that
-changes nothing in any file is an error: either it is not needed, or the facade has come to say things another way.
+Every file of recordlayer/aio and recordlayer/client/aio is rewritten by the rules below, its imports are sorted and
+pruned and its layout is made by ruff. The rules apply to code, comments and docstrings alike, so that examples are right
+in both. A rule that changes nothing in any file is an error: either it is not needed, or the facade has come to say
+things another way.
 """
 
 from __future__ import annotations
@@ -44,6 +45,12 @@ RULES: tuple[Rule, ...] = (
     Rule(r"\basyncio facade\b", "blocking facade"),
 )
 
+CLIENT_RULES: tuple[Rule, ...] = (
+    *RULES[:5],
+    Rule(r"\brecordlayer\.client\.aio\b", "recordlayer.client.blocking"),
+    Rule(r"\bclient for asyncio\b", "blocking client"),
+)
+
 
 class Rewriter:
     """Applies rules to sources and counts what each has changed."""
@@ -73,7 +80,9 @@ def tidy(source: str, name: str) -> str:
     return source
 
 
-def generated(sources: Mapping[str, str], rules: Sequence[Rule] = RULES) -> dict[str, str]:
+def generated(
+    sources: Mapping[str, str], rules: Sequence[Rule] = RULES, *, package: str = "recordlayer"
+) -> dict[str, str]:
     """The blocking files for async ones, both by their path below the package.
 
     Raises  SystemExit when a rule has changed nothing.
@@ -82,29 +91,40 @@ def generated(sources: Mapping[str, str], rules: Sequence[Rule] = RULES) -> dict
     files: dict[str, str] = {}
     for name, source in sorted(sources.items()):
         body = rewriter.rewrite(source)
-        first = f"# Generated from recordlayer/aio/{name} by tests/house/generate_blocking.py: do not edit.\n"
-        files[name] = tidy(first + body, f"recordlayer/blocking/{name}")
+        first = f"# Generated from {package}/aio/{name} by tests/house/generate_blocking.py: do not edit.\n"
+        files[name] = tidy(first + body, f"{package}/blocking/{name}")
     if unused := rewriter.unused():
         lines = "\n".join(f"  {rule.pattern}" for rule in unused)
-        raise SystemExit(f"these rules change nothing in recordlayer/aio; remove them:\n{lines}")
+        raise SystemExit(f"these rules change nothing in {package}/aio; remove them:\n{lines}")
     return files
 
 
 def main(arguments: Sequence[str] | None = None, *, source: Path = SOURCE, target: Path = TARGET) -> int:
-    parser = argparse.ArgumentParser(description="Generate recordlayer/blocking from recordlayer/aio.")
+    parser = argparse.ArgumentParser(description="Generate the blocking facades of the library and of its client.")
     parser.add_argument("--check", action="store_true", help="compare, write nothing")
     check: bool = parser.parse_args(arguments).check
+    stale = _renewed(source, target, RULES, package="recordlayer", check=check)
+    if source == SOURCE:
+        client = ROOT / "recordlayer" / "client"
+        stale |= _renewed(client / "aio", client / "blocking", CLIENT_RULES, package="recordlayer/client", check=check)
+    return 1 if check and stale else 0
+
+
+def _renewed(source: Path, target: Path, rules: Sequence[Rule], *, package: str, check: bool) -> bool:
+    """Whether something was out of date; then it is written, unless it shall only be said."""
     if not source.is_dir():
         print(f"nothing to do: there is no {source.name} package")
-        return 0
-    wanted = generated({str(path.relative_to(source)): path.read_text() for path in source.rglob("*.py")})
+        return False
+    wanted = generated(
+        {str(path.relative_to(source)): path.read_text() for path in source.rglob("*.py")}, rules, package=package
+    )
     there = {str(path.relative_to(target)): path.read_text() for path in target.rglob("*.py")}
     stale = sorted(name for name in wanted.keys() | there.keys() if wanted.get(name) != there.get(name))
     for name in stale:
-        print(("out of date: " if check else "wrote ") + f"recordlayer/blocking/{name}")
+        print(("out of date: " if check else "wrote ") + f"{package}/blocking/{name}")
         if not check:
             write(target / name, wanted.get(name))
-    return 1 if check and stale else 0
+    return bool(stale)
 
 
 def write(path: Path, text: str | None) -> None:

@@ -1,0 +1,157 @@
+"""The service's client for asyncio: records of the caller's own message types, in the zones of a database.
+
+    async with connect("grpc://127.0.0.1:50051", container="com.example.shop") as client:
+        zone = client.zone("orders")
+        saved = await zone.save(Order(id=1), name="1")
+        found = await zone.load(Order, "1")
+
+When calls are tried again says `recordlayer.client.retries`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, Self
+
+import grpc
+
+from recordlayer.client.addresses import address_of
+from recordlayer.client.aio.zone import Zone
+from recordlayer.client.pb import context_pb2, records_pb2_grpc, sync_pb2_grpc, types_pb2, zones_pb2, zones_pb2_grpc
+from recordlayer.client.refusals import refusal_of
+from recordlayer.client.retries import Attempts, Budget
+from recordlayer.client.transport import AsyncTransport
+
+
+class Client:
+    """One database over a connection, which is made on first use and again after it was lost. `connect` makes one."""
+
+    def __init__(
+        self,
+        transport: AsyncTransport,
+        context: context_pb2.RequestContext,
+        *,
+        timeout: timedelta,
+        token: str | Callable[[], str] | None,
+        budget: Budget | None = None,
+    ) -> None:
+        self.transport = transport
+        self.context = context
+        self._timeout = timeout
+        self._token = token
+        self._budget = Budget() if budget is None else budget
+        self.records: Any = records_pb2_grpc.RecordsStub(transport.channel)
+        self.sync: Any = sync_pb2_grpc.SyncStub(transport.channel)
+        self._zones: Any = zones_pb2_grpc.ZonesStub(transport.channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection, for all databases that use it."""
+        await self.transport.close()
+
+    def database(self, *, user: str | None = None) -> Client:
+        """Another database of the container over the same connection: the public one, or the private one of a user."""
+        context = context_pb2.RequestContext()
+        context.CopyFrom(self.context)
+        context.ClearField("database")
+        _address_user(context, user)
+        return Client(self.transport, context, timeout=self._timeout, token=self._token, budget=self._budget)
+
+    def zone(self, name: str = "") -> Zone:
+        """A zone of the database; "" is the default one. Asks the server nothing."""
+        return Zone(self, types_pb2.ZoneName(name=name))
+
+    async def create_zone(self, name: str) -> Zone:
+        """The zone, which may have been there."""
+        await self._change_zone("CREATE", name)
+        return self.zone(name)
+
+    async def delete_zone(self, name: str) -> None:
+        """Delete a zone with all its records."""
+        await self._change_zone("DELETE", name)
+
+    async def zone_names(self) -> list[str]:
+        """All zones of the database."""
+        request, names = zones_pb2.ListZonesRequest(context=self.context), []
+        while True:
+            page = await self.call(self._zones.List, request)
+            names += [zone.name.name for zone in page.zones]
+            if not page.continuation:
+                return names
+            request.continuation = page.continuation
+
+    async def _change_zone(self, kind: str, name: str) -> None:
+        operation = zones_pb2.ZoneOperation(type=kind, name=types_pb2.ZoneName(name=name))
+        request = zones_pb2.ModifyZonesRequest(context=self.context, operations=[operation])
+        (result,) = (await self.call(self._zones.Modify, request)).results
+        if result.status.code:
+            raise refusal_of(result.status)
+
+    def attempts(self) -> Attempts:
+        """Those of a call that begins now."""
+        return Attempts(self._budget, self._timeout.total_seconds())
+
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """What says who calls."""
+        if self._token is None:
+            return ()
+        return (("authorization", f"Bearer {self._token if isinstance(self._token, str) else self._token()}"),)
+
+    async def call(
+        self, method: Callable[..., Awaitable[Any]], request: Any, *, attempts: Attempts | None = None
+    ) -> Any:
+        """The reply to a request that may be sent more than once: a read, or a write with an idempotency key.
+
+        Raises  CallRefused and the errors that the library shares with the service; NoAnswer.
+        """
+        attempts = self.attempts() if attempts is None else attempts
+        while True:
+            try:
+                reply = await method(request, timeout=attempts.left(), metadata=self.metadata())
+            except grpc.RpcError as error:
+                await self.transport.sleep(attempts.delay_behind(error))
+            else:
+                self._budget.earn()
+                return reply
+
+
+def _address_user(context: context_pb2.RequestContext, user: str | None) -> None:
+    if user is not None:
+        context.database.scope, context.database.user = context_pb2.Database.PRIVATE, user
+
+
+def connect(
+    url: str,
+    *,
+    container: str,
+    user: str | None = None,
+    production: bool = False,
+    timeout: timedelta = timedelta(seconds=30),
+    token: str | Callable[[], str] | None = None,
+    credentials: Any = None,
+    plain_text_anywhere: bool = False,
+) -> Client:
+    """A client of one database: the container's public one, or the private one of `user` ("" is the caller).
+
+    url          grpc://HOST:PORT, only for loopback; grpcs://HOST:PORT for TLS
+    production   the container's production environment instead of development
+    timeout      of one call with all its retries
+    token        a bearer token, or what gives one before each attempt
+    credentials  of the channel, for grpcs: `grpc.ssl_channel_credentials(...)`, with a key and a certificate for mTLS;
+                 None: the system's authorities
+    plain_text_anywhere  grpc:// to other machines too: whoever is on the way reads everything, tokens too
+
+    Raises  UsageError
+    """
+    address = address_of(url, credentials=credentials, plain_text_anywhere=plain_text_anywhere)
+    context = context_pb2.RequestContext(container=container)
+    if production:
+        context.environment = context_pb2.PRODUCTION
+    _address_user(context, user)
+    return Client(AsyncTransport(address), context, timeout=timeout, token=token)

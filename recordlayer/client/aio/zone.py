@@ -1,0 +1,270 @@
+"""Records of one zone."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from recordlayer.client.conditions import Condition, field, python_of, value_of
+from recordlayer.client.edits import Delete, Loaded, Save
+from recordlayer.client.pb import records_pb2, sync_pb2, types_pb2
+from recordlayer.client.refusals import reason_of, refusal_of
+from recordlayer.errors import RecordLayerError, UsageError
+
+if TYPE_CHECKING:
+    from recordlayer.client.aio.client import Client
+
+M = TypeVar("M", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """A page of what has changed in a zone: records with the form MESSAGE, those that are gone `deleted`."""
+
+    records: list[types_pb2.Record]
+    token: bytes
+    more_coming: bool
+
+
+class Zone:
+    """Records of one zone."""
+
+    def __init__(self, client: Client, name: types_pb2.ZoneName) -> None:
+        self._client = client
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        return self._name.name
+
+    async def save(
+        self, message: Message, *, name: str = "", change_tag: bytes | None = None, create: bool = False
+    ) -> Loaded[Any]:
+        """The record as saved, with its new change tag and, where no name was given to a new one, the server's.
+
+        change_tag  the record must still have it; None: replace whatever is there
+        create      it must not be there yet
+
+        Raises  ChangeTagStale, with the server's record; RecordExists; UniquenessViolation
+        """
+        (saved,) = await self.modify([Save(message, name, change_tag=change_tag, create=create)])
+        assert isinstance(saved, Loaded), "an atomic batch fails as a whole"
+        return saved
+
+    async def delete(self, name: str, *, change_tag: bytes | None = None) -> None:
+        """Delete a record; without a change tag whatever it holds.  Raises  ChangeTagStale"""
+        await self.modify([Delete(name, change_tag=change_tag)])
+
+    async def modify(
+        self, edits: Sequence[Save | Delete], *, atomic: bool = True
+    ) -> list[Loaded[Any] | RecordLayerError | None]:
+        """What became of each edit, in their order: the record as saved, None if it was deleted.
+
+        atomic  all or nothing: the first failure is raised, and its `operation` says which edit it was. Without it the
+                error of an edit stands in its place; those that the service wants again are sent again, by themselves.
+
+        Raises  ChangeTagStale, RecordExists, UniquenessViolation, CallRefused, NoAnswer
+        """
+        outcomes: list[Any] = [None] * len(edits)
+        open_edits, attempts = list(range(len(edits))), self._client.attempts()
+        while open_edits:
+            request = self._batch([edits[at] for at in open_edits], atomic=atomic)
+            reply = await self._client.call(self._client.records.Modify, request, attempts=attempts)
+            again: list[int] = []
+            delays: list[float] = []
+            for at, result in zip(open_edits, reply.results, strict=True):
+                if not result.status.code:
+                    outcomes[at] = edits[at].outcome(result.record)
+                    continue
+                outcomes[at] = refusal_of(result.status)
+                delay = attempts.told(result.status)
+                if delay is not None:
+                    again.append(at)
+                    delays.append(delay)
+            if not again or not attempts.may_wait(max(delays)):
+                break
+            await self._client.transport.sleep(max(delays))
+            open_edits = again
+        return outcomes
+
+    def _batch(self, edits: Sequence[Save | Delete], *, atomic: bool) -> records_pb2.ModifyRequest:
+        request = records_pb2.ModifyRequest(context=self._client.context, atomic=atomic)
+        request.operations.extend(edit.operation(self._name) for edit in edits)
+        if not atomic:
+            for edit, operation in zip(edits, request.operations, strict=True):
+                operation.idempotency_key = edit.key
+        elif len(edits) == 1:
+            request.idempotency_key = edits[0].key
+        else:
+            request.idempotency_key = uuid.uuid4().hex
+        return request
+
+    async def load(self, kind: type[M], name: str) -> Loaded[M] | None:
+        """The record with this name, None if there is none.  Raises  UsageError for one of another type"""
+        return (await self.load_many(kind, [name])).get(name)
+
+    async def load_many(self, kind: type[M], names: Sequence[str]) -> dict[str, Loaded[M]]:
+        """Those of the names that are there.  Raises  UsageError for a record of another type"""
+        request = records_pb2.LookupRequest(context=self._client.context, form=types_pb2.MESSAGE)
+        request.names.extend(types_pb2.RecordName(zone=self._name, name=name) for name in names)
+        found: dict[str, Loaded[M]] = {}
+        for name, result in zip(
+            names, (await self._client.call(self._client.records.Lookup, request)).results, strict=True
+        ):
+            if not result.status.code:
+                found[name] = await self.decoded(kind, result.record)
+            elif reason_of(result.status) != "NOT_FOUND":
+                raise refusal_of(result.status)
+        return found
+
+    async def query(
+        self,
+        kind: type[M],
+        where: Condition | None = None,
+        *,
+        sort: Sequence[str] = (),
+        page: int = 0,
+        sort_in_memory: int = 0,
+    ) -> AsyncIterator[Loaded[M]]:
+        """The records of a type that fulfil a condition, page after page; each page is a call of its own.
+
+        sort            fields; "-field" for all of them: descending
+        page            records of a page; 0: as the server likes
+        sort_in_memory  so many records may be sorted by the server where no index has the order
+
+        Raises  CallRefused, with the reason INDEX_REQUIRED where no index serves
+        """
+        request = self._query(kind, where, sort=sort, page=page, sort_in_memory=sort_in_memory)
+        while True:
+            reply = await self._client.call(self._client.records.Query, request)
+            for record in reply.records:
+                yield await self.decoded(kind, record)
+            if not reply.continuation:  # a page without records is no end
+                return
+            request.continuation = reply.continuation
+
+    async def explain(
+        self, kind: type[M], where: Condition | None = None, *, sort: Sequence[str] = (), analyze: bool = False
+    ) -> records_pb2.ExplainReply:
+        """What a query will do and cost, and why; `analyze` runs one page of it."""
+        request = records_pb2.ExplainRequest(query=self._query(kind, where, sort=sort), analyze=analyze)
+        reply: records_pb2.ExplainReply = await self._client.call(self._client.records.Explain, request)
+        return reply
+
+    async def aggregate(
+        self,
+        kind: type[M],
+        function: str,
+        of: str = "",
+        *,
+        group: dict[str, Any] | None = None,
+        where: Condition | None = None,
+        value: Any = None,
+        fraction: float = 0.0,
+    ) -> Any:
+        """A number over many records: `function` is COUNT, COUNT_NOT_NULL, SUM, MIN, MAX, COUNT_DISTINCT, RANK of
+        `value`, or PERCENTILE at `fraction`; None where there is none.
+
+        Raises  CallRefused, with the reason INDEX_REQUIRED where no index has it
+        """
+        known = dict(records_pb2.AggregateRequest.Function.items())
+        if function not in known:
+            raise UsageError(what=f"no function {function}", hint="names are those of records.proto")
+        request = records_pb2.AggregateRequest(
+            context=self._client.context, zone=self._name, record_type=kind.DESCRIPTOR.name, field=of, fraction=fraction
+        )
+        request.function = known[function]
+        for name, one in (group or {}).items():
+            request.group.add(field=name, value=value_of(one))
+        if value is not None:
+            request.value.CopyFrom(value_of(value))
+        if where is not None:
+            request.filter.CopyFrom(where.filter)
+        return python_of((await self._client.call(self._client.records.Aggregate, request)).value)
+
+    async def changes(self, token: bytes = b"", *, limit: int = 0) -> Changes:
+        """A page of what has changed since a token; without one, of everything. Ask again at once while more is coming.
+
+        Raises  CallRefused with the reason TOKEN_EXPIRED: drop what you hold and begin without a token
+        """
+        request = sync_pb2.ZoneChangesRequest(context=self._client.context, form=types_pb2.MESSAGE, limit=limit)
+        request.zones.add(zone=self._name, token=token)
+        (one,) = (await self._client.call(self._client.sync.ZoneChanges, request)).zones
+        if one.status.code:
+            raise refusal_of(one.status)
+        return Changes(list(one.records), one.token, one.more_coming)
+
+    async def watch(self, token: bytes = b"") -> AsyncIterator[str]:
+        """Word of changes behind a token, without end: "changed", "reset" (drop what you hold), or "current". After
+        the connection was lost it goes on where it was.
+
+        Raises  CallRefused, with the reason ZONE_NOT_FOUND when the zone is gone; NoAnswer
+        """
+        attempts = self._client.attempts()
+        while True:
+            requests = [
+                sync_pb2.WatchRequest(open=sync_pb2.WatchRequest.Open(context=self._client.context)),
+                sync_pb2.WatchRequest(add=sync_pb2.WatchRequest.Add(target=1, zone=self._name, token=token)),
+            ]
+            try:
+                call = await self._client.transport.stream(self._client.sync.Watch, requests, self._client.metadata())
+                try:
+                    async for reply in call:
+                        attempts = self._client.attempts()
+                        kind = reply.WhichOneof("kind")
+                        if kind == "removed":
+                            raise refusal_of(reply.removed.status)
+                        for current in [reply.current] if kind == "current" else reply.progress.targets:
+                            token = current.token
+                        if kind == "reset":
+                            token = b""
+                        if kind in ("changed", "reset", "current"):
+                            yield kind
+                finally:
+                    call.cancel()
+            except grpc.RpcError as error:
+                await self._client.transport.sleep(attempts.delay_behind(error))
+
+    def _query(
+        self,
+        kind: type[M],
+        where: Condition | None,
+        *,
+        sort: Sequence[str] = (),
+        page: int = 0,
+        sort_in_memory: int = 0,
+    ) -> records_pb2.QueryRequest:
+        request = records_pb2.QueryRequest(
+            context=self._client.context,
+            zone=self._name,
+            record_types=[kind.DESCRIPTOR.name],
+            form=types_pb2.MESSAGE,
+            limit=page,
+            sort_in_memory=sort_in_memory,
+        )
+        if where is not None:
+            request.filter.CopyFrom(where.filter)
+        for one in sort:
+            request.sort.add(field=one.removeprefix("-"), descending=one.startswith("-"))
+        return request
+
+    async def decoded(self, kind: type[M], record: types_pb2.Record) -> Loaded[M]:
+        """A record of a reply as a message; one that fits into no reply is fetched in chunks."""
+        if record.record_type != kind.DESCRIPTOR.name:
+            raise UsageError(
+                record=record.name.name, type=record.record_type, hint=f"it is no {kind.DESCRIPTOR.name}: load its own"
+            )
+        contents = record.message
+        if record.WhichOneof("content") == "chunked":
+            request = self._query(kind, field("$name") == record.name.name)
+            contents = await self._client.call(self._chunks, request)
+        return Loaded(name=record.name.name, message=kind.FromString(contents), change_tag=record.change_tag)
+
+    async def _chunks(self, request: records_pb2.QueryRequest, **said: Any) -> bytes:
+        parts = [reply.chunk async for reply in self._client.records.QueryStream(request, **said)]
+        return b"".join(parts)
