@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from google.protobuf import struct_pb2
-
 from recordlayer.client.pb import filter_pb2, types_pb2
 from recordlayer.errors import UsageError
 
@@ -19,10 +17,10 @@ _KINDS = {bool: "bool_value", int: "integer_value", float: "double_value", str: 
 
 def value_of(given: Any) -> types_pb2.Value:
     """A Python value as one of the service; a datetime is a timestamp.  Raises  UsageError for other types"""
-    made = types_pb2.Value()
     if given is None:
-        made.null_value = struct_pb2.NULL_VALUE
-    elif isinstance(given, list | tuple | set | frozenset):
+        return types_pb2.Value(null_value="NULL_VALUE")
+    made = types_pb2.Value()
+    if isinstance(given, list | tuple | set | frozenset):
         made.list_value.SetInParent()
         made.list_value.values.extend(value_of(one) for one in given)
     elif isinstance(given, datetime):
@@ -73,12 +71,10 @@ class field:  # noqa: N801  (reads as a word in conditions)
 
     def compare(self, comparator: str, value: Any = None, *, distance: float = 0.0) -> Condition:
         """A comparison by the name that filter.proto has for it.  Raises  UsageError for another one"""
-        known = dict(filter_pb2.Comparison.Comparator.items())
-        if comparator not in known:
+        if comparator not in dict(filter_pb2.Comparison.Comparator.items()):
             raise UsageError(what=f"no comparator {comparator}", hint="names are those of filter.proto")
-        made = filter_pb2.Filter()
-        made.comparison.field, made.comparison.distance = self._name, distance
-        made.comparison.comparator = known[comparator]
+        comparison = filter_pb2.Comparison(field=self._name, comparator=comparator, distance=distance)
+        made = filter_pb2.Filter(comparison=comparison)
         if value is not None:
             made.comparison.value.CopyFrom(value_of(value))
         return Condition(made)

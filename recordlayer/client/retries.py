@@ -1,8 +1,8 @@
 """When a call is tried again.
 
 If and only if the service says so by a RetryInfo, after its delay; where no answer came at all, a read is sent again,
-and so is a write, since each one carries an idempotency key and is applied once. Both stay within the call's deadline, and
-within a budget of retries that all calls of a client share: each call that went well earns a tenth of one.
+and so is a write, since each one carries an idempotency key and is applied once. Both stay within the call's deadline,
+and within a budget of retries that all calls of a client share: each call that went well earns a tenth of one.
 """
 
 from __future__ import annotations

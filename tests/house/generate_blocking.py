@@ -4,9 +4,9 @@
     python tests/house/generate_blocking.py --check    compare only; exit status 1 when something is out of date
 
 Every file of recordlayer/aio and recordlayer/client/aio is rewritten by the rules below, its imports are sorted and
-pruned and its layout is made by ruff. The rules apply to code, comments and docstrings alike, so that examples are right
-in both. A rule that changes nothing in any file is an error: either it is not needed, or the facade has come to say
-things another way.
+pruned and its layout is made by ruff. The rules apply to code, comments and docstrings alike, so that examples are
+right in both. A rule that changes nothing in any file is an error: either it is not needed, or the facade has come to
+say things another way.
 """
 
 from __future__ import annotations

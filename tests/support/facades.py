@@ -14,6 +14,7 @@ from typing import Any
 
 import recordlayer as rl
 from recordlayer import aio
+from recordlayer.client import aio as client_aio
 
 _WRAPPED = (
     aio.Database,
@@ -46,6 +47,8 @@ _WRAPPED = (
     aio.Migration,
     aio.Tenant,
     aio.TenantExport,
+    client_aio.Client,
+    client_aio.Zone,
 )
 
 

@@ -172,13 +172,12 @@ class Zone:
 
         Raises  CallRefused, with the reason INDEX_REQUIRED where no index has it
         """
-        known = dict(records_pb2.AggregateRequest.Function.items())
-        if function not in known:
+        if function not in dict(records_pb2.AggregateRequest.Function.items()):
             raise UsageError(what=f"no function {function}", hint="names are those of records.proto")
         request = records_pb2.AggregateRequest(
-            context=self._client.context, zone=self._name, record_type=kind.DESCRIPTOR.name, field=of, fraction=fraction
+            context=self._client.context, zone=self._name, record_type=kind.DESCRIPTOR.name
         )
-        request.function = known[function]
+        request.MergeFrom(records_pb2.AggregateRequest(function=function, field=of, fraction=fraction))
         for name, one in (group or {}).items():
             request.group.add(field=name, value=value_of(one))
         if value is not None:
