@@ -18,6 +18,7 @@ from recordlayer.errors import RecordLayerError, UsageError
 
 if TYPE_CHECKING:
     from recordlayer.client.aio.client import Client
+    from recordlayer.client.retries import Attempts
 
 M = TypeVar("M", bound=Message)
 
@@ -204,7 +205,7 @@ class Zone:
 
         Raises  CallRefused, with the reason ZONE_NOT_FOUND when the zone is gone; NoAnswer
         """
-        attempts = self._client.attempts()
+        attempts: Attempts | None = None
         while True:
             requests = [
                 sync_pb2.WatchRequest(open=sync_pb2.WatchRequest.Open(context=self._client.context)),
@@ -214,7 +215,7 @@ class Zone:
                 call = await self._client.transport.stream(self._client.sync.Watch, requests, self._client.metadata())
                 try:
                     async for reply in call:
-                        attempts = self._client.attempts()
+                        attempts = None  # it went well: after a cut, however long from now, they begin anew
                         kind = reply.WhichOneof("kind")
                         if kind == "removed":
                             raise refusal_of(reply.removed.status)
@@ -227,6 +228,7 @@ class Zone:
                 finally:
                     call.cancel()
             except grpc.RpcError as error:
+                attempts = self._client.attempts() if attempts is None else attempts
                 await self._client.transport.sleep(attempts.delay_behind(error))
 
     def _query(
