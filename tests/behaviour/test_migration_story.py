@@ -81,7 +81,7 @@ class Story:
 
     def killed(self, behind: int, *allow: str) -> None:
         """Apply in a process that is killed behind so many commits."""
-        killed(self.folder, behind, "migrate", "apply", "--yes", "--lease", "0.5", *allow)
+        killed(self.folder, behind, "migrate", "apply", "--yes", "--lease", "0.5", "--wait", "30", *allow)
         status = self.json("migrate", "status", *allow)
         assert (self.run.status, status["run_finished"]) == (1, False)
         assert status["left"], "something is left to do"

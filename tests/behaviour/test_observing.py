@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import operator
 import sys
@@ -93,12 +94,15 @@ def calls_of(work: Callable[[], object]) -> int:
         nonlocal count
         count += event == "call"
 
+    gc.collect()  # what earlier tests have left is finalised now, and not while calls are counted
     before = sys.getprofile()
+    gc.disable()
     sys.setprofile(called)
     try:
         work()
     finally:
         sys.setprofile(before)
+        gc.enable()
     return count
 
 
