@@ -5,6 +5,7 @@ The database is open while a line is worked on only: others can use a file betwe
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Iterable, Iterator
@@ -163,7 +164,13 @@ class Session:
         if arguments[0] == "shell":
             raise click.UsageError("this is one")
         name = arguments[0]
-        where = [] if self._db is None or not _takes(self._root, arguments, "--db") else ["--db", self._db]
+        here = {"--db": self._db, "--store": None if self._at is None else json.dumps(self._at)}
+        where = [
+            word
+            for option, value in here.items()
+            if value is not None and _takes(self._root, arguments, option)
+            for word in (option, value)
+        ]
         before = self._screen.status
         self._screen.status = 0
         project = ["--project", self._screen.project_file]

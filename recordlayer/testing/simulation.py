@@ -94,6 +94,7 @@ class Process:
         self._simulation = simulation
         self._main, self._arguments = main, arguments
         self._life: _Life | None = None
+        self._keeper: asyncio.Task[Any] | None = None  # lives on when its lives end
 
     async def live(self) -> object:
         """Its result, after as many lives as it takes."""
@@ -135,8 +136,6 @@ class Process:
         for task in self.tasks:
             if task is not self._keeper:
                 task.cancel()
-
-    _keeper: asyncio.Task[Any] | None = None
 
 
 _PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)

@@ -136,6 +136,11 @@ def test_a_shell_takes_lines_from_a_pipe(run: CommandLine, monkeypatch: pytest.M
     assert run.status == 0, run.complained
     for part in ("Ctrl-D", "primary key", "Scan records [id = 3]", "50 keys", "record (3,)", "(1 row;"):
         assert part in said
+    with rl.open(f"file:{run.folder / 'records.rl'}") as db, db.transaction() as tx:
+        tx.store(StoredMetaData(path=META), path=("shop", 7))
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Order\ninspect\n"))
+    said = run("shell", "--store", '["shop", 7]')
+    assert (run.status, "(0 rows)" in said, "the header of /shop/7" in said) == (0, True, True), "commands go there too"
     said = piped("Ordr\nOrder where\nquery Order --limit x\nnext\nshell\nOrder limit 1\n")
     assert run.status == 1
     assert "(1 row;" in said, "a line that fails does not end it"
