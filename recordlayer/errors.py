@@ -629,6 +629,13 @@ class CannotListen(ServiceError):
     title = "the server cannot listen on this address"
 
 
+class ServerEnded(ServiceError):
+    """What a fake server that does not come up has said is in the field `said`."""
+
+    title = "the server ended before it listened"
+    hint = 'the extra "server" has to be installed; what it said tells the rest'
+
+
 class Unauthenticated(ServiceError):
     """The same words whatever was wrong: who tries tokens learns nothing."""
 

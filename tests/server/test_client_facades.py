@@ -7,15 +7,16 @@ from collections.abc import Iterator
 import pytest
 
 from recordlayer.client.blocking import Delete, Loaded, Save, field
+from recordlayer.client.testing.fake import fake
 from recordlayer.errors import CallRefused, ChangeTagStale, RecordExists, UsageError
 from tests.support.clients import Photo, connected
-from tests.support.servers import started
+from tests.support.photos import CONTAINER, description
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with started(tmp_path_factory.mktemp("server")) as (_, listening):
-        yield listening
+def address() -> Iterator[str]:
+    with fake({CONTAINER: description()}) as server:
+        yield server.url
 
 
 @pytest.mark.parametrize("facade", ["asyncio", "blocking"])

@@ -17,7 +17,8 @@ import pytest
 from grpc import aio as grpc_aio
 
 from recordlayer.client.pb import sync_pb2, types_pb2
-from tests.support.servers import started
+from recordlayer.client.testing.fake import fake
+from tests.support.photos import CONTAINER, description
 from tests.support.service import Caller, run
 
 LONG = os.environ.get("RECORDLAYER_LONG_TESTS") == "1"
@@ -86,7 +87,7 @@ def resident(pid: int) -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="what a process holds is read from /proc")
 @pytest.mark.parametrize("together", [False, True], ids=["many-streams", "many-targets"])
-def test_a_change_reaches_everybody_who_watches_and_watches_are_small(tmp_path: Path, *, together: bool) -> None:
+def test_a_change_reaches_everybody_who_watches_and_watches_are_small(*, together: bool) -> None:
     async def scenario(address: str, pid: int) -> None:
         async with AsyncExitStack() as stack:
             options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
@@ -119,8 +120,8 @@ def test_a_change_reaches_everybody_who_watches_and_watches_are_small(tmp_path: 
             assert after - before < EACH * WATCHES
             assert after < LARGEST
 
-    with started(tmp_path) as (process, address):
-        run(scenario(address, process.pid), seconds=900 if LONG else 120)
+    with fake({CONTAINER: description()}) as server:
+        run(scenario(server.url.removeprefix("grpc://"), server.pid), seconds=900 if LONG else 120)
 
 
 async def beginning(caller: Caller, zone: str) -> bytes:

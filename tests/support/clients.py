@@ -26,9 +26,9 @@ Photo: Any = _messages()("Photo")
 
 
 @contextmanager
-def connected(facade: str, address: str, **said: Any) -> Iterator[Any]:
+def connected(facade: str, url: str, **said: Any) -> Iterator[Any]:
     """A client of the container of photos, called as the blocking one is."""
-    url, said = f"grpc://{address}", {"container": CONTAINER, **said}
+    said = {"container": CONTAINER, **said}
     if facade == "blocking":
         with blocking.connect(url, **said) as client:
             yield client

@@ -1,0 +1,1 @@
+"""For the tests of programs that use the client: `fake` has a server for them."""
