@@ -10,7 +10,8 @@ happen, and then moves to the next timer. The same numbers give the same run, as
 world it was opened with and finishes its operations in the thread that waits for them.
 
 Faults are errors that a cluster may answer with at any time. A commit that fails may not have been tried, and one
-whose outcome is unknown may have happened. Ranges come in smaller chunks than asked for.
+whose outcome is unknown may have happened. Ranges come in smaller chunks than asked for, except where
+a row limit in the mode EXACT says how many there will be.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from recordlayer.errors import (
     TooOld,
     TransactionError,
 )
-from recordlayer.kv.engine import Engine, Transaction
+from recordlayer.kv.engine import Engine, StreamingMode, Transaction
 from recordlayer.testing.clock import ManualClock
 from recordlayer.waiting.overlap import Group
 from recordlayer.waiting.several import Several
@@ -127,7 +128,7 @@ class Shuffle:
     random        draws everything
     faults        the share of operations that fail, from 0 to 1
     kinds         what each operation may fail with
-    small_chunks  let range reads end early, as they may
+    small_chunks  let range reads end early, as they may: not in the mode EXACT, which promises its rows in one chunk
 
     `trace` has what was drawn, one word for each: the operations finished, `step` for a coroutine, `time` for a timer.
     """
@@ -266,6 +267,12 @@ _HELD_BACK = _WAITS_FOR_OTHERS | {
 }
 
 
+def _may_end_early(options: Mapping[str, Any]) -> bool:
+    """Whether a chunk of a range may hold less than there is, up to the limit of rows. In the mode EXACT it may not, as
+    long as nobody bounds its bytes: FoundationDB's client goes on from server to server until it has the rows."""
+    return options.get("mode") is not StreamingMode.EXACT or bool(options.get("target_bytes"))
+
+
 class _ShuffledTransaction:
     def __init__(self, shuffle: Shuffle, transaction: Transaction) -> None:
         self._shuffle = shuffle
@@ -281,8 +288,8 @@ class _ShuffledTransaction:
 
         def held(*arguments: Any, **options: Any) -> Held[Any]:
             shuffle = self._shuffle
-            if name == "get_range" and shuffle.small_chunks and shuffle.draw(2):
-                options["target_bytes"] = 1 + shuffle.draw(50)
+            if name == "get_range" and shuffle.small_chunks and _may_end_early(options) and shuffle.draw(2):
+                options["target_bytes"] = min(1 << shuffle.draw(9), options.get("target_bytes") or 1 << 9)
             return shuffle.hold(name, lambda: verb(*arguments, **options))
 
         return held

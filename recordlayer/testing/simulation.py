@@ -153,7 +153,7 @@ class Simulation:
             if not 0 <= share < 1:
                 raise UsageError(argument=name, got=share, hint="give a share from 0 up to, not including, 1")
         self.seed = seed
-        self.shuffle = Shuffle(random.Random(seed), faults=faults, small_chunks=False)
+        self.shuffle = Shuffle(random.Random(seed), faults=faults)
         self.trace = self.shuffle.trace
         self.processes: list[Process] = []
         self._deaths, self._jumps = deaths, jumps

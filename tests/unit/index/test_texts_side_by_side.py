@@ -43,7 +43,7 @@ def made(record: Any) -> Any:
 def test_changes_side_by_side_leave_indexes_that_agree_with_the_records(
     seed: int, before: list[Any], steps: list[Any]
 ) -> None:
-    shuffle = Shuffle(random.Random(seed), small_chunks=False)
+    shuffle = Shuffle(random.Random(seed))
     engine = open_engine("memory:", world=shuffle.world)
     stores: list[RecordStore] = []
 

@@ -120,7 +120,7 @@ def test_changes_side_by_side_leave_a_store_that_agrees_with_itself(
 
 
 def _run(seed: int, before: list[Any], steps: list[tuple[str, Any]]) -> None:
-    shuffle = Shuffle(random.Random(seed), small_chunks=False)
+    shuffle = Shuffle(random.Random(seed))
     engine = open_engine("memory:", world=shuffle.world)
     stores: list[RecordStore] = []
 

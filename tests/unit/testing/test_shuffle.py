@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recordlayer.errors import MaybeCommitted, TransactionError
-from recordlayer.kv.engine import Engine
+from recordlayer.kv.engine import Engine, StreamingMode
 from recordlayer.kv.registry import open_engine
 from recordlayer.testing.shuffle import FAULTS, Shuffle, Stuck
 from recordlayer.waiting.drivers import run_blocking
@@ -155,3 +155,26 @@ def test_another_driver_that_waits_for_a_held_operation_is_told() -> None:
 
     with pytest.raises(Stuck, match="under Shuffle.run only"):
         run_blocking(wait())
+
+
+def test_chunks_end_early_except_where_their_rows_are_promised() -> None:
+    lengths: dict[StreamingMode, set[int]] = {}
+    for seed in range(30):
+        for mode in StreamingMode:
+            shuffle = Shuffle(random.Random(seed))
+
+            async def read(engine: Engine, mode: StreamingMode = mode) -> int:
+                transaction = engine.begin()
+                for number in range(9):
+                    transaction.set(b"%d" % number, b"x" * 30)
+                chunk = await transaction.get_range(b"", b"\xff", limit=8, mode=mode)
+                assert chunk.rows
+                assert chunk.more or len(chunk.rows) == 8
+                return len(chunk.rows)
+
+            with shuffled_memory(shuffle) as engine:
+                lengths.setdefault(mode, set()).add(shuffle.drive(read(engine)))
+    assert lengths.pop(StreamingMode.EXACT) == {8}
+    for mode, found in lengths.items():
+        assert 1 in found, mode
+        assert len(found) > 2, mode
