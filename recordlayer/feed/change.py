@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,21 @@ if TYPE_CHECKING:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What one change stands for that was coalesced from several of the same record.
+
+    commits  how many commits changed it; what it was between them nobody knows
+    types    names of the types that it had before, between and behind them
+    settled  whether it is known what it was behind the last of them: as it is now. False if a later commit, whose
+             change comes on a later page, has changed it again, and where records have no versions
+    """
+
+    commits: int
+    types: frozenset[str]
+    settled: bool
+
+
 class Change:
     """One change of a store.
 
@@ -29,18 +45,26 @@ class Change:
     incarnation, version  its position; the version's local part orders the changes of one transaction
     new, old     the record behind and before the change, None where the feed keeps no such images; behind coalesced
                  changes `new` is the record as it is now
+    folded       of coalesced changes: what it stands for, None for others and for CLEAR
     """
 
-    __slots__ = ("_codec", "entry", "new", "old", "position")
+    __slots__ = ("_codec", "entry", "folded", "new", "old", "position")
 
     def __init__(
-        self, codec: Codec, entry: Entry, position: bytes, new: StoredRecord | None, old: StoredRecord | None
+        self,
+        codec: Codec,
+        entry: Entry,
+        position: bytes,
+        new: StoredRecord | None,
+        old: StoredRecord | None,
+        folded: Folded | None = None,
     ) -> None:
         self._codec = codec
         self.entry = entry
         self.position = position
         self.new = new
         self.old = old
+        self.folded = folded
 
     @classmethod
     def of(cls, codec: Codec, entry: Entry, position: bytes) -> Change:
@@ -49,8 +73,8 @@ class Change:
         )
         return cls(codec, entry, position, new, old)
 
-    def latest(self, record: StoredRecord | None) -> Change:
-        """The same, with the record as it is now; a deletion if there is none."""
+    def latest(self, record: StoredRecord | None, *, commits: int, types: frozenset[str]) -> Change:
+        """The same, with the record as it is now; a deletion if there is none. `commits` and `types` as in Folded."""
         gone = ChangeKind.DELETE
         kind = self.kind
         if record is None:
@@ -67,7 +91,12 @@ class Change:
             reason=reason,
             old_type=self.old_type if self.old_type != name else None,
         )
-        return Change(self._codec, entry, self.position, record, None)
+        if record is None:
+            settled = self.kind is gone
+        else:
+            version = record.version
+            settled = self.kind is not gone and version is not None and version.to_bytes()[:10] == self.position[4:14]
+        return Change(self._codec, entry, self.position, record, None, Folded(commits, types, settled))
 
     @property
     def kind(self) -> ChangeKind:

@@ -16,7 +16,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from recordlayer import OpenMode, RecordMetaData, RecordMetaDataBuilder, aio
+from recordlayer import OpenMode, RecordMetaData, RecordMetaDataBuilder, aio, concat
 from recordlayer.aio import RecordStore, Transaction
 from recordlayer.cursor.sealing import ContinuationSeal
 from recordlayer.errors import FeedRefused, NameNotInterned, RecordLayerError, StoreMissing
@@ -38,6 +38,9 @@ MOST_REMEMBERED = 10_000
 
 ZONES = RecordMetaDataBuilder(stored_pb2.DESCRIPTOR).primary_key("Zone", "name").build()
 SUBSCRIPTIONS = RecordMetaDataBuilder(stored_subscriptions.DESCRIPTOR).primary_key("Subscription", "id").build()
+MATCHES = (
+    RecordMetaDataBuilder(stored_subscriptions.DESCRIPTOR).primary_key("Match", concat("subscription", "name")).build()
+)
 SECRETS = RecordMetaDataBuilder(stored_pb2.DESCRIPTOR).primary_key("Secret", "name").build()
 
 
@@ -130,11 +133,21 @@ class Databases:
 
     async def subscriptions(self, tx: Transaction, tenant: Tenant, *, create: bool = False) -> RecordStore | None:
         """The subscriptions of a database, None if none was ever made."""
+        return await self._beside(tx, tenant, 2, SUBSCRIPTIONS, create=create)
+
+    async def matches(self, tx: Transaction, tenant: Tenant, *, create: bool = False) -> RecordStore | None:
+        """What the queries of a database's subscriptions hold for, None if none was ever remembered."""
+        return await self._beside(tx, tenant, 3, MATCHES, create=create)
+
+    async def _beside(
+        self, tx: Transaction, tenant: Tenant, number: int, metadata: RecordMetaData, *, create: bool
+    ) -> RecordStore | None:
+        """A store beside the records of a database."""
         place = await self._place(tx, tenant, create=create)
         if place is None:
             return None
         try:
-            return await tx.store(SUBSCRIPTIONS, path=place.base[2], **_opening(create))
+            return await tx.store(metadata, path=place.base[number], **_opening(create))
         except StoreMissing:
             return None
 

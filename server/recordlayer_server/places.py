@@ -11,6 +11,7 @@
         0                          its records: one record store
         1                          its zones: another one
         2                          its subscriptions: a third
+        3                          the records that their queries hold for: a fourth
       8                            a store with where the versions of the metadata came from
 """
 
@@ -41,7 +42,7 @@ def label(tenant: Tenant) -> str:
 
 
 def _stores() -> tuple[KeySpaceDirectory, ...]:
-    kinds = ("records", "zones", "subscriptions")
+    kinds = ("records", "zones", "subscriptions", "matches")
     return tuple(KeySpaceDirectory(kind, int, value=number) for number, kind in enumerate(kinds))
 
 

@@ -58,7 +58,7 @@ class Subscriber:
             stream.cancel()
 
     async def told(self, stream: Any, *, count: int) -> list[str]:
-        """So many events, each notification acknowledged; a deletion has a "-" before its name."""
+        """So many events, each notification acknowledged; a deletion has a "-" before its name, who left a "<"."""
         found: list[str] = []
         while len(found) < count:
             reply = await stream.read()
@@ -69,7 +69,7 @@ class Subscriber:
 
 
 def shown(event: Any) -> str:
-    kinds = {event.SAVED: "", event.DELETED: "-", event.CLEARED: "all of "}
+    kinds = {event.SAVED: "", event.DELETED: "-", event.CLEARED: "all of ", event.LEFT: "<"}
     return str(kinds[event.kind] + (event.name.name or event.name.zone.name))
 
 
@@ -96,7 +96,7 @@ def test_each_kind_tells_what_it_is_about_and_goes_on_where_it_was_acknowledged(
                 ana.receiving("zone") as of_trip,
                 ana.receiving("all") as of_all,
             ):
-                assert await ana.told(of_query, count=2) == ["good", "-before"]
+                assert await ana.told(of_query, count=1) == ["good"], "before, which is deleted, never matched"
                 assert await ana.told(of_trip, count=1) == ["far"]
                 assert await ana.told(of_all, count=4) == ["good", "bad", "far", "-before"]
                 await caller.create("live", zone="trip")  # while they listen
@@ -105,6 +105,46 @@ def test_each_kind_tells_what_it_is_about_and_goes_on_where_it_was_acknowledged(
                 async with serving_over(databases) as other, calling(other) as second:
                     await Caller(second, user="ana").zone("trip", "DELETE")
                 assert "all of trip" in await ana.told(of_trip, count=1)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("page", [200, 2, 1])
+def test_a_query_tells_of_records_that_leave_its_result_and_of_no_others(page: int) -> None:
+    """With small pages, the records are looked through over several transactions before anything is told."""
+
+    async def scenario() -> None:
+        async with photos(limits=Limits(records_per_page=page)) as (server, _), calling(server) as channel:
+            caller = Caller(channel, user="ana")
+            ana = Subscriber(caller)
+            for name, rating in {"a": 5, "b": 5, "c": 1, "d": 5, "e": 5, "f": 1}.items():
+                await caller.create(name, rating=rating)
+            query = where("rating", "GREATER_THAN", 3)
+            await ana.create(Said(id="q", query=Said.Query(record_type="Photo", filter=query)))
+            async with ana.receiving("q") as stream:
+                assert (await stream.read()).number == 0, "it is open, and the records were looked through"
+                for name, rating in {"a": 1, "c": 2, "d": 4, "x": 1, "y": 5}.items():
+                    await caller.modify(operation("FORCE_UPDATE", name, rating=rating))
+                assert await ana.told(stream, count=3) == ["<a", "d", "y"]
+                await caller.modify(*[operation("FORCE_DELETE", name) for name in ("a", "b", "c", "y")])
+                assert await ana.told(stream, count=2) == ["-b", "-y"], "a had left, and c was never there"
+                await caller.create("z", record_type="Album")
+                await caller.modify(operation("FORCE_DELETE", "z"))
+                await caller.modify(operation("FORCE_UPDATE", "a", rating=5))
+                assert await ana.told(stream, count=1) == ["a"]
+            everything = Said(id="type", query=Said.Query(record_type="Photo"))
+            await ana.create(everything)
+            await ana.create(Said(id="late", query=Said.Query(record_type="Photo", filter=query)))
+            async with ana.receiving("late") as stream:
+                assert (await stream.read()).number == 0
+            for name, rating in (("new", 5), ("new", 1), ("e", 1), ("f", 2)):
+                await caller.modify(operation("FORCE_UPDATE", name, rating=rating))
+            await caller.modify(operation("FORCE_DELETE", "f"))
+            async with ana.receiving("late") as stream:
+                told = await ana.told(stream, count=2)
+                assert told[:2] == ["<new", "<e"], "whoever read the query in between has new"
+            async with ana.receiving("type") as stream:
+                assert "-f" in await ana.told(stream, count=4 if page == 1 else 3)
 
     run(scenario())
 
@@ -133,12 +173,17 @@ def test_what_is_not_acknowledged_is_told_again_by_any_server() -> None:
     run(scenario())
 
 
-def test_changes_that_were_forgotten_are_told_as_lost() -> None:
+@pytest.mark.parametrize(
+    "said",
+    [of_zone("z"), Said(id="z", query=Said.Query(record_type="Photo", filter=where("rating", "IS_NULL")))],
+    ids=["zone", "query"],
+)
+def test_changes_that_were_forgotten_are_told_as_lost(said: Said) -> None:
     async def scenario() -> None:
         async with photos() as (server, databases), calling(server) as channel:
             caller = Caller(channel, user="ana")
             ana = Subscriber(caller)
-            await ana.create(of_zone("z"))
+            await ana.create(said)
             await caller.create("p")
             async with databases.database.transaction() as tx:
                 store = await databases.records(tx, ANA)
@@ -151,6 +196,8 @@ def test_changes_that_were_forgotten_are_told_as_lost() -> None:
                 await stream.write(pb.ReceiveRequest(acknowledge=reply.number))
                 await caller.create("r")
                 assert await ana.told(stream, count=1) == ["r"]
+                await caller.modify(operation("FORCE_DELETE", "q"))
+                assert await ana.told(stream, count=1) == ["-q"], "what is there was looked through again"
 
     run(scenario())
 

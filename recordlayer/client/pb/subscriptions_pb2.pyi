@@ -116,10 +116,12 @@ class ReceiveReply(_message.Message):
             SAVED: _ClassVar[ReceiveReply.Event.Kind]
             DELETED: _ClassVar[ReceiveReply.Event.Kind]
             CLEARED: _ClassVar[ReceiveReply.Event.Kind]
+            LEFT: _ClassVar[ReceiveReply.Event.Kind]
         KIND_UNSPECIFIED: ReceiveReply.Event.Kind
         SAVED: ReceiveReply.Event.Kind
         DELETED: ReceiveReply.Event.Kind
         CLEARED: ReceiveReply.Event.Kind
+        LEFT: ReceiveReply.Event.Kind
         KIND_FIELD_NUMBER: _ClassVar[int]
         NAME_FIELD_NUMBER: _ClassVar[int]
         RECORD_TYPE_FIELD_NUMBER: _ClassVar[int]

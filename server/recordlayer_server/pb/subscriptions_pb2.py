@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+recordlayer/internal/v1/subscriptions.proto\x12\x17recordlayer.internal.v1\"\xb0\x01\n\x0cSubscription\x12\x0f\n\x02id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04said\x18\x02 \x01(\x0cH\x01\x88\x01\x01\x12\x17\n\ncreated_at\x18\x03 \x01(\x03H\x02\x88\x01\x01\x12\x17\n\ncreated_by\x18\x04 \x01(\tH\x03\x88\x01\x01\x12\x12\n\x05place\x18\x05 \x01(\x0cH\x04\x88\x01\x01\x42\x05\n\x03_idB\x07\n\x05_saidB\r\n\x0b_created_atB\r\n\x0b_created_byB\x08\n\x06_placeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+recordlayer/internal/v1/subscriptions.proto\x12\x17recordlayer.internal.v1\"\xfe\x01\n\x0cSubscription\x12\x0f\n\x02id\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04said\x18\x02 \x01(\x0cH\x01\x88\x01\x01\x12\x17\n\ncreated_at\x18\x03 \x01(\x03H\x02\x88\x01\x01\x12\x17\n\ncreated_by\x18\x04 \x01(\tH\x03\x88\x01\x01\x12\x12\n\x05place\x18\x05 \x01(\x0cH\x04\x88\x01\x01\x12\x17\n\nknown_from\x18\x06 \x01(\x03H\x05\x88\x01\x01\x12\x16\n\tlooked_to\x18\x07 \x01(\x0cH\x06\x88\x01\x01\x42\x05\n\x03_idB\x07\n\x05_saidB\r\n\x0b_created_atB\r\n\x0b_created_byB\x08\n\x06_placeB\r\n\x0b_known_fromB\x0c\n\n_looked_to\"O\n\x05Match\x12\x19\n\x0csubscription\x18\x01 \x01(\tH\x00\x88\x01\x01\x12\x11\n\x04name\x18\x02 \x01(\tH\x01\x88\x01\x01\x42\x0f\n\r_subscriptionB\x07\n\x05_nameb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'recordlayer.internal.v1.sub
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SUBSCRIPTION']._serialized_start=73
-  _globals['_SUBSCRIPTION']._serialized_end=249
+  _globals['_SUBSCRIPTION']._serialized_end=327
+  _globals['_MATCH']._serialized_start=329
+  _globals['_MATCH']._serialized_end=408
 # @@protoc_insertion_point(module_scope)

@@ -6,15 +6,27 @@ from typing import Any as _Any, ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Subscription(_message.Message):
-    __slots__ = ("id", "said", "created_at", "created_by", "place")
+    __slots__ = ("id", "said", "created_at", "created_by", "place", "known_from", "looked_to")
     ID_FIELD_NUMBER: _ClassVar[int]
     SAID_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     CREATED_BY_FIELD_NUMBER: _ClassVar[int]
     PLACE_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FROM_FIELD_NUMBER: _ClassVar[int]
+    LOOKED_TO_FIELD_NUMBER: _ClassVar[int]
     id: str
     said: bytes
     created_at: int
     created_by: str
     place: bytes
-    def __init__(self, id: _Optional[str] = ..., said: _Optional[bytes] = ..., created_at: _Optional[int] = ..., created_by: _Optional[str] = ..., place: _Optional[bytes] = ...) -> None: ...
+    known_from: int
+    looked_to: bytes
+    def __init__(self, id: _Optional[str] = ..., said: _Optional[bytes] = ..., created_at: _Optional[int] = ..., created_by: _Optional[str] = ..., place: _Optional[bytes] = ..., known_from: _Optional[int] = ..., looked_to: _Optional[bytes] = ...) -> None: ...
+
+class Match(_message.Message):
+    __slots__ = ("subscription", "name")
+    SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    subscription: str
+    name: str
+    def __init__(self, subscription: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...

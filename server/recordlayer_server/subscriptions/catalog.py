@@ -13,6 +13,8 @@ from recordlayer_server import statuses
 from recordlayer_server.databases import Databases
 from recordlayer_server.pb import subscriptions_pb2 as stored
 from recordlayer_server.places import Tenant
+from recordlayer_server.subscriptions import remembering
+from recordlayer_server.subscriptions.matching import Condition, remembers
 from recordlayer_server.values import timestamp
 
 
@@ -32,11 +34,17 @@ async def all_of(databases: Databases, tx: Transaction, tenant: Tenant) -> list[
 
 
 async def create(
-    databases: Databases, tx: Transaction, tenant: Tenant, said: subscriptions_pb2.Subscription, who: str
+    databases: Databases,
+    tx: Transaction,
+    tenant: Tenant,
+    said: subscriptions_pb2.Subscription,
+    who: str,
+    condition: Condition | None,
 ) -> subscriptions_pb2.Subscription:
     """Let there be a subscription whose place is behind all that the transaction sees. The records' store is there.
 
-    Cost    1 read of the records' store, 1 range read of the subscriptions; 1 write.
+    Cost    1 read of the records' store, 1 range read of the subscriptions; 1 write. Of a query with a filter, also a
+            page of records.
     Raises  Refusal.
     """
     store = await databases.subscriptions(tx, tenant, create=True)
@@ -56,30 +64,37 @@ async def create(
         raise statuses.refusal(code_pb2.FAILED_PRECONDITION, "NOT_SYNCED", "this database keeps no changes")
     made = stored.Subscription(id=said.id, said=wanted, created_at=time.time_ns() // 1_000, created_by=who)
     made.place = await records.feed.now(group=group_of(said))
+    if condition is not None and remembers(said):
+        zone = group_of(said) or ""
+        made = await remembering.look_through(databases, tx, tenant, made, condition, zone)
     await store.save(made)
     return shown(made)
 
 
 async def delete(databases: Databases, tx: Transaction, tenant: Tenant, name: str) -> bool:
-    """Whether it was there.  Cost  1 read, 1 clear."""
+    """Whether it was there, with what is remembered for it.  Cost  1 read, 2 clears."""
     store = await databases.subscriptions(tx, tenant)
-    return store is not None and bool(await store.delete(name))
+    if store is None or not await store.delete(name):
+        return False
+    await remembering.forget(databases, tx, tenant, name)
+    return True
 
 
-async def move(databases: Databases, tx: Transaction, tenant: Tenant, seen: stored.Subscription, place: bytes) -> None:
-    """Move the place of a subscription on, if it is still where it was seen.
+async def replace(
+    databases: Databases, tx: Transaction, tenant: Tenant, seen: stored.Subscription, now: stored.Subscription
+) -> None:
+    """Save a subscription, if it is still as it was seen.
 
     Cost    1 read, 1 write.
-    Raises  Refusal if it is gone, was made anew, or another stream has moved it.
+    Raises  Refusal if it is gone, was made anew, or somebody else has moved it on.
     """
     store = await databases.subscriptions(tx, tenant)
-    now = await found(databases, tx, tenant, seen.id)
-    if store is None or now is None or now.created_at != seen.created_at:
+    there = await found(databases, tx, tenant, seen.id)
+    if store is None or there is None or there.created_at != seen.created_at:
         raise statuses.not_found("subscription", seen.id)
-    if now.place != seen.place:
+    if there != seen:
         text = "another stream has acknowledged changes of this subscription: open it again"
         raise statuses.refusal(code_pb2.ABORTED, "CONFLICT", text)
-    now.place = place
     await store.save(now)
 
 

@@ -14,7 +14,7 @@ from recordlayer_server.contents import zone_of
 from recordlayer_server.databases import Databases
 from recordlayer_server.replies import reading, reply_context
 from recordlayer_server.subscriptions import catalog
-from recordlayer_server.subscriptions.matching import check
+from recordlayer_server.subscriptions.matching import Condition, condition_of
 from recordlayer_server.subscriptions.receiving import Receiving
 from recordlayer_server.writing import cost_of, writing
 from recordlayer_server.zone_catalog import missing_zones
@@ -47,21 +47,21 @@ class Subscriptions(subscriptions_pb2_grpc.SubscriptionsServicer):  # type: igno
             zones = (zone_of(getattr(said, kind).zone, f"subscription.{kind}.zone", databases.limits),)
         tenant = call.permit(zones)
 
-        async def checked(tx: Transaction) -> None:
+        async def checked(tx: Transaction) -> Condition | None:
             metadata = await databases.metadata(tx, tenant)
             if metadata is None:
                 raise statuses.forbidden()
-            check(said, metadata, databases.limits)
             for zone in await missing_zones(databases, tx, tenant, zones):
                 raise statuses.not_found("zone", zone)
+            return condition_of(said, metadata, databases.limits)
 
         async def begun(tx: Transaction) -> None:
             await checked(tx)
             await databases.records(tx, tenant, create=True)
 
         async def work(tx: Transaction) -> subscriptions_pb2.Subscription:
-            await checked(tx)
-            return await catalog.create(databases, tx, tenant, said, call.identity.name)
+            condition = await checked(tx)
+            return await catalog.create(databases, tx, tenant, said, call.identity.name, condition)
 
         await writing(databases, call, begun)  # by itself: a feed begins with the commit that lets it be kept
         made, written = await writing(databases, call, work)
