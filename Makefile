@@ -2,7 +2,7 @@
 # Needs Python >= 3.11 with its venv module, and make.
 
 .DELETE_ON_ERROR:
-.PHONY: all demo test simulate test-fdb lint format bench generate check-generated clean
+.PHONY: all demo test simulate fuzz test-fdb lint format bench generate check-generated clean
 
 PYTHON ?=
 ARGS ?=
@@ -21,6 +21,10 @@ test: $(VENV)/.dev                  ## the whole suite on the embedded engine: m
 SEEDS ?= 50
 simulate: $(VENV)/.dev              ## many seeds of simulations of everything: make simulate SEEDS=500
 	RECORDLAYER_SEEDS=$(SEEDS) $(VENV)/bin/python -m pytest -q -n 2 tests/behaviour/test_simulated.py
+
+SECONDS ?= 60
+fuzz: $(VENV)/.fuzz                 ## decoders and requests, guided by coverage: make fuzz TARGET=tuples SECONDS=600
+	@$(PY) -m tests.fuzz $(TARGET) --seconds=$(SECONDS) $(ARGS)
 
 test-fdb: $(VENV)/.dev              ## the same on a cluster too: RECORDLAYER_TEST_CLUSTER_FILE's, or one in docker
 	@if [ -n "$$RECORDLAYER_TEST_CLUSTER_FILE" ]; then \
@@ -52,11 +56,11 @@ check-generated: $(VENV)/.dev
 	@$(PY) tests/house/generate_blocking.py --check
 
 clean:
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
 
 # -- the virtual environment ---------------------------------------------------------------------------------
 
-$(VENV)/.demo $(VENV)/.dev $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(PY)
+$(VENV)/.demo $(VENV)/.dev $(VENV)/.fuzz $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(PY)
 	@echo "installing recordlayer[$*] into $(VENV) ..."
 	@$(INSTALL) --editable '.[$*]'
 	@touch $@

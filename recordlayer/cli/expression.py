@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import warnings
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -84,7 +85,9 @@ def _worked_out(text: str) -> Any:
     if len(text) > LONGEST:
         raise InvalidExpression(length=len(text), hint=f"at most {LONGEST:,} characters")
     try:
-        parsed = ast.parse(text.strip(), mode="eval")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's advice on how programs are written, for who types "\d" or 1in
+            parsed = ast.parse(text.strip(), mode="eval")
         return _Reading(text.strip()).value(parsed.body)
     except InvalidExpression:
         raise

@@ -13,7 +13,7 @@ import tokenize
 from dataclasses import dataclass
 
 from recordlayer.cli.expression import condition_in, query_in
-from recordlayer.errors import InvalidExpression
+from recordlayer.errors import InvalidExpression, RecordLayerError
 from recordlayer.query.query import Query, RecordQuery
 
 VERBS = ("explain", "analyze")
@@ -55,7 +55,10 @@ def _ordered(query: RecordQuery, clause: str) -> RecordQuery:
         raise InvalidExpression(clause=f"order {clause}".strip(), hint="write: order by total, or: order by total desc")
     reverse = words[-1] == "desc"
     names = words[1:-1] if words[-1] in ("desc", "asc") else words[1:]
-    return query.order_by(*names, reverse=reverse, in_memory=IN_MEMORY)
+    try:
+        return query.order_by(*names, reverse=reverse, in_memory=IN_MEMORY)
+    except RecordLayerError as error:
+        raise InvalidExpression(clause=f"order {clause}".strip(), hint=error.hint, **error.fields) from error
 
 
 def _limit(clause: str | None) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 
 import recordlayer as rl
@@ -81,6 +83,16 @@ def test_what_is_not_understood_is_refused_with_its_place(text: str, complaint: 
     assert complaint in str(refused.value)
 
 
+def test_python_gives_no_advice_on_what_is_typed() -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert condition_in(r'note == "\d"') == (q.note == r"\d")
+        assert condition_in("total in[1]or total==2") == q.total.in_([1]) | (q.total == 2)
+        with pytest.raises(InvalidExpression):
+            condition_in("1is total")
+    assert told == []
+
+
 def test_names_of_fields_never_reach_into_objects() -> None:
     """Whatever a field is called: it is a path, not an attribute of Python's."""
     for name in ("__class__", "__init__", "_steps", "steps", "_compare"):
@@ -98,6 +110,7 @@ def test_statements_have_clauses_that_quotes_parentheses_and_points_hide() -> No
     for text, complaint in [
         ("Order where", "not understood"),
         ("Order order total", "order by total"),
+        ("Order order by a.", "name a field"),
         ("Order limit none", "a number of rows"),
         ("Order where a == 1 where b == 2", "say where once"),
         ('Order where a == "', "not understood"),
