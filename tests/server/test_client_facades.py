@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from recordlayer.client.blocking import Delete, Loaded, Save, field
+from recordlayer import q
+from recordlayer.client.blocking import Delete, Loaded, Save
 from recordlayer.client.testing.fake import fake
 from recordlayer.errors import CallRefused, ChangeTagStale, RecordExists, UsageError
 from tests.support.clients import Photo, connected
@@ -42,7 +43,7 @@ def test_records_are_modified_queried_counted_and_explained(facade: str, address
             zone.delete("more", change_tag=made.change_tag)
         zone.delete("more", change_tag=stale.change_tag)
 
-        high = (field("rating") >= 3) & ~(field("title") == "t4")
+        high = (q.rating >= 3) & ~(q.title == "t4")
         found = [one.name for one in zone.query(Photo, high, sort=["-rating"], page=2)]
         assert sorted(found) == ["p03", "p08", "p09", "p13", "p14", "p18", "p19"]
         assert found[:3] == sorted(["p09", "p14", "p19"], reverse=True)

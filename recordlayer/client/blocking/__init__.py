@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from recordlayer.client.blocking.client import Client, connect
 from recordlayer.client.blocking.zone import Zone
-from recordlayer.client.conditions import Condition, field
 from recordlayer.client.edits import Delete, Loaded, Save
 
-__all__ = ["Client", "Condition", "Delete", "Loaded", "Save", "Zone", "connect", "field"]
+__all__ = ["Client", "Delete", "Loaded", "Save", "Zone", "connect"]

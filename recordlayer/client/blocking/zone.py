@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from recordlayer.client.conditions import Condition, field, python_of, value_of
+from recordlayer.client.conditions import filter_of
 from recordlayer.client.edits import Delete, Loaded, Save
 from recordlayer.client.pb import records_pb2, sync_pb2, types_pb2
 from recordlayer.client.refusals import reason_of, refusal_of
+from recordlayer.client.values import python_of, value_of
 from recordlayer.errors import RecordLayerError, UsageError
+from recordlayer.query.paths import q
+from recordlayer.query.predicate import Predicate
 
 if TYPE_CHECKING:
     from recordlayer.client.blocking.client import Client
@@ -125,7 +128,7 @@ class Zone:
     def query(
         self,
         kind: type[M],
-        where: Condition | None = None,
+        where: Predicate | None = None,
         *,
         sort: Sequence[str] = (),
         page: int = 0,
@@ -149,7 +152,7 @@ class Zone:
             request.continuation = reply.continuation
 
     def explain(
-        self, kind: type[M], where: Condition | None = None, *, sort: Sequence[str] = (), analyze: bool = False
+        self, kind: type[M], where: Predicate | None = None, *, sort: Sequence[str] = (), analyze: bool = False
     ) -> records_pb2.ExplainReply:
         """What a query will do and cost, and why; `analyze` runs one page of it."""
         request = records_pb2.ExplainRequest(query=self._query(kind, where, sort=sort), analyze=analyze)
@@ -163,7 +166,7 @@ class Zone:
         of: str = "",
         *,
         group: dict[str, Any] | None = None,
-        where: Condition | None = None,
+        where: Predicate | None = None,
         value: Any = None,
         fraction: float = 0.0,
     ) -> Any:
@@ -183,7 +186,7 @@ class Zone:
         if value is not None:
             request.value.CopyFrom(value_of(value))
         if where is not None:
-            request.filter.CopyFrom(where.filter)
+            request.filter.CopyFrom(filter_of(where))
         return python_of((self._client.call(self._client.records.Aggregate, request)).value)
 
     def changes(self, token: bytes = b"", *, limit: int = 0) -> Changes:
@@ -233,7 +236,7 @@ class Zone:
     def _query(
         self,
         kind: type[M],
-        where: Condition | None,
+        where: Predicate | None,
         *,
         sort: Sequence[str] = (),
         page: int = 0,
@@ -248,7 +251,7 @@ class Zone:
             sort_in_memory=sort_in_memory,
         )
         if where is not None:
-            request.filter.CopyFrom(where.filter)
+            request.filter.CopyFrom(filter_of(where))
         for one in sort:
             request.sort.add(field=one.removeprefix("-"), descending=one.startswith("-"))
         return request
@@ -261,7 +264,7 @@ class Zone:
             )
         contents = record.message
         if record.WhichOneof("content") == "chunked":
-            request = self._query(kind, field("$name") == record.name.name)
+            request = self._query(kind, q["$name"] == record.name.name)
             contents = self._client.call(self._chunks, request)
         return Loaded(name=record.name.name, message=kind.FromString(contents), change_tag=record.change_tag)
 
