@@ -170,6 +170,19 @@ class Call:
             self.begun = True
         return self.tenant
 
+    def permit_everywhere(self) -> tuple[str, int]:
+        """The container and environment that the request is about, if the caller may do this in all databases there,
+        the public one and those of all users.  Raises  Refusal."""
+        if self.tenant is None:
+            raise statuses.bad_request("context.container", "name the container")
+        if self.context.database.scope or self.context.database.user:
+            raise statuses.bad_request("context.database", "it is about all databases: leave it out")
+        for scope in (PUBLIC, PRIVATE):
+            # No user: a rule for one's own database does not fit, nor one for that of somebody else.
+            everybody = Tenant(self.tenant.container, self.tenant.environment, scope, "")
+            self._authority.check(Asked(self.identity, everybody, (), self.method))
+        return self.tenant.container, self.tenant.environment
+
     def ended(self) -> None:
         """The call has ended: another one of its tenant may begin."""
         if self.begun and self._tenants is not None and self.tenant is not None:

@@ -111,7 +111,7 @@ class Databases:
 
         Raises  MetaDataMissing if there is no such container.
         """
-        place = await self._place(tx, tenant, create=create)
+        place = await self.place(tx, tenant, create=create)
         if place is None:
             return None
         try:
@@ -122,7 +122,7 @@ class Databases:
 
     async def zones(self, tx: Transaction, tenant: Tenant, *, create: bool = False) -> RecordStore | None:
         """The zones of a database, None if none was ever made."""
-        place = await self._place(tx, tenant, create=create)
+        place = await self.place(tx, tenant, create=create)
         if place is None:
             return None
         try:
@@ -143,7 +143,7 @@ class Databases:
         self, tx: Transaction, tenant: Tenant, number: int, metadata: RecordMetaData, *, create: bool
     ) -> RecordStore | None:
         """A store beside the records of a database."""
-        place = await self._place(tx, tenant, create=create)
+        place = await self.place(tx, tenant, create=create)
         if place is None:
             return None
         try:
@@ -164,15 +164,16 @@ class Databases:
 
     async def where(self, tx: Transaction, tenant: Tenant) -> Subspace | None:
         """Where the records of a database are; None if nothing was ever written to it."""
-        place = await self._place(tx, tenant, create=False)
+        place = await self.place(tx, tenant)
         return None if place is None else place.records
 
     async def prefix(self, tx: Transaction, tenant: Tenant) -> bytes:
         """What the keys of a database's records begin with; made up for one that is not there yet."""
-        place = await self._place(tx, tenant, create=False)
+        place = await self.place(tx, tenant)
         return repr(tenant).encode() if place is None else place.records.key()
 
-    async def _place(self, tx: Transaction, tenant: Tenant, *, create: bool) -> Place | None:
+    async def place(self, tx: Transaction, tenant: Tenant, *, create: bool = False) -> Place | None:
+        """Where a database lies; None if nothing was ever written to it, and it is not to be made."""
         known = self._places.get(tenant)
         if known is not None:
             return known

@@ -41,9 +41,12 @@ def label(tenant: Tenant) -> str:
     return f"{tenant.container}/{environment}/" + (f"private/{tenant.user}" if tenant.user else "public")
 
 
+KINDS = ("records", "zones", "subscriptions", "matches")
+"""Of stores of a database, by their numbers."""
+
+
 def _stores() -> tuple[KeySpaceDirectory, ...]:
-    kinds = ("records", "zones", "subscriptions", "matches")
-    return tuple(KeySpaceDirectory(kind, int, value=number) for number, kind in enumerate(kinds))
+    return tuple(KeySpaceDirectory(kind, int, value=number) for number, kind in enumerate(KINDS))
 
 
 SPACE = KeySpace(
@@ -78,23 +81,23 @@ def of_rollouts() -> KeySpacePath:
 
 def of_schemas(container: str, environment: int) -> KeySpacePath:
     """Where the versions of the metadata came from."""
-    return _environment(container, environment).add("schemas")
+    return of_environment(container, environment).add("schemas")
 
 
 def of_metadata(container: str, environment: int) -> KeySpacePath:
-    return _environment(container, environment).add("metadata")
+    return of_environment(container, environment).add("metadata")
 
 
 def of_database(tenant: Tenant) -> KeySpacePath:
     if tenant.scope == PUBLIC:
-        return _environment(tenant.container, tenant.environment).add("public")
+        return of_environment(tenant.container, tenant.environment).add("public")
     return of_users(tenant.container, tenant.environment).add("user", tenant.user)
 
 
 def of_users(container: str, environment: int) -> KeySpacePath:
     """What private databases lie below."""
-    return _environment(container, environment).add("private")
+    return of_environment(container, environment).add("private")
 
 
-def _environment(container: str, environment: int) -> KeySpacePath:
+def of_environment(container: str, environment: int) -> KeySpacePath:
     return SPACE.path("service").add("container", container).add("environment", environment)

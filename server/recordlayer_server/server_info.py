@@ -19,6 +19,7 @@ from recordlayer_server.replies import reply_context
 
 NAME = "recordlayer.v1.Server"
 FEATURES = (
+    "admin",
     "idempotency-keys",
     "chunked-records",
     "partitions",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from recordlayer.client.pb import (
+    admin_pb2_grpc,
     records_pb2_grpc,
     schemas_pb2_grpc,
     server_pb2_grpc,
@@ -12,6 +13,7 @@ from recordlayer.client.pb import (
     zones_pb2_grpc,
 )
 from recordlayer_server import records, server_info, zones
+from recordlayer_server.admin import servicer as admin
 from recordlayer_server.databases import Databases
 from recordlayer_server.schemas import servicer as schemas
 from recordlayer_server.serving import Service
@@ -44,6 +46,7 @@ def services(databases: Databases) -> tuple[Service, ...]:
                 transactions.Transactions(databases), server
             ),
         ),
+        Service(admin.NAME, lambda server: admin_pb2_grpc.add_AdminServicer_to_server(admin.Admin(databases), server)),
         Service(
             server_info.NAME,
             lambda server: server_pb2_grpc.add_ServerServicer_to_server(server_info.Server(databases), server),

@@ -206,11 +206,19 @@ def test_the_audit_log_has_a_line_for_every_administrative_action(security: Secu
 
 def test_every_method_of_the_service_has_a_right() -> None:
     """One that nobody thought of needs `admin`; this says that nobody forgot one."""
-    from recordlayer.client.pb import records_pb2, schemas_pb2, subscriptions_pb2, sync_pb2, transactions_pb2, zones_pb2
+    from recordlayer.client.pb import (
+        admin_pb2,
+        records_pb2,
+        schemas_pb2,
+        subscriptions_pb2,
+        sync_pb2,
+        transactions_pb2,
+        zones_pb2,
+    )
 
     served = {
         f"/{service.full_name}/{method.name}"
-        for file in (records_pb2, schemas_pb2, subscriptions_pb2, sync_pb2, transactions_pb2, zones_pb2)
+        for file in (admin_pb2, records_pb2, schemas_pb2, subscriptions_pb2, sync_pb2, transactions_pb2, zones_pb2)
         for service in file.DESCRIPTOR.services_by_name.values()
         for method in service.methods
     }

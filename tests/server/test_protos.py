@@ -11,6 +11,7 @@ import pytest
 from google.protobuf.descriptor import FieldDescriptor
 
 from recordlayer.client.pb import (
+    admin_pb2,
     context_pb2,
     errors_pb2,
     filter_pb2,
@@ -28,6 +29,7 @@ from recordlayer_server.pb import stored_pb2
 from recordlayer_server.pb import subscriptions_pb2 as stored_subscriptions_pb2
 
 FILES = (
+    admin_pb2,
     context_pb2,
     errors_pb2,
     filter_pb2,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _RECORDS, _ZONES, _SYNC = "/recordlayer.v1.Records/", "/recordlayer.v1.Zones/", "/recordlayer.v1.Sync/"
 _SCHEMA = "/recordlayer.v1.Schema/"
 _SUBSCRIPTIONS = "/recordlayer.v1.Subscriptions/"
+_ADMIN = "/recordlayer.v1.Admin/"
 
 RIGHTS: Mapping[str, Right] = {
     **{_RECORDS + name: Right.READ for name in ("Lookup", "Query", "QueryStream", "Aggregate", "Explain", "Partition")},
@@ -32,6 +33,10 @@ RIGHTS: Mapping[str, Right] = {
     **{_SUBSCRIPTIONS + name: Right.WRITE for name in ("Create", "Delete")},
     _SCHEMA + "Get": Right.READ,
     **{_SCHEMA + name: Right.ADMIN for name in ("Validate", "Apply", "Promote", "Withdraw", "ListVersions")},
+    **{
+        _ADMIN + name: Right.ADMIN
+        for name in ("ListStores", "GetDatabase", "LockDatabase", "UnlockDatabase", "ListIndexes")
+    },
 }
 """What each method needs. One that is not here needs `admin`: who adds a method and forgets it has closed it."""
 
