@@ -14,8 +14,12 @@ from typing import Any
 from google.protobuf import any_pb2, descriptor_pb2, message_factory
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.internal import api_implementation
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
+from recordlayer.pb.types import Descriptor
+
+_IS_PURE = api_implementation.Type() == "python"
 _WELL_KNOWN = (descriptor_pb2.DESCRIPTOR, any_pb2.DESCRIPTOR)
 
 
@@ -54,10 +58,20 @@ def bind(namespace: dict[str, Any], file: FileDescriptor) -> None:
     """Put the top-level messages, enums and extensions of a descriptor into a module, as generated code would."""
     namespace["DESCRIPTOR"] = file
     for name, message in file.message_types_by_name.items():
-        namespace[name] = message_factory.GetMessageClass(message)
+        namespace[name] = _class_of(message)
     for name, enum in file.enum_types_by_name.items():
         namespace[name] = EnumTypeWrapper(enum)
         namespace.update((value.name, value.number) for value in enum.values)
     for name, extension in file.extensions_by_name.items():
         namespace[name] = extension
         namespace[f"{name.upper()}_FIELD_NUMBER"] = extension.number
+
+
+def _class_of(message: Descriptor) -> Any:
+    """Its class, with those of the messages that are declared within it as attributes. The compiled implementation of
+    protobuf has these by itself."""
+    made: Any = message_factory.GetMessageClass(message)
+    if _IS_PURE:
+        for nested in message.nested_types:
+            setattr(made, nested.name, _class_of(nested))
+    return made
