@@ -20,7 +20,7 @@ test: $(VENV)/.dev                  ## the whole suite on the embedded engine: m
 
 SEEDS ?= 50
 simulate: $(VENV)/.dev              ## many seeds of simulations of everything: make simulate SEEDS=500
-	RECORDLAYER_SEEDS=$(SEEDS) $(VENV)/bin/python -m pytest -q -n 2 tests/behaviour/test_simulated.py
+	RECORDLAYER_SEEDS=$(SEEDS) $(VENV)/bin/python -m pytest -q -n 2 tests/behaviour/test_simulated*.py
 
 SECONDS ?= 60
 fuzz: $(VENV)/.fuzz                 ## decoders and requests, guided by coverage: make fuzz TARGET=tuples SECONDS=600

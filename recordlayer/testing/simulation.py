@@ -16,8 +16,9 @@ jumps, so that timeouts, leases and five-second limits strike. Processes die bet
 is under way happens or does not, nothing after it reaches the database, and the process begins anew. Whatever asyncio
 code does (tasks, locks, sleeps, timeouts) runs on the same clock and in the same order for the same seed.
 
-What breaks the replay of a seed: time, chance and threads from elsewhere than the loop and the database's `World`, and
-the order of sets of strings, which differs between Python processes unless PYTHONHASHSEED is set.
+What breaks the replay of a seed: time, chance and threads from elsewhere than the loop and the database's `World` (what
+`asyncio.to_thread` is given runs at once), and the order of sets of strings, which differs between Python processes
+unless PYTHONHASHSEED is set.
 
 Source  the simulation of FoundationDB (SIGMOD 2021, section 4), for the layer above it
 """

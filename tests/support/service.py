@@ -281,7 +281,9 @@ def where(field: str, comparator: str, given: Any = None, *, distance: float = 0
 
 
 def reason(error: grpc_aio.AioRpcError) -> str:
-    """The reason in an error's details."""
+    """The reason in an error's details; empty where nobody has answered."""
+    if statuses.DETAILS not in dict(error.trailing_metadata() or ()):
+        return ""
     return statuses.reason_of(status_of(error))
 
 
