@@ -11,11 +11,8 @@ references with DELETE_SELF, by zone and name of the target. Who deletes a recor
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
-from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 from google.rpc import code_pb2
 
@@ -23,8 +20,9 @@ from recordlayer.aio import RecordStore
 from recordlayer.client.pb import types_pb2
 from recordlayer_server import statuses
 from recordlayer_server.contents import key_of
+from recordlayer_server.holding import held, may_hold
 from recordlayer_server.limits import Limits
-from recordlayer_server.schema import REFERENCE, REFERENCES, SYSTEM
+from recordlayer_server.schema import REFERENCE, REFERENCES
 
 Key = tuple[str, str]
 
@@ -34,11 +32,12 @@ async def check(store: RecordStore, key: Key, new: Message, old: Message | None,
 
     Cost  1 read for each that has a target to be there.
     """
-    if not may_refer(new.DESCRIPTOR):
+    if not may_hold(new.DESCRIPTOR, REFERENCE):
         return
-    before = set() if old is None else {one.SerializeToString() for one, _ in _held(old)}
-    for one, is_direct in _held(new):
-        if one.action == types_pb2.Reference.NONE or one.SerializeToString() in before:
+    before = set() if old is None else {one.SerializePartialToString() for one, _ in held(old, REFERENCE)}
+    for found, is_direct in held(new, REFERENCE):
+        one = types_pb2.Reference.FromString(found.SerializePartialToString())
+        if one.action == types_pb2.Reference.NONE or found.SerializePartialToString() in before:
             continue
         target = key_of(one.target, f"{where}.target", limits)
         if one.action == types_pb2.Reference.DELETE_SELF:
@@ -72,33 +71,3 @@ async def followers(store: RecordStore, key: Key, limits: Limits) -> list[Key]:
             if len(found) - 1 > most:
                 raise statuses.too_large("records that refer to it with DELETE_SELF", limit=most, size=len(found) - 1)
     return ahead[1:]
-
-
-def _held(message: Any) -> Iterator[tuple[types_pb2.Reference, bool]]:
-    """All references in a message, each with whether it is a field of the message itself."""
-    for each, held in message.ListFields():
-        descriptor = each.message_type
-        if descriptor is None or each.name == SYSTEM or not may_refer(descriptor):
-            continue
-        if descriptor.GetOptions().map_entry:
-            held = held.values()
-        for one in held if each.is_repeated else (held,):
-            if one.DESCRIPTOR.full_name == REFERENCE:
-                direct = not descriptor.GetOptions().map_entry
-                yield types_pb2.Reference.FromString(one.SerializePartialToString()), direct
-            else:
-                yield from ((inner, False) for inner, _ in _held(one))
-
-
-@lru_cache(maxsize=10_000)
-def may_refer(descriptor: Descriptor) -> bool:
-    """Whether messages of a type may hold references."""
-    seen, ahead = {descriptor.full_name}, [descriptor]
-    for one in ahead:  # it grows
-        if one.full_name == REFERENCE:
-            return True
-        for each in one.fields:
-            if each.message_type is not None and each.name != SYSTEM and each.message_type.full_name not in seen:
-                seen.add(each.message_type.full_name)
-                ahead.append(each.message_type)
-    return False
