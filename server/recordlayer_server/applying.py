@@ -29,7 +29,7 @@ from recordlayer_server.databases import Databases
 from recordlayer_server.modifying import Batch, BatchFailed, Done, result_of
 from recordlayer_server.operations import DELETING, Author, Operation
 from recordlayer_server.places import Tenant
-from recordlayer_server.writing import writing
+from recordlayer_server.writing import add_cost, writing
 
 _FINGERPRINT = 16
 _STAMP = 10
@@ -91,8 +91,7 @@ async def apply(
         results.update(zip(group, outcome.results, strict=True))
         committed = max(committed, outcome.commit_version)
         replayed = replayed and outcome.replayed
-        for name in ("keys_read", "bytes_read", "keys_written", "bytes_written"):
-            setattr(cost, name, getattr(cost, name) + getattr(outcome.cost, name))
+        add_cost(cost, outcome.cost)
     return Outcome([results[place] for place in range(len(operations))], committed, cost, replayed)
 
 

@@ -98,10 +98,11 @@ class Calls:
         parse, kept = handler.request_deserializer, None
         if handler.request_streaming:  # a handler of a stream may read by itself: grpc parses for it
             parse, kept = None, parse
-        if handler.response_streaming:
-            behaviour = self._streaming(handler.stream_stream or handler.unary_stream, method, parse)
+        if handler.unary_unary is None:
+            streaming = handler.stream_stream or handler.unary_stream or handler.stream_unary
+            behaviour = self._streaming(streaming, method, parse)
         else:
-            behaviour = self._single(handler.stream_unary or handler.unary_unary, method, parse)
+            behaviour = self._single(handler.unary_unary, method, parse)
         make = _MAKERS[handler.request_streaming, handler.response_streaming]
         return make(behaviour, kept, handler.response_serializer)
 
@@ -128,20 +129,20 @@ class Calls:
 
     def _streaming(
         self, behaviour: Callable[..., Any], method: str, parse: Parse | None
-    ) -> Callable[..., Awaitable[None]]:
-        async def work(made: Call, request: Any, context: aio.ServicerContext) -> None:
+    ) -> Callable[..., Awaitable[Any]]:
+        async def work(made: Call, request: Any, context: aio.ServicerContext) -> Any:
             if self._streams > self._asks.streams:
                 raise Overloaded(why="too many streams are open", retry_after=timedelta(seconds=1))
             answer = behaviour(_parsed(request, parse, made), context)
-            if not hasattr(answer, "__aiter__"):  # a handler that writes by itself
-                await answer
-                return
+            if not hasattr(answer, "__aiter__"):  # a handler that writes by itself, or has one reply to a stream
+                return await answer
             async with aclosing(answer):
                 async for response in answer:
                     await context.write(response)
+            return None
 
-        async def call(request: Any, context: aio.ServicerContext) -> None:
-            await self._around(method, request, context, work, endless=True)
+        async def call(request: Any, context: aio.ServicerContext) -> Any:
+            return await self._around(method, request, context, work, endless=True)
 
         return call
 

@@ -16,7 +16,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from recordlayer import OpenMode, RecordMetaData, RecordMetaDataBuilder, aio, concat
+from recordlayer import OpenMode, RecordMetaData, RecordMetaDataBuilder, aio, concat, record_type
 from recordlayer.aio import RecordStore, Transaction
 from recordlayer.cursor.sealing import ContinuationSeal
 from recordlayer.errors import FeedRefused, NameNotInterned, RecordLayerError, StoreMissing
@@ -28,6 +28,7 @@ from recordlayer.tuples import Subspace
 from recordlayer_server import places
 from recordlayer_server.limits import DEFAULT, Limits
 from recordlayer_server.operation.storage import Storage
+from recordlayer_server.pb import assets_pb2 as stored_assets
 from recordlayer_server.pb import stored_pb2
 from recordlayer_server.pb import subscriptions_pb2 as stored_subscriptions
 from recordlayer_server.places import Tenant
@@ -41,19 +42,28 @@ SUBSCRIPTIONS = RecordMetaDataBuilder(stored_subscriptions.DESCRIPTOR).primary_k
 MATCHES = (
     RecordMetaDataBuilder(stored_subscriptions.DESCRIPTOR).primary_key("Match", concat("subscription", "name")).build()
 )
+ASSETS = (
+    RecordMetaDataBuilder(stored_assets.DESCRIPTOR)
+    .primary_key("Asset", concat(record_type(), "zone", "id"))
+    .primary_key("Chunk", concat(record_type(), "zone", "asset", "number"))
+    .primary_key("Release", concat(record_type(), "zone", "asset", "due_at", "nonce"))
+    .index("Release", "by_due", "due_at")
+    .build()
+)
 SECRETS = RecordMetaDataBuilder(stored_pb2.DESCRIPTOR).primary_key("Secret", "name").build()
 
 
 class Place:
     """Where a database lies, and its container's metadata."""
 
-    __slots__ = ("base", "metadata", "records", "zones")
+    __slots__ = ("assets", "base", "metadata", "records", "zones")
 
     def __init__(self, metadata: StoredMetaData, base: Subspace) -> None:
         self.metadata = metadata
         self.base = base
         self.records: Subspace = base[0]
         self.zones: Subspace = base[1]
+        self.assets: Subspace = base[4]
 
 
 class Databases:
@@ -138,6 +148,10 @@ class Databases:
     async def matches(self, tx: Transaction, tenant: Tenant, *, create: bool = False) -> RecordStore | None:
         """What the queries of a database's subscriptions hold for, None if none was ever remembered."""
         return await self._beside(tx, tenant, 3, MATCHES, create=create)
+
+    async def assets(self, tx: Transaction, tenant: Tenant, *, create: bool = False) -> RecordStore | None:
+        """The assets of a database, None if none was ever begun."""
+        return await self._beside(tx, tenant, 4, ASSETS, create=create)
 
     async def _beside(
         self, tx: Transaction, tenant: Tenant, number: int, metadata: RecordMetaData, *, create: bool

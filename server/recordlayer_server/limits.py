@@ -45,6 +45,10 @@ class Limits:
     transactions_per_database: int = 32
     transactions_per_server: int = 1_000
     subscriptions_per_database: int = 100
+    asset_bytes: int = 16 << 20
+    asset_message_bytes: int = 1 << 20
+    asset_kept: timedelta = timedelta(days=1)
+    assets_per_record: int = 100
     schema_bytes: int = 1 << 20
     schema_files: int = 100
     schema_messages: int = 2_000

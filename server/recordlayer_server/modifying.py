@@ -16,6 +16,7 @@ from recordlayer import StoredRecord
 from recordlayer.aio import RecordStore, Transaction
 from recordlayer.client.pb import errors_pb2, records_pb2
 from recordlayer_server import statuses
+from recordlayer_server.assets.referring import Referring
 from recordlayer_server.contents import Shape, name_of, outgoing, take
 from recordlayer_server.databases import Databases
 from recordlayer_server.limits import Limits
@@ -84,6 +85,7 @@ class Batch:
         gone = await missing_zones(databases, tx, self.tenant, {one.key[0] for one in self.operations})
         full = await databases.is_full(self.tenant)
         await store.preload(one.key for one in self.operations)
+        assets = Referring(databases, tx, self.tenant, self.author.now)
         self.done = []
         for place, operation in enumerate(self.operations):
             try:
@@ -91,7 +93,7 @@ class Batch:
                     raise statuses.not_found("zone", operation.key[0])
                 if full and operation.type not in DELETING:
                     raise databases.storage.exceeded()
-                self.done.append(await self._one(store, operation))
+                self.done.append(await self._one(store, operation, assets))
             except Exception as error:
                 status = statuses.known(error)
                 if status is None or _passing(status):
@@ -101,7 +103,7 @@ class Batch:
                 self.done.append(Done(operation, status=status))
         return self.done
 
-    async def _one(self, store: RecordStore, operation: Operation) -> Done:
+    async def _one(self, store: RecordStore, operation: Operation, assets: Referring) -> Done:
         kind, key = operation.type, operation.key
         old = await store.load_record(key)
         if old is None and kind in TAGGED:
@@ -111,14 +113,22 @@ class Batch:
         if old is not None and kind in TAGGED and _tag_of(old) != operation.said.record.change_tag:
             raise statuses.conflict(outgoing(old, _WHOLE))
         if kind in DELETING:
-            for each in (*await followers(store, key, self.limits), key):
+            going = [*await followers(store, key, self.limits), key]
+            left = await assets.of_records(store, going)
+            for each in going:
                 await store.delete(each)
+            await assets.left(left)
             return Done(operation)
         check_type(store.metadata, operation)
         message = self._message(store, operation, old)
         where = f"{operation.where}.record.fields"
-        await check_references(store, key, message, None if old is None else old.message, where, self.limits)
-        return Done(operation, saved=await store.save(message))
+        before = None if old is None else old.message
+        await check_references(store, key, message, before, where, self.limits)
+        left = await assets.taken(key, message, before, where)
+        self._check_size(message, operation)
+        done = Done(operation, saved=await store.save(message))
+        await assets.left(left)
+        return done
 
     def _message(self, store: RecordStore, operation: Operation, old: StoredRecord | None) -> Any:
         """What to save."""
@@ -134,10 +144,12 @@ class Batch:
         for place, one in enumerate(said.transforms):
             transform(message, one, self.author.now, f"{where}.transforms[{place}]")
         self.author.sign(message, operation.key, None if old is None else old.message)
+        return message
+
+    def _check_size(self, message: Any, operation: Operation) -> None:
         size = message.ByteSize()
         if size > self.limits.record_bytes:
-            raise statuses.too_large(f"{where}.record", limit=self.limits.record_bytes, size=size)
-        return message
+            raise statuses.too_large(f"{operation.where}.record", limit=self.limits.record_bytes, size=size)
 
 
 _WHOLE = Shape(None, 0)

@@ -12,6 +12,7 @@
         1                          its zones: another one
         2                          its subscriptions: a third
         3                          the records that their queries hold for: a fourth
+        4                          its assets: a fifth
       8                            a store with where the versions of the metadata came from
 """
 
@@ -41,7 +42,7 @@ def label(tenant: Tenant) -> str:
     return f"{tenant.container}/{environment}/" + (f"private/{tenant.user}" if tenant.user else "public")
 
 
-KINDS = ("records", "zones", "subscriptions", "matches")
+KINDS = ("records", "zones", "subscriptions", "matches", "assets")
 """Of stores of a database, by their numbers."""
 
 

@@ -9,6 +9,7 @@ stores keep it. From that is made, so that any reader of the Record Layer's meta
               query is about a zone, and a zone goes in one clear of a range. Unique values are unique in a zone
     index     `recordlayer_count`, which counts the records of each zone and type
     indexes   `recordlayer_references_...`, for each field that holds references: by zone, action and name of the target
+    indexes   `recordlayer_assets_...`, for each field that holds assets: by zone and name of those that are kept here
     settings  long records are split, and versions are stored: they are the change tags
 
 Descriptors come from outside: their size, number and names are bounded before anything is made of them.
@@ -25,6 +26,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError
 
 from recordlayer import RecordMetaData, RecordMetaDataBuilder, concat, count, field, record_type
+from recordlayer.client.pb import types_pb2
 from recordlayer.errors import InvalidIndex, InvalidRecordType, MalformedMetaData
 from recordlayer.keys import Dimensions, Grouping, KeyExpression, KeyWithValue
 from recordlayer.metadata import Index
@@ -39,6 +41,9 @@ COUNT_INDEX = "recordlayer_count"
 REFERENCE = "recordlayer.v1.Reference"
 REFERENCES = "recordlayer_references_"
 """What the names of the indexes of references begin with."""
+ASSET = "recordlayer.v1.Asset"
+ASSETS = "recordlayer_assets_"
+"""What the names of the indexes of assets begin with."""
 
 MOST_BYTES = DEFAULT.schema_bytes
 MOST_FILES = DEFAULT.schema_files
@@ -70,6 +75,7 @@ def derived(data: bytes) -> RecordMetaData:
 def _begun(data: bytes) -> RecordMetaDataBuilder:
     files, metadata = _parsed(data)
     _check_bounds(files)
+    _check_assets(files)
     if metadata is None:
         wanted = descriptor_pb2.FileDescriptorSet(file=files)
         owner = RecordMetaDataBuilder.from_descriptor_set(wanted.SerializeToString())
@@ -96,10 +102,15 @@ def _begun(data: bytes) -> RecordMetaDataBuilder:
         raise InvalidRecordType(
             record_types=sorted(drawn_up.synthetic), hint="unnested and joined record types are not served yet"
         )
-    references = sum(_holds_reference(each) for descriptor in builder.record_types for each in descriptor.fields)
-    if len(drawn_up.indexes) + references > MOST_INDEXES:
-        hint = "each write pays for each index, and each field that holds references has one"
-        raise InvalidIndex(indexes=len(drawn_up.indexes) + references, most=MOST_INDEXES, hint=hint)
+    ours = sum(
+        _holds(each, wanted)
+        for descriptor in builder.record_types
+        for each in descriptor.fields
+        for wanted in (REFERENCE, ASSET)
+    )
+    if len(drawn_up.indexes) + ours > MOST_INDEXES:
+        hint = "each write pays for each index, and each field that holds references or assets has one"
+        raise InvalidIndex(indexes=len(drawn_up.indexes) + ours, most=MOST_INDEXES, hint=hint)
     for index in drawn_up.indexes.values():
         if index.name.startswith("recordlayer_"):
             raise InvalidIndex(index=index.name, hint="names that begin with recordlayer_ are the service's")
@@ -107,6 +118,7 @@ def _begun(data: bytes) -> RecordMetaDataBuilder:
     circles = circular(builder.record_types)
     for descriptor in builder.record_types:
         _index_references(builder, descriptor, is_recursive=descriptor.full_name in circles)
+        _index_assets(builder, descriptor, is_recursive=descriptor.full_name in circles)
     return builder.universal_index(COUNT_INDEX, count(group_by=concat(ZONE, record_type())))
 
 
@@ -114,7 +126,7 @@ def _index_references(builder: RecordMetaDataBuilder, record_type: Descriptor, *
     """An index on each field that holds references, of those that hold one. Of records that may contain themselves it
     has those that hold none too: Java decides nothing on such records."""
     for each in record_type.fields:
-        if not _holds_reference(each):
+        if not _holds(each, REFERENCE):
             continue
         holder = field(each.name).fan_out() if each.is_repeated else field(each.name)
         builder.index(
@@ -125,8 +137,22 @@ def _index_references(builder: RecordMetaDataBuilder, record_type: Descriptor, *
         )
 
 
-def _holds_reference(each: FieldDescriptor) -> bool:
-    return each.message_type is not None and each.message_type.full_name == REFERENCE
+def _index_assets(builder: RecordMetaDataBuilder, record_type: Descriptor, *, is_recursive: bool) -> None:
+    """An index on each field that holds assets, of those that the service keeps; else as `_index_references`."""
+    for each in record_type.fields:
+        if not _holds(each, ASSET):
+            continue
+        holder = field(each.name).fan_out() if each.is_repeated else field(each.name)
+        builder.index(
+            record_type.name,
+            f"{ASSETS}{record_type.name}_{each.name}",
+            concat(ZONE, holder.nest("id")),
+            where=None if each.is_repeated or is_recursive else not_null(f"{each.name}.id"),
+        )
+
+
+def _holds(each: FieldDescriptor, wanted: str) -> bool:
+    return each.message_type is not None and each.message_type.full_name == wanted
 
 
 def in_zone(index: Index) -> KeyExpression:
@@ -206,6 +232,18 @@ def _check_bounds(files: list[descriptor_pb2.FileDescriptorProto]) -> None:
             raise MalformedMetaData(reason="a name is not text", name=name)
         if len(name) > LONGEST_NAME:
             raise MalformedMetaData(reason="a name is too long", name=name[:40], most=LONGEST_NAME)
+
+
+def _check_assets(files: list[descriptor_pb2.FileDescriptorProto]) -> None:
+    """Who calls a message of their own recordlayer.v1.Asset has ours, if perhaps of a later release."""
+    wanted = {(each.number, each.name, each.type) for each in types_pb2.Asset.DESCRIPTOR.fields}
+    for file in files:
+        for message in file.message_type:
+            if f"{file.package}.{message.name}" != ASSET:
+                continue
+            if wanted - {(each.number, each.name, each.type) for each in message.field}:
+                hint = "this name is the service's: import recordlayer/v1/types.proto as it is"
+                raise InvalidRecordType(record_type=ASSET, hint=hint)
 
 
 def _with_system(

@@ -20,6 +20,7 @@ from recordlayer_server.replies import reply_context
 NAME = "recordlayer.v1.Server"
 FEATURES = (
     "admin",
+    "assets",
     "idempotency-keys",
     "chunked-records",
     "partitions",

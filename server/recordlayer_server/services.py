@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from recordlayer.client.pb import (
     admin_pb2_grpc,
+    assets_pb2_grpc,
     records_pb2_grpc,
     schemas_pb2_grpc,
     server_pb2_grpc,
@@ -14,6 +15,7 @@ from recordlayer.client.pb import (
 )
 from recordlayer_server import records, server_info, zones
 from recordlayer_server.admin import servicer as admin
+from recordlayer_server.assets import servicer as assets
 from recordlayer_server.databases import Databases
 from recordlayer_server.schemas import servicer as schemas
 from recordlayer_server.serving import Service
@@ -30,6 +32,10 @@ def services(databases: Databases) -> tuple[Service, ...]:
         ),
         Service(zones.NAME, lambda server: zones_pb2_grpc.add_ZonesServicer_to_server(zones.Zones(databases), server)),
         Service(sync.NAME, lambda server: sync_pb2_grpc.add_SyncServicer_to_server(sync.Sync(databases), server)),
+        Service(
+            assets.NAME,
+            lambda server: assets_pb2_grpc.add_AssetsServicer_to_server(assets.Assets(databases), server),
+        ),
         Service(
             schemas.NAME,
             lambda server: schemas_pb2_grpc.add_SchemaServicer_to_server(schemas.Schema(databases), server),

@@ -1,5 +1,6 @@
-"""What a server does beside its calls: the schemas of its settings are put in place, and idempotency keys and changes
-whose time is over are forgotten. It is known to the other servers, and goes along with their roll-outs of schemas."""
+"""What a server does beside its calls: the schemas of its settings are put in place, idempotency keys and changes whose
+time is over are forgotten, and assets that no record refers to are collected. It is known to the other servers, and
+goes along with their roll-outs of schemas."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from datetime import timedelta
 
 from recordlayer.errors import RecordLayerError
 from recordlayer_server import logs
+from recordlayer_server.assets.collecting import collect_assets
 from recordlayer_server.databases import Databases
 from recordlayer_server.sync.trimming import forget_old_changes
 
@@ -68,7 +70,10 @@ async def keep_up(databases: Databases, *, interval: timedelta = INTERVAL) -> No
         try:
             reaped = await databases.database.idempotency.reap(databases.limits.idempotency_key_age)
             forgotten = await forget_old_changes(databases)
+            collected = await collect_assets(databases)
         except RecordLayerError as error:
             logs.write(logs.server, logging.WARNING, "upkeep failed", error=error.code)
         else:
-            logs.write(logs.server, logging.DEBUG, "upkeep", idempotency_keys=reaped, changes=forgotten)
+            logs.write(
+                logs.server, logging.DEBUG, "upkeep", idempotency_keys=reaped, changes=forgotten, assets=collected
+            )

@@ -6,6 +6,7 @@ bool, text, bytes their own
 Timestamp         timestamp_value
 a location        a message with double fields latitude and longitude: location_value
 a reference       recordlayer.v1.Reference: reference_value
+an asset          recordlayer.v1.Asset: asset_value
 UUID              string_value, as 8-4-4-4-12 hexadecimal digits; Java's Nullable... what they hold
 other messages    message_value; repeated fields list_value; maps message_value, with their keys as text
 """
@@ -33,6 +34,7 @@ Value = types_pb2.Value
 _UUID = "com.apple.foundationdb.record.UUID"
 _TIMESTAMP = "google.protobuf.Timestamp"
 _REFERENCE = "recordlayer.v1.Reference"
+_ASSET = "recordlayer.v1.Asset"
 _RANGES = {
     Types.CPPTYPE_INT32: (-(1 << 31), (1 << 31) - 1),
     Types.CPPTYPE_INT64: (-(1 << 63), (1 << 63) - 1),
@@ -180,6 +182,8 @@ def _fill(message: Any, value: Value, where: str) -> None:
         message.ParseFromString(value.timestamp_value.SerializeToString())
     elif name == _REFERENCE and kind == "reference_value":
         message.ParseFromString(value.reference_value.SerializeToString())
+    elif name == _ASSET and kind == "asset_value":
+        message.ParseFromString(value.asset_value.SerializeToString())
     elif name == _UUID and kind == "string_value":
         _fill_uuid(message, value.string_value, where)
     elif name in TUPLE_FIELDS and name != _UUID and kind is not None:
@@ -311,6 +315,8 @@ def _write_message(value: Value, held: Any) -> None:
         value.timestamp_value.SetInParent()
     elif name == _REFERENCE:
         value.reference_value.ParseFromString(held.SerializeToString())
+    elif name == _ASSET:
+        value.asset_value.ParseFromString(held.SerializeToString())
     elif name == _UUID:
         value.string_value = str(uuid_of(held))
     elif name in TUPLE_FIELDS:

@@ -26,6 +26,11 @@ def cost_of(tx: Transaction) -> context_pb2.Cost:
     )
 
 
+def add_cost(cost: context_pb2.Cost, other: context_pb2.Cost) -> None:
+    for name in ("keys_read", "bytes_read", "keys_written", "bytes_written"):
+        setattr(cost, name, getattr(cost, name) + getattr(other, name))
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Written:
     """A commit: its version, 0 where nothing was written, what it cost, and the transaction, which is over."""

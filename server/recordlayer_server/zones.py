@@ -8,6 +8,7 @@ from typing import Any
 from recordlayer.aio import RecordStore, Transaction
 from recordlayer.client.pb import context_pb2, types_pb2, zones_pb2, zones_pb2_grpc
 from recordlayer_server import statuses
+from recordlayer_server.assets import catalog
 from recordlayer_server.call import current
 from recordlayer_server.contents import zone_of
 from recordlayer_server.databases import Databases
@@ -100,6 +101,7 @@ class Zones(zones_pb2_grpc.ZonesServicer):  # type: ignore[misc]  # generated, w
             await self._check_container(tx, tenant)
             zones = await self._databases.zones(tx, tenant, create=True)
             records = await self._databases.records(tx, tenant, create=True)
+            assets = await self._databases.assets(tx, tenant)
             assert zones is not None, "stores are created"
             assert records is not None, "stores are created"
             reply = zones_pb2.ZonesReply()
@@ -115,6 +117,8 @@ class Zones(zones_pb2_grpc.ZonesServicer):  # type: ignore[misc]  # generated, w
                         zone = await _create(zones, name, zone, call.identity.user)
                     else:
                         zone = await _delete(zones, records, name, zone)
+                        if assets is not None:
+                            await catalog.remove_zone(assets, name)
                     result.status.SetInParent()
                     result.zone.CopyFrom(zone_reply(name, zone))
                 except statuses.Refusal as refused:

@@ -18,6 +18,7 @@ from recordlayer_server.security.authority import RIGHTS, is_audited
 from recordlayer_server.security.policy import Right
 from tests.server.test_guarded import Bearer
 from tests.support.admin import CLOSED, READ_ONLY, Operator, security
+from tests.support.assets import Keeper
 from tests.support.photos import CONTAINER
 from tests.support.service import Caller, calling, photos, reason, run
 
@@ -89,7 +90,7 @@ async def _locked(operator: Operator, caller: Caller) -> None:
     assert (await refusal(operator.ask("LockDatabase", kind=READ_ONLY)))[1] == "BAD_REQUEST"
     await operator.ask("LockDatabase", kind=READ_ONLY, reason="moving house")
     assert len(await caller.lookup("a")) == 1
-    for write in (caller.create("c", title="t"), caller.zone("new")):
+    for write in (caller.create("c", title="t"), caller.zone("new"), Keeper(caller).begin("a", b"a")):
         with pytest.raises(grpc_aio.AioRpcError) as caught:
             await write
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
@@ -103,7 +104,8 @@ async def _locked(operator: Operator, caller: Caller) -> None:
     await operator.ask("LockDatabase", kind=CLOSED, reason="shut", raise_format=True)
     assert (await refusal(caller.lookup("a")))[1] == "STORE_LOCKED"
     closed = await operator.ask("GetDatabase")
-    assert {one.kind: one.lock.reason for one in closed.stores} == {Info.RECORDS: "shut", Info.ZONES: "shut"}
+    kinds = (Info.RECORDS, Info.ZONES, Info.ASSETS)
+    assert {one.kind: one.lock.reason for one in closed.stores} == dict.fromkeys(kinds, "shut")
     assert all(one.lock.kind == CLOSED and one.format_version == 14 for one in closed.stores)
     assert closed.not_opened.code == code_pb2.UNAVAILABLE
     assert not closed.index_states

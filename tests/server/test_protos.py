@@ -12,6 +12,7 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from recordlayer.client.pb import (
     admin_pb2,
+    assets_pb2,
     context_pb2,
     errors_pb2,
     filter_pb2,
@@ -24,12 +25,14 @@ from recordlayer.client.pb import (
     types_pb2,
     zones_pb2,
 )
+from recordlayer_server.pb import assets_pb2 as stored_assets_pb2
 from recordlayer_server.pb import schemas_pb2 as stored_schemas_pb2
 from recordlayer_server.pb import stored_pb2
 from recordlayer_server.pb import subscriptions_pb2 as stored_subscriptions_pb2
 
 FILES = (
     admin_pb2,
+    assets_pb2,
     context_pb2,
     errors_pb2,
     filter_pb2,
@@ -41,6 +44,7 @@ FILES = (
     transactions_pb2,
     types_pb2,
     zones_pb2,
+    stored_assets_pb2,
     stored_pb2,
     stored_schemas_pb2,
     stored_subscriptions_pb2,

@@ -24,6 +24,7 @@ _IMPORTED = {
     "Timestamp": ".google.protobuf.Timestamp",
     "Duration": ".google.protobuf.Duration",
     "Reference": ".recordlayer.v1.Reference",
+    "Asset": ".recordlayer.v1.Asset",
 }
 
 MESSAGES: dict[str, tuple[str, ...]] = {
@@ -49,6 +50,8 @@ MESSAGES: dict[str, tuple[str, ...]] = {
         "int32 small",
         "Duration exposure",
         "[] Timestamp visits",
+        "Asset image",
+        "[] Asset prints",
     ),
     "Album": ("string name", "string code", "int64 photos"),
     "RecordTypeUnion": ("Photo _Photo", "Album _Album"),

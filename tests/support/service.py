@@ -163,8 +163,9 @@ async def check_databases(databases: Databases) -> None:
         async with databases.database.transaction() as tx:
             known = await databases.metadata(tx, tenant)
             store = None if known is None else await databases.records(tx, tenant)
-            if store is not None:
-                assert await store.check() == []
+            assets = None if known is None else await databases.assets(tx, tenant)
+            for each in (store, assets):
+                assert each is None or await each.check() == []
 
 
 class Caller:

@@ -22,11 +22,13 @@ class StoreInfo(_message.Message):
         ZONES: _ClassVar[StoreInfo.Kind]
         SUBSCRIPTIONS: _ClassVar[StoreInfo.Kind]
         MATCHES: _ClassVar[StoreInfo.Kind]
+        ASSETS: _ClassVar[StoreInfo.Kind]
     KIND_UNSPECIFIED: StoreInfo.Kind
     RECORDS: StoreInfo.Kind
     ZONES: StoreInfo.Kind
     SUBSCRIPTIONS: StoreInfo.Kind
     MATCHES: StoreInfo.Kind
+    ASSETS: StoreInfo.Kind
     DATABASE_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]

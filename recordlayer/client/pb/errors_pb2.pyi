@@ -49,6 +49,9 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TRANSACTION_ENDED: _ClassVar[Reason]
     SCHEMA_REFUSED: _ClassVar[Reason]
     SCHEMA_STAGED: _ClassVar[Reason]
+    INVALID_ASSET: _ClassVar[Reason]
+    WRONG_OFFSET: _ClassVar[Reason]
+    DIGEST_MISMATCH: _ClassVar[Reason]
 REASON_UNSPECIFIED: Reason
 BAD_REQUEST: Reason
 BATCH_TOO_LARGE: Reason
@@ -87,6 +90,9 @@ NOT_SYNCED: Reason
 TRANSACTION_ENDED: Reason
 SCHEMA_REFUSED: Reason
 SCHEMA_STAGED: Reason
+INVALID_ASSET: Reason
+WRONG_OFFSET: Reason
+DIGEST_MISMATCH: Reason
 
 class ConflictInfo(_message.Message):
     __slots__ = ("server_record", "omitted")

@@ -27,7 +27,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1arecordlayer/v1/types.proto\x12\x0erecordlayer.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc0\x03\n\x05Value\x12\x30\n\nnull_value\x18\x01 \x01(\x0e\x32\x1a.google.protobuf.NullValueH\x00\x12\x14\n\nbool_value\x18\x02 \x01(\x08H\x00\x12\x17\n\rinteger_value\x18\x03 \x01(\x12H\x00\x12\x16\n\x0c\x64ouble_value\x18\x04 \x01(\x01H\x00\x12\x16\n\x0cstring_value\x18\x05 \x01(\tH\x00\x12\x15\n\x0b\x62ytes_value\x18\x06 \x01(\x0cH\x00\x12\x35\n\x0ftimestamp_value\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12\x32\n\x0elocation_value\x18\x08 \x01(\x0b\x32\x18.recordlayer.v1.GeoPointH\x00\x12\x34\n\x0freference_value\x18\t \x01(\x0b\x32\x19.recordlayer.v1.ReferenceH\x00\x12/\n\nlist_value\x18\n \x01(\x0b\x32\x19.recordlayer.v1.ListValueH\x00\x12/\n\rmessage_value\x18\x0b \x01(\x0b\x32\x16.recordlayer.v1.FieldsH\x00\x42\x06\n\x04kindJ\x04\x08\x0c\x10\x14\"2\n\tListValue\x12%\n\x06values\x18\x01 \x03(\x0b\x32\x15.recordlayer.v1.Value\"\x82\x01\n\x06\x46ields\x12\x32\n\x06\x66ields\x18\x01 \x03(\x0b\x32\".recordlayer.v1.Fields.FieldsEntry\x1a\x44\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12$\n\x05value\x18\x02 \x01(\x0b\x32\x15.recordlayer.v1.Value:\x02\x38\x01\"/\n\x08GeoPoint\x12\x10\n\x08latitude\x18\x01 \x01(\x01\x12\x11\n\tlongitude\x18\x02 \x01(\x01\"\x9c\x01\n\tReference\x12*\n\x06target\x18\x01 \x01(\x0b\x32\x1a.recordlayer.v1.RecordName\x12\x30\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32 .recordlayer.v1.Reference.Action\"1\n\x06\x41\x63tion\x12\x08\n\x04NONE\x10\x00\x12\x0f\n\x0b\x44\x45LETE_SELF\x10\x01\x12\x0c\n\x08VALIDATE\x10\x02\"\'\n\x08ZoneName\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\"B\n\nRecordName\x12&\n\x04zone\x18\x01 \x01(\x0b\x32\x18.recordlayer.v1.ZoneName\x12\x0c\n\x04name\x18\x02 \x01(\t\"\xa0\x02\n\x06Record\x12(\n\x04name\x18\x01 \x01(\x0b\x32\x1a.recordlayer.v1.RecordName\x12\x13\n\x0brecord_type\x18\x02 \x01(\t\x12(\n\x06\x66ields\x18\x03 \x01(\x0b\x32\x16.recordlayer.v1.FieldsH\x00\x12\x11\n\x07message\x18\x04 \x01(\x0cH\x00\x12\x11\n\x07\x63hunked\x18\x05 \x01(\x08H\x00\x12\x12\n\nchange_tag\x18\x06 \x01(\x0c\x12\'\n\x07\x63reated\x18\x07 \x01(\x0b\x32\x16.recordlayer.v1.Change\x12(\n\x08modified\x18\x08 \x01(\x0b\x32\x16.recordlayer.v1.Change\x12\x0f\n\x07\x64\x65leted\x18\t \x01(\x08\x42\t\n\x07\x63ontentJ\x04\x08\n\x10\x14\"P\n\x06\x43hange\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04user\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x03 \x01(\t\"\x1d\n\x0b\x44\x65siredKeys\x12\x0e\n\x06\x66ields\x18\x01 \x03(\t*5\n\x04\x46orm\x12\x14\n\x10\x46ORM_UNSPECIFIED\x10\x00\x12\n\n\x06\x46IELDS\x10\x01\x12\x0b\n\x07MESSAGE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1arecordlayer/v1/types.proto\x12\x0erecordlayer.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xee\x03\n\x05Value\x12\x30\n\nnull_value\x18\x01 \x01(\x0e\x32\x1a.google.protobuf.NullValueH\x00\x12\x14\n\nbool_value\x18\x02 \x01(\x08H\x00\x12\x17\n\rinteger_value\x18\x03 \x01(\x12H\x00\x12\x16\n\x0c\x64ouble_value\x18\x04 \x01(\x01H\x00\x12\x16\n\x0cstring_value\x18\x05 \x01(\tH\x00\x12\x15\n\x0b\x62ytes_value\x18\x06 \x01(\x0cH\x00\x12\x35\n\x0ftimestamp_value\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12\x32\n\x0elocation_value\x18\x08 \x01(\x0b\x32\x18.recordlayer.v1.GeoPointH\x00\x12\x34\n\x0freference_value\x18\t \x01(\x0b\x32\x19.recordlayer.v1.ReferenceH\x00\x12/\n\nlist_value\x18\n \x01(\x0b\x32\x19.recordlayer.v1.ListValueH\x00\x12/\n\rmessage_value\x18\x0b \x01(\x0b\x32\x16.recordlayer.v1.FieldsH\x00\x12,\n\x0b\x61sset_value\x18\x0c \x01(\x0b\x32\x15.recordlayer.v1.AssetH\x00\x42\x06\n\x04kindJ\x04\x08\r\x10\x14\"2\n\tListValue\x12%\n\x06values\x18\x01 \x03(\x0b\x32\x15.recordlayer.v1.Value\"\x82\x01\n\x06\x46ields\x12\x32\n\x06\x66ields\x18\x01 \x03(\x0b\x32\".recordlayer.v1.Fields.FieldsEntry\x1a\x44\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12$\n\x05value\x18\x02 \x01(\x0b\x32\x15.recordlayer.v1.Value:\x02\x38\x01\"/\n\x08GeoPoint\x12\x10\n\x08latitude\x18\x01 \x01(\x01\x12\x11\n\tlongitude\x18\x02 \x01(\x01\"\x9c\x01\n\tReference\x12*\n\x06target\x18\x01 \x01(\x0b\x32\x1a.recordlayer.v1.RecordName\x12\x30\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32 .recordlayer.v1.Reference.Action\"1\n\x06\x41\x63tion\x12\x08\n\x04NONE\x10\x00\x12\x0f\n\x0b\x44\x45LETE_SELF\x10\x01\x12\x0c\n\x08VALIDATE\x10\x02\"a\n\x05\x41sset\x12\x0c\n\x02id\x18\x01 \x01(\tH\x00\x12\r\n\x03url\x18\x02 \x01(\tH\x00\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x12\x0c\n\x04size\x18\x04 \x01(\x03\x12\x14\n\x0c\x63ontent_type\x18\x05 \x01(\tB\x07\n\x05place\"\'\n\x08ZoneName\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\"B\n\nRecordName\x12&\n\x04zone\x18\x01 \x01(\x0b\x32\x18.recordlayer.v1.ZoneName\x12\x0c\n\x04name\x18\x02 \x01(\t\"\xa0\x02\n\x06Record\x12(\n\x04name\x18\x01 \x01(\x0b\x32\x1a.recordlayer.v1.RecordName\x12\x13\n\x0brecord_type\x18\x02 \x01(\t\x12(\n\x06\x66ields\x18\x03 \x01(\x0b\x32\x16.recordlayer.v1.FieldsH\x00\x12\x11\n\x07message\x18\x04 \x01(\x0cH\x00\x12\x11\n\x07\x63hunked\x18\x05 \x01(\x08H\x00\x12\x12\n\nchange_tag\x18\x06 \x01(\x0c\x12\'\n\x07\x63reated\x18\x07 \x01(\x0b\x32\x16.recordlayer.v1.Change\x12(\n\x08modified\x18\x08 \x01(\x0b\x32\x16.recordlayer.v1.Change\x12\x0f\n\x07\x64\x65leted\x18\t \x01(\x08\x42\t\n\x07\x63ontentJ\x04\x08\n\x10\x14\"P\n\x06\x43hange\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04user\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x03 \x01(\t\"\x1d\n\x0b\x44\x65siredKeys\x12\x0e\n\x06\x66ields\x18\x01 \x03(\t*5\n\x04\x46orm\x12\x14\n\x10\x46ORM_UNSPECIFIED\x10\x00\x12\n\n\x06\x46IELDS\x10\x01\x12\x0b\n\x07MESSAGE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,30 +36,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_FIELDS_FIELDSENTRY']._loaded_options = None
   _globals['_FIELDS_FIELDSENTRY']._serialized_options = b'8\001'
-  _globals['_FORM']._serialized_start=1466
-  _globals['_FORM']._serialized_end=1519
+  _globals['_FORM']._serialized_start=1611
+  _globals['_FORM']._serialized_end=1664
   _globals['_VALUE']._serialized_start=110
-  _globals['_VALUE']._serialized_end=558
-  _globals['_LISTVALUE']._serialized_start=560
-  _globals['_LISTVALUE']._serialized_end=610
-  _globals['_FIELDS']._serialized_start=613
-  _globals['_FIELDS']._serialized_end=743
-  _globals['_FIELDS_FIELDSENTRY']._serialized_start=675
-  _globals['_FIELDS_FIELDSENTRY']._serialized_end=743
-  _globals['_GEOPOINT']._serialized_start=745
-  _globals['_GEOPOINT']._serialized_end=792
-  _globals['_REFERENCE']._serialized_start=795
-  _globals['_REFERENCE']._serialized_end=951
-  _globals['_REFERENCE_ACTION']._serialized_start=902
-  _globals['_REFERENCE_ACTION']._serialized_end=951
-  _globals['_ZONENAME']._serialized_start=953
-  _globals['_ZONENAME']._serialized_end=992
-  _globals['_RECORDNAME']._serialized_start=994
-  _globals['_RECORDNAME']._serialized_end=1060
-  _globals['_RECORD']._serialized_start=1063
-  _globals['_RECORD']._serialized_end=1351
-  _globals['_CHANGE']._serialized_start=1353
-  _globals['_CHANGE']._serialized_end=1433
-  _globals['_DESIREDKEYS']._serialized_start=1435
-  _globals['_DESIREDKEYS']._serialized_end=1464
+  _globals['_VALUE']._serialized_end=604
+  _globals['_LISTVALUE']._serialized_start=606
+  _globals['_LISTVALUE']._serialized_end=656
+  _globals['_FIELDS']._serialized_start=659
+  _globals['_FIELDS']._serialized_end=789
+  _globals['_FIELDS_FIELDSENTRY']._serialized_start=721
+  _globals['_FIELDS_FIELDSENTRY']._serialized_end=789
+  _globals['_GEOPOINT']._serialized_start=791
+  _globals['_GEOPOINT']._serialized_end=838
+  _globals['_REFERENCE']._serialized_start=841
+  _globals['_REFERENCE']._serialized_end=997
+  _globals['_REFERENCE_ACTION']._serialized_start=948
+  _globals['_REFERENCE_ACTION']._serialized_end=997
+  _globals['_ASSET']._serialized_start=999
+  _globals['_ASSET']._serialized_end=1096
+  _globals['_ZONENAME']._serialized_start=1098
+  _globals['_ZONENAME']._serialized_end=1137
+  _globals['_RECORDNAME']._serialized_start=1139
+  _globals['_RECORDNAME']._serialized_end=1205
+  _globals['_RECORD']._serialized_start=1208
+  _globals['_RECORD']._serialized_end=1496
+  _globals['_CHANGE']._serialized_start=1498
+  _globals['_CHANGE']._serialized_end=1578
+  _globals['_DESIREDKEYS']._serialized_start=1580
+  _globals['_DESIREDKEYS']._serialized_end=1609
 # @@protoc_insertion_point(module_scope)

@@ -22,7 +22,7 @@ FIELDS: Form
 MESSAGE: Form
 
 class Value(_message.Message):
-    __slots__ = ("null_value", "bool_value", "integer_value", "double_value", "string_value", "bytes_value", "timestamp_value", "location_value", "reference_value", "list_value", "message_value")
+    __slots__ = ("null_value", "bool_value", "integer_value", "double_value", "string_value", "bytes_value", "timestamp_value", "location_value", "reference_value", "list_value", "message_value", "asset_value")
     NULL_VALUE_FIELD_NUMBER: _ClassVar[int]
     BOOL_VALUE_FIELD_NUMBER: _ClassVar[int]
     INTEGER_VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -34,6 +34,7 @@ class Value(_message.Message):
     REFERENCE_VALUE_FIELD_NUMBER: _ClassVar[int]
     LIST_VALUE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_VALUE_FIELD_NUMBER: _ClassVar[int]
+    ASSET_VALUE_FIELD_NUMBER: _ClassVar[int]
     null_value: _struct_pb2.NullValue
     bool_value: bool
     integer_value: int
@@ -45,7 +46,8 @@ class Value(_message.Message):
     reference_value: Reference
     list_value: ListValue
     message_value: Fields
-    def __init__(self, null_value: _Optional[_Union[_struct_pb2.NullValue, str]] = ..., bool_value: _Optional[bool] = ..., integer_value: _Optional[int] = ..., double_value: _Optional[float] = ..., string_value: _Optional[str] = ..., bytes_value: _Optional[bytes] = ..., timestamp_value: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., location_value: _Optional[_Union[GeoPoint, _Mapping[str, _Any]]] = ..., reference_value: _Optional[_Union[Reference, _Mapping[str, _Any]]] = ..., list_value: _Optional[_Union[ListValue, _Mapping[str, _Any]]] = ..., message_value: _Optional[_Union[Fields, _Mapping[str, _Any]]] = ...) -> None: ...
+    asset_value: Asset
+    def __init__(self, null_value: _Optional[_Union[_struct_pb2.NullValue, str]] = ..., bool_value: _Optional[bool] = ..., integer_value: _Optional[int] = ..., double_value: _Optional[float] = ..., string_value: _Optional[str] = ..., bytes_value: _Optional[bytes] = ..., timestamp_value: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., location_value: _Optional[_Union[GeoPoint, _Mapping[str, _Any]]] = ..., reference_value: _Optional[_Union[Reference, _Mapping[str, _Any]]] = ..., list_value: _Optional[_Union[ListValue, _Mapping[str, _Any]]] = ..., message_value: _Optional[_Union[Fields, _Mapping[str, _Any]]] = ..., asset_value: _Optional[_Union[Asset, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class ListValue(_message.Message):
     __slots__ = ("values",)
@@ -89,6 +91,20 @@ class Reference(_message.Message):
     target: RecordName
     action: Reference.Action
     def __init__(self, target: _Optional[_Union[RecordName, _Mapping[str, _Any]]] = ..., action: _Optional[_Union[Reference.Action, str]] = ...) -> None: ...
+
+class Asset(_message.Message):
+    __slots__ = ("id", "url", "digest", "size", "content_type")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    URL_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_TYPE_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    url: str
+    digest: bytes
+    size: int
+    content_type: str
+    def __init__(self, id: _Optional[str] = ..., url: _Optional[str] = ..., digest: _Optional[bytes] = ..., size: _Optional[int] = ..., content_type: _Optional[str] = ...) -> None: ...
 
 class ZoneName(_message.Message):
     __slots__ = ("name", "owner")

@@ -1,6 +1,6 @@
 """Stores of databases: which there are, what their headers say, and locks.
 
-A database is locked as a whole: its records and its zones, in one transaction.
+A database is locked as a whole: its records, its zones and its assets, in one transaction.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from recordlayer.tenant.stores import FoundStore
 from recordlayer_server import places, statuses
 from recordlayer_server.admin.part import Part, absent
 from recordlayer_server.call import current
-from recordlayer_server.databases import ZONES, Place
+from recordlayer_server.databases import ASSETS, ZONES, Place
 from recordlayer_server.paging import Sealing
 from recordlayer_server.replies import reply_context
 from recordlayer_server.values import timestamp
@@ -101,8 +101,9 @@ class Stores(Part):
             zones = {"format_version": FormatVersion.INCARNATION, **how}
             for store in (
                 await tx.store(place.metadata, path=place.records, mode=OpenMode.OPEN, **how),
-                # Made if it is not there: nobody shall make zones in a database that is locked.
+                # Made if they are not there: nobody shall make zones or assets in a database that is locked.
                 await tx.store(ZONES, path=place.zones, cacheable=Cacheable.YES, **zones),
+                await tx.store(ASSETS, path=place.assets, cacheable=Cacheable.YES, **zones),
             ):
                 there = store.header.info.format_version
                 if there < needed:
@@ -131,7 +132,8 @@ class Stores(Part):
 
         async def work(tx: Transaction) -> bool:
             unlocked = False
-            for metadata, path in ((place.metadata, place.records), (ZONES, place.zones)):
+            locked = ((place.metadata, place.records), (ZONES, place.zones), (ASSETS, place.assets))
+            for metadata, path in locked:
                 reason = reasons.get(path.key())
                 if reason is None or (request.reason and reason != request.reason):
                     continue

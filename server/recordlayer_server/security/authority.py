@@ -21,6 +21,7 @@ _RECORDS, _ZONES, _SYNC = "/recordlayer.v1.Records/", "/recordlayer.v1.Zones/", 
 _SCHEMA = "/recordlayer.v1.Schema/"
 _SUBSCRIPTIONS = "/recordlayer.v1.Subscriptions/"
 _ADMIN = "/recordlayer.v1.Admin/"
+_ASSETS = "/recordlayer.v1.Assets/"
 
 RIGHTS: Mapping[str, Right] = {
     **{_RECORDS + name: Right.READ for name in ("Lookup", "Query", "QueryStream", "Aggregate", "Explain", "Partition")},
@@ -31,6 +32,8 @@ RIGHTS: Mapping[str, Right] = {
     **{_SYNC + name: Right.READ for name in ("DatabaseChanges", "ZoneChanges", "Watch")},
     **{_SUBSCRIPTIONS + name: Right.READ for name in ("List", "Receive")},
     **{_SUBSCRIPTIONS + name: Right.WRITE for name in ("Create", "Delete")},
+    _ASSETS + "Download": Right.READ,
+    **{_ASSETS + name: Right.WRITE for name in ("BeginUpload", "Upload")},
     _SCHEMA + "Get": Right.READ,
     **{_SCHEMA + name: Right.ADMIN for name in ("Validate", "Apply", "Promote", "Withdraw", "ListVersions")},
     **{

@@ -1,0 +1,78 @@
+"""Taking away assets that no record refers to: in every database there is, in bounded steps, each a transaction of its
+own.
+
+Any number of servers may do it at once. In a database where an index of assets is not built nobody knows who refers to
+what: nothing is taken there, and the log says so. One that cannot be opened is passed by in the same way.
+
+Cost    of a step: 1 range read of what is due, and for each asset 1 range read, 1 for each field that holds assets, and
+        what it takes to remove it
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+
+from recordlayer.aio import RecordStore, Transaction
+from recordlayer.errors import RecordLayerError
+from recordlayer_server import logs, places
+from recordlayer_server.assets import catalog
+from recordlayer_server.assets.catalog import Name
+from recordlayer_server.assets.referring import is_referred_to
+from recordlayer_server.databases import Databases
+from recordlayer_server.places import Tenant
+from recordlayer_server.sync.trimming import all_databases
+
+DUE_A_STEP = 50
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    collected: int
+    more: bool
+
+
+async def collect_assets(databases: Databases) -> int:
+    """How many assets were collected."""
+    collected = 0
+    async for tenant in all_databases(databases):
+        try:
+            collected += await _collected(databases, tenant)
+        except RecordLayerError as error:
+            name = places.label(tenant)
+            logs.write(logs.server, logging.WARNING, "assets were not collected", tenant=name, error=error.code)
+    return collected
+
+
+async def _collected(databases: Databases, tenant: Tenant) -> int:
+    """Of one database, until nothing of it is due that was due at the beginning."""
+    now, collected = time.time_ns() // 1_000, 0
+
+    async def step(tx: Transaction) -> _Step:
+        store = await databases.assets(tx, tenant)
+        if store is None:
+            return _Step(0, more=False)
+        due = await catalog.due(store, now, limit=DUE_A_STEP)
+        if not due:
+            return _Step(0, more=False)
+        records = await databases.records(tx, tenant)
+        gone = 0
+        for name, keys in due.items():
+            if await _is_free(store, records, name, now):
+                gone += await catalog.remove(store, name)
+            await catalog.settle(store, keys)
+        return _Step(gone, more=sum(map(len, due.values())) == DUE_A_STEP)
+
+    while True:
+        done = await databases.database.run(step)
+        collected += done.collected
+        if not done.more:
+            return collected
+
+
+async def _is_free(store: RecordStore, records: RecordStore | None, name: Name, now: int) -> bool:
+    """Whether nobody refers to an asset, and nobody is to look at it later."""
+    if await catalog.last_due(store, name) >= now:
+        return False
+    return records is None or not await is_referred_to(records, name)
