@@ -675,6 +675,13 @@ class ChangeTagStale(CallRefused):
         return self.fields.get("server_record")
 
 
+class WebhookRefused(ServiceError):
+    """Of `recordlayer.client.webhooks.verify`: `why` says what is wrong."""
+
+    title = "this is no webhook of the service"
+    hint = "answer it with status 400"
+
+
 class Overloaded(ServiceError):
     """`retry_after` says when it may be tried again: a timedelta."""
 

@@ -112,6 +112,24 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """The webhooks that a server serves; see `webhooks`.
+
+    private   they may lead to hosts that are not on the public internet
+    ca        who signs certificates of receivers, beside those whom the system believes
+    sends     how many are sent at once
+    patience  how long one may fail until it is disabled
+    retry     how soon it is tried again when it has failed for the first time, at most
+    """
+
+    private: bool = False
+    ca: Path | None = None
+    sends: int = 32
+    patience: timedelta = timedelta(days=3)
+    retry: timedelta = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """A server's settings, checked. The table in `settings.py` says what they are."""
 
@@ -123,6 +141,8 @@ class Config:
     security: Security = Security()
     load: Load = Load()
     showing: Showing = Showing()
+    hooks: Hooks | None = Hooks()
+    """None: no webhooks."""
     reuse_port: bool = False
     reflection: bool = False
     drain_delay: timedelta = timedelta(0)
@@ -155,6 +175,7 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
     known = tls is not None and tls.client_ca is not None
     security = _security(given, problems, certificates=known)
     audit = _appendable(given["audit_log"], problems)
+    hooks = _hooks(given, problems)
     if problems or listen is None:
         raise InvalidSettings(problems=tuple(problems))
     if listen.public and not given["insecure"].value and (tls is None or not (known or security.asks_for_tokens)):
@@ -189,6 +210,7 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
             audit=audit,
             slow=_seconds(given["slow"]),
         ),
+        hooks=hooks,
         reuse_port=bool(given["reuse_port"].value),
         reflection=bool(given["reflection"].value),
         drain_delay=_seconds(given["drain_delay"]),
@@ -251,6 +273,24 @@ def _security(given: Mapping[str, Given], problems: list[str], *, certificates: 
         jwt_audience=str(given["auth_jwt_audience"].value),
         jwt_refresh=_seconds(given["auth_jwt_refresh"]),
         policy=policy,
+    )
+
+
+def _hooks(given: Mapping[str, Given], problems: list[str]) -> Hooks | None:
+    """What the settings say of webhooks, None for none at all."""
+    ca = _path(given["webhook_ca"])
+    if ca is not None:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(ca)
+        except (ssl.SSLError, OSError) as error:
+            problems.append(f"webhook_ca = {given['webhook_ca'].value!r}: no PEM certificates: {error}")
+    if not given["webhooks"].value:
+        return None
+    return Hooks(
+        private=bool(given["webhook_private"].value),
+        ca=ca,
+        sends=int(given["webhook_sends"].value),
+        patience=_seconds(given["webhook_patience"]),
     )
 
 

@@ -26,6 +26,7 @@ from recordlayer.store.metadata_store import StoredMetaData
 from recordlayer.store.open import Cacheable
 from recordlayer.tuples import Subspace
 from recordlayer_server import places
+from recordlayer_server.config import Hooks
 from recordlayer_server.limits import DEFAULT, Limits
 from recordlayer_server.operation.storage import Storage
 from recordlayer_server.pb import assets_pb2 as stored_assets
@@ -50,6 +51,12 @@ ASSETS = (
     .index("Release", "by_due", "due_at")
     .build()
 )
+DELIVERIES = (
+    RecordMetaDataBuilder(stored_subscriptions.DESCRIPTOR)
+    .primary_key("Delivery", "subscription")
+    .split_long_records()
+    .build()
+)
 SECRETS = RecordMetaDataBuilder(stored_pb2.DESCRIPTOR).primary_key("Secret", "name").build()
 
 
@@ -71,15 +78,23 @@ class Databases:
 
     counted  count what each of them reads and writes, and keep it to the limits that are set for it
     storage  bytes that each of them may have, 0 for any number
+    hooks    which webhooks may be made and are served here, None for none
     """
 
     def __init__(
-        self, database: aio.Database, *, limits: Limits = DEFAULT, counted: bool = False, storage: int = 0
+        self,
+        database: aio.Database,
+        *,
+        limits: Limits = DEFAULT,
+        counted: bool = False,
+        storage: int = 0,
+        hooks: Hooks | None = None,
     ) -> None:
         self.database = database
         self.limits = limits
         self.storage = Storage(database, most=storage)
-        self.instance = Instance(database)
+        self.hooks = hooks
+        self.instance = Instance(database, webhooks=hooks is not None)
         self._counted = counted
         self._places: OrderedDict[Tenant, Place] = OrderedDict()
         self._metadata: OrderedDict[tuple[str, int], StoredMetaData] = OrderedDict()
@@ -152,6 +167,10 @@ class Databases:
     async def assets(self, tx: Transaction, tenant: Tenant, *, create: bool = False) -> RecordStore | None:
         """The assets of a database, None if none was ever begun."""
         return await self._beside(tx, tenant, 4, ASSETS, create=create)
+
+    async def deliveries(self, tx: Transaction, tenant: Tenant, *, create: bool = False) -> RecordStore | None:
+        """How the webhooks of a database do, None if there never was one."""
+        return await self._beside(tx, tenant, 5, DELIVERIES, create=create)
 
     async def _beside(
         self, tx: Transaction, tenant: Tenant, number: int, metadata: RecordMetaData, *, create: bool

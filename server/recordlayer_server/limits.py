@@ -49,6 +49,7 @@ class Limits:
     asset_message_bytes: int = 1 << 20
     asset_kept: timedelta = timedelta(days=1)
     assets_per_record: int = 100
+    events_per_notification: int = 100
     schema_bytes: int = 1 << 20
     schema_files: int = 100
     schema_messages: int = 2_000

@@ -110,11 +110,13 @@ async def serve(config: Config) -> int:
             transactions_per_server=load.transactions,
             transactions_per_database=load.tenant_transactions,
         )
-        databases = Databases(database, limits=limits, counted=load.tenant_limits, storage=load.tenant_storage)
+        databases = Databases(
+            database, limits=limits, counted=load.tenant_limits, storage=load.tenant_storage, hooks=config.hooks
+        )
         serving = Serving(config, database, services=services(databases), around=around, limits=limits)
         stop, hurry = asyncio.Event(), asyncio.Event()
         _on_signals(stop, hurry)
-        await beside.enter_async_context(upkeep(databases, config.containers))
+        await beside.enter_async_context(upkeep(databases, config.containers, metrics=around.metrics))
         address = await serving.start()
         logs.write(
             logs.server,

@@ -3,6 +3,7 @@
 "recordlayer"                      a constant, so that the service shares a database with whatever else is there
   "server"                         a store with what the servers keep: the keys of seals
   "rollouts"                       a store with the servers that live, and the schemas that are to become active
+  "webhooks"                       a store with the webhooks that there are, and who serves them
   (container, interned)
     1 development, 2 production
       0                            the container's metadata, as Java's FDBMetaDataStore keeps it
@@ -13,6 +14,7 @@
         2                          its subscriptions: a third
         3                          the records that their queries hold for: a fourth
         4                          its assets: a fifth
+        5                          how the webhooks of its subscriptions do: a sixth
       8                            a store with where the versions of the metadata came from
 """
 
@@ -42,7 +44,7 @@ def label(tenant: Tenant) -> str:
     return f"{tenant.container}/{environment}/" + (f"private/{tenant.user}" if tenant.user else "public")
 
 
-KINDS = ("records", "zones", "subscriptions", "matches", "assets")
+KINDS = ("records", "zones", "subscriptions", "matches", "assets", "deliveries")
 """Of stores of a database, by their numbers."""
 
 
@@ -56,6 +58,7 @@ SPACE = KeySpace(
         str,
         KeySpaceDirectory("server", str, value="server"),
         KeySpaceDirectory("rollouts", str, value="rollouts"),
+        KeySpaceDirectory("webhooks", str, value="webhooks"),
         InternedDirectory(
             "container",
             KeySpaceDirectory(
@@ -78,6 +81,10 @@ def of_server() -> KeySpacePath:
 
 def of_rollouts() -> KeySpacePath:
     return SPACE.path("service").add("rollouts")
+
+
+def of_webhooks() -> KeySpacePath:
+    return SPACE.path("service").add("webhooks")
 
 
 def of_schemas(container: str, environment: int) -> KeySpacePath:

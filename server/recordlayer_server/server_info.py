@@ -31,6 +31,7 @@ FEATURES = (
     "transactions",
     "transforms",
     "watch",
+    "webhooks",
     "zones",
 )
 

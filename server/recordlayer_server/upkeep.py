@@ -1,6 +1,6 @@
 """What a server does beside its calls: the schemas of its settings are put in place, idempotency keys and changes whose
-time is over are forgotten, and assets that no record refers to are collected. It is known to the other servers, and
-goes along with their roll-outs of schemas."""
+time is over are forgotten, and assets that no record refers to are collected. It is known to the other servers, goes
+along with their roll-outs of schemas, and serves its share of the webhooks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from recordlayer.errors import RecordLayerError
 from recordlayer_server import logs
 from recordlayer_server.assets.collecting import collect_assets
 from recordlayer_server.databases import Databases
+from recordlayer_server.operation.metrics import Metrics
 from recordlayer_server.sync.trimming import forget_old_changes
+from recordlayer_server.webhooks.dispatch import Dispatch, poster_of
+from recordlayer_server.webhooks.registering import register_all
 
 INTERVAL = timedelta(hours=1)
 PATIENCE = timedelta(seconds=5)
@@ -22,7 +25,9 @@ _PARTING = timedelta(seconds=1)
 
 
 @contextlib.asynccontextmanager
-async def upkeep(databases: Databases, containers: Mapping[str, bytes]) -> AsyncIterator[None]:
+async def upkeep(
+    databases: Databases, containers: Mapping[str, bytes], *, metrics: Metrics | None = None
+) -> AsyncIterator[None]:
     """What runs beside the calls, until the block ends. Containers that cannot be put in place at once, because the
     database is away, are as soon as it is there.
 
@@ -35,7 +40,13 @@ async def upkeep(databases: Databases, containers: Mapping[str, bytes]) -> Async
     else:
         logs.write(logs.server, logging.WARNING, "containers wait for the database", containers=sorted(containers))
         putting.add_done_callback(_say)
-    tasks = (putting, asyncio.create_task(keep_up(databases)), asyncio.create_task(databases.instance.run()))
+    tasks = [putting, asyncio.create_task(keep_up(databases)), asyncio.create_task(databases.instance.run())]
+    if databases.hooks is not None:
+        dispatch = Dispatch(databases, databases.hooks, poster_of(databases.hooks))
+        tasks.append(asyncio.create_task(dispatch.run()))
+        if metrics is not None:
+            metrics.follow("webhooks", "webhooks that it serves", lambda: float(dispatch.served))
+            metrics.follow("webhooks_failing", "those that failed the last time", lambda: float(dispatch.failing))
     try:
         yield
     finally:
@@ -71,6 +82,7 @@ async def keep_up(databases: Databases, *, interval: timedelta = INTERVAL) -> No
             reaped = await databases.database.idempotency.reap(databases.limits.idempotency_key_age)
             forgotten = await forget_old_changes(databases)
             collected = await collect_assets(databases)
+            await register_all(databases)
         except RecordLayerError as error:
             logs.write(logs.server, logging.WARNING, "upkeep failed", error=error.code)
         else:

@@ -17,6 +17,7 @@ from recordlayer_server.limits import Limits
 from recordlayer_server.places import DEVELOPMENT, PRIVATE, Tenant
 from tests.server.test_guarded import Bearer, security
 from tests.support.photos import CONTAINER
+from tests.support.receivers import shown
 from tests.support.service import Caller, calling, operation, photos, reason, run, serving_over, where
 
 __all__ = ["security"]  # a fixture
@@ -66,11 +67,6 @@ class Subscriber:
                 found += [shown(event) for event in reply.events]
                 await stream.write(pb.ReceiveRequest(acknowledge=reply.number))
         return found
-
-
-def shown(event: Any) -> str:
-    kinds = {event.SAVED: "", event.DELETED: "-", event.CLEARED: "all of ", event.LEFT: "<"}
-    return str(kinds[event.kind] + (event.name.name or event.name.zone.name))
 
 
 def test_each_kind_tells_what_it_is_about_and_goes_on_where_it_was_acknowledged() -> None:

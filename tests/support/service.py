@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar, cast
 
@@ -33,7 +34,7 @@ from recordlayer.kv.registry import open_engine
 from recordlayer.waiting.waitable import Failed, Promise, Waitable
 from recordlayer.world import World
 from recordlayer_server import statuses
-from recordlayer_server.config import Address, Config, Health
+from recordlayer_server.config import Address, Config, Health, Hooks
 from recordlayer_server.databases import Databases
 from recordlayer_server.limits import DEFAULT, Limits
 from recordlayer_server.operation.around import Around
@@ -45,6 +46,9 @@ T = TypeVar("T")
 
 BY_HAND = Health(interval=timedelta(days=1), timeout=timedelta(milliseconds=20), failures=3, successes=2)
 """One look when the server starts, and then only those of the test."""
+
+STEADY = replace(BY_HAND, timeout=timedelta(seconds=30))
+"""The same of a database that answers, however busy the machine is."""
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -122,15 +126,17 @@ async def health(channel: grpc_aio.Channel, name: str = "") -> int:
 
 @asynccontextmanager
 async def photos(
-    *, database: Database | None = None, limits: Limits = DEFAULT, **settings: Any
+    *, database: Database | None = None, limits: Limits = DEFAULT, hooks: Hooks | None = None, **settings: Any
 ) -> AsyncIterator[tuple[Serving, Databases]]:
     """A server of the container of `tests.support.photos`; at the end every store of it is checked."""
     async with database if database is not None else Database(open_engine("memory:"), world=World()) as opened:
         config = Config(
-            db="memory:", **{"health": BY_HAND, "listen": Address("127.0.0.1", 0), "grace": timedelta(0), **settings}
+            db="memory:", **{"health": STEADY, "listen": Address("127.0.0.1", 0), "grace": timedelta(0), **settings}
         )
         load = config.load
-        databases = Databases(opened, limits=limits, counted=load.tenant_limits, storage=load.tenant_storage)
+        databases = Databases(
+            opened, limits=limits, counted=load.tenant_limits, storage=load.tenant_storage, hooks=hooks
+        )
         await databases.put_containers({CONTAINER: description()})
         server = Serving(config, opened, services=services(databases), limits=limits)
         await server.start()
@@ -147,7 +153,7 @@ async def serving_over(
 ) -> AsyncIterator[Serving]:
     """Another server over the database that some databases lie in."""
     config = Config(
-        db="memory:", **{"health": BY_HAND, "listen": Address("127.0.0.1", 0), "grace": timedelta(0), **settings}
+        db="memory:", **{"health": STEADY, "listen": Address("127.0.0.1", 0), "grace": timedelta(0), **settings}
     )
     server = Serving(config, databases.database, services=services(databases), around=around, limits=databases.limits)
     await server.start()

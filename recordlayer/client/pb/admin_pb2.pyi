@@ -23,12 +23,14 @@ class StoreInfo(_message.Message):
         SUBSCRIPTIONS: _ClassVar[StoreInfo.Kind]
         MATCHES: _ClassVar[StoreInfo.Kind]
         ASSETS: _ClassVar[StoreInfo.Kind]
+        DELIVERIES: _ClassVar[StoreInfo.Kind]
     KIND_UNSPECIFIED: StoreInfo.Kind
     RECORDS: StoreInfo.Kind
     ZONES: StoreInfo.Kind
     SUBSCRIPTIONS: StoreInfo.Kind
     MATCHES: StoreInfo.Kind
     ASSETS: StoreInfo.Kind
+    DELIVERIES: StoreInfo.Kind
     DATABASE_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     FORMAT_VERSION_FIELD_NUMBER: _ClassVar[int]

@@ -29,7 +29,7 @@ from recordlayer.client.pb import filter_pb2 as recordlayer_dot_v1_dot_filter__p
 from recordlayer.client.pb import types_pb2 as recordlayer_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"recordlayer/v1/subscriptions.proto\x12\x0erecordlayer.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1crecordlayer/v1/context.proto\x1a\x1brecordlayer/v1/filter.proto\x1a\x1arecordlayer/v1/types.proto\"\xb8\x03\n\x0cSubscription\x12\n\n\x02id\x18\x01 \x01(\t\x12\x33\n\x05query\x18\x02 \x01(\x0b\x32\".recordlayer.v1.Subscription.QueryH\x00\x12\x33\n\x04zone\x18\x03 \x01(\x0b\x32#.recordlayer.v1.Subscription.OfZoneH\x00\x12;\n\x08\x64\x61tabase\x18\x04 \x01(\x0b\x32\'.recordlayer.v1.Subscription.OfDatabaseH\x00\x12+\n\x07\x63reated\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x06 \x01(\t\x1al\n\x05Query\x12&\n\x04zone\x18\x01 \x01(\x0b\x32\x18.recordlayer.v1.ZoneName\x12\x13\n\x0brecord_type\x18\x02 \x01(\t\x12&\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x16.recordlayer.v1.Filter\x1a\x30\n\x06OfZone\x12&\n\x04zone\x18\x01 \x01(\x0b\x32\x18.recordlayer.v1.ZoneName\x1a\x0c\n\nOfDatabaseB\x06\n\x04kind\"\x80\x01\n\x19\x43reateSubscriptionRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.recordlayer.v1.RequestContext\x12\x32\n\x0csubscription\x18\x02 \x01(\x0b\x32\x1c.recordlayer.v1.Subscription\"|\n\x17\x43reateSubscriptionReply\x12-\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1c.recordlayer.v1.ReplyContext\x12\x32\n\x0csubscription\x18\x02 \x01(\x0b\x32\x1c.recordlayer.v1.Subscription\"K\n\x18ListSubscriptionsRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.recordlayer.v1.RequestContext\"|\n\x16ListSubscriptionsReply\x12-\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1c.recordlayer.v1.ReplyContext\x12\x33\n\rsubscriptions\x18\x02 \x03(\x0b\x32\x1c.recordlayer.v1.Subscription\"X\n\x19\x44\x65leteSubscriptionRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.recordlayer.v1.RequestContext\x12\n\n\x02id\x18\x02 \x01(\t\"H\n\x17\x44\x65leteSubscriptionReply\x12-\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1c.recordlayer.v1.ReplyContext\"\xa9\x01\n\x0eReceiveRequest\x12\x33\n\x04open\x18\x01 \x01(\x0b\x32#.recordlayer.v1.ReceiveRequest.OpenH\x00\x12\x15\n\x0b\x61\x63knowledge\x18\x02 \x01(\x03H\x00\x1a\x43\n\x04Open\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.recordlayer.v1.RequestContext\x12\n\n\x02id\x18\x02 \x01(\tB\x06\n\x04kind\"\xdc\x02\n\x0cReceiveReply\x12-\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1c.recordlayer.v1.ReplyContext\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x32\n\x06\x65vents\x18\x03 \x03(\x0b\x32\".recordlayer.v1.ReceiveReply.Event\x12\x0c\n\x04lost\x18\x04 \x01(\x08\x1a\xca\x01\n\x05\x45vent\x12\x35\n\x04kind\x18\x01 \x01(\x0e\x32\'.recordlayer.v1.ReceiveReply.Event.Kind\x12(\n\x04name\x18\x02 \x01(\x0b\x32\x1a.recordlayer.v1.RecordName\x12\x13\n\x0brecord_type\x18\x03 \x01(\t\"K\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\t\n\x05SAVED\x10\x01\x12\x0b\n\x07\x44\x45LETED\x10\x02\x12\x0b\n\x07\x43LEARED\x10\x03\x12\x08\n\x04LEFT\x10\x04\x32\xf2\x02\n\rSubscriptions\x12\\\n\x06\x43reate\x12).recordlayer.v1.CreateSubscriptionRequest\x1a\'.recordlayer.v1.CreateSubscriptionReply\x12X\n\x04List\x12(.recordlayer.v1.ListSubscriptionsRequest\x1a&.recordlayer.v1.ListSubscriptionsReply\x12\\\n\x06\x44\x65lete\x12).recordlayer.v1.DeleteSubscriptionRequest\x1a\'.recordlayer.v1.DeleteSubscriptionReply\x12K\n\x07Receive\x12\x1e.recordlayer.v1.ReceiveRequest\x1a\x1c.recordlayer.v1.ReceiveReply(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"recordlayer/v1/subscriptions.proto\x12\x0erecordlayer.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1crecordlayer/v1/context.proto\x1a\x1brecordlayer/v1/filter.proto\x1a\x1arecordlayer/v1/types.proto\"\xa0\x07\n\x0cSubscription\x12\n\n\x02id\x18\x01 \x01(\t\x12\x33\n\x05query\x18\x02 \x01(\x0b\x32\".recordlayer.v1.Subscription.QueryH\x00\x12\x33\n\x04zone\x18\x03 \x01(\x0b\x32#.recordlayer.v1.Subscription.OfZoneH\x00\x12;\n\x08\x64\x61tabase\x18\x04 \x01(\x0b\x32\'.recordlayer.v1.Subscription.OfDatabaseH\x00\x12+\n\x07\x63reated\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x06 \x01(\t\x12\x35\n\x07webhook\x18\x07 \x01(\x0b\x32$.recordlayer.v1.Subscription.Webhook\x12\x37\n\x08\x64\x65livery\x18\x08 \x01(\x0b\x32%.recordlayer.v1.Subscription.Delivery\x1al\n\x05Query\x12&\n\x04zone\x18\x01 \x01(\x0b\x32\x18.recordlayer.v1.ZoneName\x12\x13\n\x0brecord_type\x18\x02 \x01(\t\x12&\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x16.recordlayer.v1.Filter\x1a\x30\n\x06OfZone\x12&\n\x04zone\x18\x01 \x01(\x0b\x32\x18.recordlayer.v1.ZoneName\x1a\x0c\n\nOfDatabase\x1a\x1a\n\x07Webhook\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x1a\xd9\x02\n\x08\x44\x65livery\x12:\n\x05state\x18\x01 \x01(\x0e\x32+.recordlayer.v1.Subscription.Delivery.State\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x11\n\tdelivered\x18\x03 \x01(\x03\x12\x30\n\x0c\x64\x65livered_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rfailing_since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x06 \x01(\x05\x12\x30\n\x0cnext_attempt\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"E\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\n\n\x06\x41\x43TIVE\x10\x01\x12\x0b\n\x07\x46\x41ILING\x10\x02\x12\x0c\n\x08\x44ISABLED\x10\x03\x42\x06\n\x04kind\"\x80\x01\n\x19\x43reateSubscriptionRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.recordlayer.v1.RequestContext\x12\x32\n\x0csubscription\x18\x02 \x01(\x0b\x32\x1c.recordlayer.v1.Subscription\"\x8c\x01\n\x17\x43reateSubscriptionReply\x12-\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1c.recordlayer.v1.ReplyContext\x12\x32\n\x0csubscription\x18\x02 \x01(\x0b\x32\x1c.recordlayer.v1.Subscription\x12\x0e\n\x06secret\x18\x03 \x01(\t\"K\n\x18ListSubscriptionsRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.recordlayer.v1.RequestContext\"|\n\x16ListSubscriptionsReply\x12-\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1c.recordlayer.v1.ReplyContext\x12\x33\n\rsubscriptions\x18\x02 \x03(\x0b\x32\x1c.recordlayer.v1.Subscription\"X\n\x19\x44\x65leteSubscriptionRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.recordlayer.v1.RequestContext\x12\n\n\x02id\x18\x02 \x01(\t\"H\n\x17\x44\x65leteSubscriptionReply\x12-\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1c.recordlayer.v1.ReplyContext\"l\n\x19ResumeSubscriptionRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.recordlayer.v1.RequestContext\x12\n\n\x02id\x18\x02 \x01(\t\x12\x12\n\nnew_secret\x18\x03 \x01(\x08\"\x8c\x01\n\x17ResumeSubscriptionReply\x12-\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1c.recordlayer.v1.ReplyContext\x12\x32\n\x0csubscription\x18\x02 \x01(\x0b\x32\x1c.recordlayer.v1.Subscription\x12\x0e\n\x06secret\x18\x03 \x01(\t\"\xf3\x01\n\x0cNotification\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0csubscription\x18\x02 \x01(\t\x12\x11\n\tcontainer\x18\x03 \x01(\t\x12\x30\n\x0b\x65nvironment\x18\x04 \x01(\x0e\x32\x1b.recordlayer.v1.Environment\x12*\n\x08\x64\x61tabase\x18\x05 \x01(\x0b\x32\x18.recordlayer.v1.Database\x12\x0e\n\x06number\x18\x06 \x01(\x03\x12\x32\n\x06\x65vents\x18\x07 \x03(\x0b\x32\".recordlayer.v1.ReceiveReply.Event\x12\x0c\n\x04lost\x18\x08 \x01(\x08\"\xa9\x01\n\x0eReceiveRequest\x12\x33\n\x04open\x18\x01 \x01(\x0b\x32#.recordlayer.v1.ReceiveRequest.OpenH\x00\x12\x15\n\x0b\x61\x63knowledge\x18\x02 \x01(\x03H\x00\x1a\x43\n\x04Open\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.recordlayer.v1.RequestContext\x12\n\n\x02id\x18\x02 \x01(\tB\x06\n\x04kind\"\xdc\x02\n\x0cReceiveReply\x12-\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1c.recordlayer.v1.ReplyContext\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x32\n\x06\x65vents\x18\x03 \x03(\x0b\x32\".recordlayer.v1.ReceiveReply.Event\x12\x0c\n\x04lost\x18\x04 \x01(\x08\x1a\xca\x01\n\x05\x45vent\x12\x35\n\x04kind\x18\x01 \x01(\x0e\x32\'.recordlayer.v1.ReceiveReply.Event.Kind\x12(\n\x04name\x18\x02 \x01(\x0b\x32\x1a.recordlayer.v1.RecordName\x12\x13\n\x0brecord_type\x18\x03 \x01(\t\"K\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\t\n\x05SAVED\x10\x01\x12\x0b\n\x07\x44\x45LETED\x10\x02\x12\x0b\n\x07\x43LEARED\x10\x03\x12\x08\n\x04LEFT\x10\x04\x32\xd0\x03\n\rSubscriptions\x12\\\n\x06\x43reate\x12).recordlayer.v1.CreateSubscriptionRequest\x1a\'.recordlayer.v1.CreateSubscriptionReply\x12X\n\x04List\x12(.recordlayer.v1.ListSubscriptionsRequest\x1a&.recordlayer.v1.ListSubscriptionsReply\x12\\\n\x06\x44\x65lete\x12).recordlayer.v1.DeleteSubscriptionRequest\x1a\'.recordlayer.v1.DeleteSubscriptionReply\x12\\\n\x06Resume\x12).recordlayer.v1.ResumeSubscriptionRequest\x1a\'.recordlayer.v1.ResumeSubscriptionReply\x12K\n\x07Receive\x12\x1e.recordlayer.v1.ReceiveRequest\x1a\x1c.recordlayer.v1.ReceiveReply(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,35 +37,47 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'recordlayer.v1.subscription
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SUBSCRIPTION']._serialized_start=175
-  _globals['_SUBSCRIPTION']._serialized_end=615
-  _globals['_SUBSCRIPTION_QUERY']._serialized_start=435
-  _globals['_SUBSCRIPTION_QUERY']._serialized_end=543
-  _globals['_SUBSCRIPTION_OFZONE']._serialized_start=545
-  _globals['_SUBSCRIPTION_OFZONE']._serialized_end=593
-  _globals['_SUBSCRIPTION_OFDATABASE']._serialized_start=595
-  _globals['_SUBSCRIPTION_OFDATABASE']._serialized_end=607
-  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_start=618
-  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_end=746
-  _globals['_CREATESUBSCRIPTIONREPLY']._serialized_start=748
-  _globals['_CREATESUBSCRIPTIONREPLY']._serialized_end=872
-  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_start=874
-  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_end=949
-  _globals['_LISTSUBSCRIPTIONSREPLY']._serialized_start=951
-  _globals['_LISTSUBSCRIPTIONSREPLY']._serialized_end=1075
-  _globals['_DELETESUBSCRIPTIONREQUEST']._serialized_start=1077
-  _globals['_DELETESUBSCRIPTIONREQUEST']._serialized_end=1165
-  _globals['_DELETESUBSCRIPTIONREPLY']._serialized_start=1167
-  _globals['_DELETESUBSCRIPTIONREPLY']._serialized_end=1239
-  _globals['_RECEIVEREQUEST']._serialized_start=1242
-  _globals['_RECEIVEREQUEST']._serialized_end=1411
-  _globals['_RECEIVEREQUEST_OPEN']._serialized_start=1336
-  _globals['_RECEIVEREQUEST_OPEN']._serialized_end=1403
-  _globals['_RECEIVEREPLY']._serialized_start=1414
-  _globals['_RECEIVEREPLY']._serialized_end=1762
-  _globals['_RECEIVEREPLY_EVENT']._serialized_start=1560
-  _globals['_RECEIVEREPLY_EVENT']._serialized_end=1762
-  _globals['_RECEIVEREPLY_EVENT_KIND']._serialized_start=1687
-  _globals['_RECEIVEREPLY_EVENT_KIND']._serialized_end=1762
-  _globals['_SUBSCRIPTIONS']._serialized_start=1765
-  _globals['_SUBSCRIPTIONS']._serialized_end=2135
+  _globals['_SUBSCRIPTION']._serialized_end=1103
+  _globals['_SUBSCRIPTION_QUERY']._serialized_start=547
+  _globals['_SUBSCRIPTION_QUERY']._serialized_end=655
+  _globals['_SUBSCRIPTION_OFZONE']._serialized_start=657
+  _globals['_SUBSCRIPTION_OFZONE']._serialized_end=705
+  _globals['_SUBSCRIPTION_OFDATABASE']._serialized_start=707
+  _globals['_SUBSCRIPTION_OFDATABASE']._serialized_end=719
+  _globals['_SUBSCRIPTION_WEBHOOK']._serialized_start=721
+  _globals['_SUBSCRIPTION_WEBHOOK']._serialized_end=747
+  _globals['_SUBSCRIPTION_DELIVERY']._serialized_start=750
+  _globals['_SUBSCRIPTION_DELIVERY']._serialized_end=1095
+  _globals['_SUBSCRIPTION_DELIVERY_STATE']._serialized_start=1026
+  _globals['_SUBSCRIPTION_DELIVERY_STATE']._serialized_end=1095
+  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_start=1106
+  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_end=1234
+  _globals['_CREATESUBSCRIPTIONREPLY']._serialized_start=1237
+  _globals['_CREATESUBSCRIPTIONREPLY']._serialized_end=1377
+  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_start=1379
+  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_end=1454
+  _globals['_LISTSUBSCRIPTIONSREPLY']._serialized_start=1456
+  _globals['_LISTSUBSCRIPTIONSREPLY']._serialized_end=1580
+  _globals['_DELETESUBSCRIPTIONREQUEST']._serialized_start=1582
+  _globals['_DELETESUBSCRIPTIONREQUEST']._serialized_end=1670
+  _globals['_DELETESUBSCRIPTIONREPLY']._serialized_start=1672
+  _globals['_DELETESUBSCRIPTIONREPLY']._serialized_end=1744
+  _globals['_RESUMESUBSCRIPTIONREQUEST']._serialized_start=1746
+  _globals['_RESUMESUBSCRIPTIONREQUEST']._serialized_end=1854
+  _globals['_RESUMESUBSCRIPTIONREPLY']._serialized_start=1857
+  _globals['_RESUMESUBSCRIPTIONREPLY']._serialized_end=1997
+  _globals['_NOTIFICATION']._serialized_start=2000
+  _globals['_NOTIFICATION']._serialized_end=2243
+  _globals['_RECEIVEREQUEST']._serialized_start=2246
+  _globals['_RECEIVEREQUEST']._serialized_end=2415
+  _globals['_RECEIVEREQUEST_OPEN']._serialized_start=2340
+  _globals['_RECEIVEREQUEST_OPEN']._serialized_end=2407
+  _globals['_RECEIVEREPLY']._serialized_start=2418
+  _globals['_RECEIVEREPLY']._serialized_end=2766
+  _globals['_RECEIVEREPLY_EVENT']._serialized_start=2564
+  _globals['_RECEIVEREPLY_EVENT']._serialized_end=2766
+  _globals['_RECEIVEREPLY_EVENT_KIND']._serialized_start=2691
+  _globals['_RECEIVEREPLY_EVENT_KIND']._serialized_end=2766
+  _globals['_SUBSCRIPTIONS']._serialized_start=2769
+  _globals['_SUBSCRIPTIONS']._serialized_end=3233
 # @@protoc_insertion_point(module_scope)

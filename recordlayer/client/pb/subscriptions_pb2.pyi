@@ -15,7 +15,7 @@ from typing import Any as _Any, ClassVar as _ClassVar, Optional as _Optional, Un
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Subscription(_message.Message):
-    __slots__ = ("id", "query", "zone", "database", "created", "created_by")
+    __slots__ = ("id", "query", "zone", "database", "created", "created_by", "webhook", "delivery")
     class Query(_message.Message):
         __slots__ = ("zone", "record_type", "filter")
         ZONE_FIELD_NUMBER: _ClassVar[int]
@@ -33,19 +33,55 @@ class Subscription(_message.Message):
     class OfDatabase(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
+    class Webhook(_message.Message):
+        __slots__ = ("address",)
+        ADDRESS_FIELD_NUMBER: _ClassVar[int]
+        address: str
+        def __init__(self, address: _Optional[str] = ...) -> None: ...
+    class Delivery(_message.Message):
+        __slots__ = ("state", "reason", "delivered", "delivered_at", "failing_since", "attempts", "next_attempt")
+        class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+            __slots__ = ()
+            STATE_UNSPECIFIED: _ClassVar[Subscription.Delivery.State]
+            ACTIVE: _ClassVar[Subscription.Delivery.State]
+            FAILING: _ClassVar[Subscription.Delivery.State]
+            DISABLED: _ClassVar[Subscription.Delivery.State]
+        STATE_UNSPECIFIED: Subscription.Delivery.State
+        ACTIVE: Subscription.Delivery.State
+        FAILING: Subscription.Delivery.State
+        DISABLED: Subscription.Delivery.State
+        STATE_FIELD_NUMBER: _ClassVar[int]
+        REASON_FIELD_NUMBER: _ClassVar[int]
+        DELIVERED_FIELD_NUMBER: _ClassVar[int]
+        DELIVERED_AT_FIELD_NUMBER: _ClassVar[int]
+        FAILING_SINCE_FIELD_NUMBER: _ClassVar[int]
+        ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+        NEXT_ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+        state: Subscription.Delivery.State
+        reason: str
+        delivered: int
+        delivered_at: _timestamp_pb2.Timestamp
+        failing_since: _timestamp_pb2.Timestamp
+        attempts: int
+        next_attempt: _timestamp_pb2.Timestamp
+        def __init__(self, state: _Optional[_Union[Subscription.Delivery.State, str]] = ..., reason: _Optional[str] = ..., delivered: _Optional[int] = ..., delivered_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., failing_since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., attempts: _Optional[int] = ..., next_attempt: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ...) -> None: ...
     ID_FIELD_NUMBER: _ClassVar[int]
     QUERY_FIELD_NUMBER: _ClassVar[int]
     ZONE_FIELD_NUMBER: _ClassVar[int]
     DATABASE_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
     CREATED_BY_FIELD_NUMBER: _ClassVar[int]
+    WEBHOOK_FIELD_NUMBER: _ClassVar[int]
+    DELIVERY_FIELD_NUMBER: _ClassVar[int]
     id: str
     query: Subscription.Query
     zone: Subscription.OfZone
     database: Subscription.OfDatabase
     created: _timestamp_pb2.Timestamp
     created_by: str
-    def __init__(self, id: _Optional[str] = ..., query: _Optional[_Union[Subscription.Query, _Mapping[str, _Any]]] = ..., zone: _Optional[_Union[Subscription.OfZone, _Mapping[str, _Any]]] = ..., database: _Optional[_Union[Subscription.OfDatabase, _Mapping[str, _Any]]] = ..., created: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., created_by: _Optional[str] = ...) -> None: ...
+    webhook: Subscription.Webhook
+    delivery: Subscription.Delivery
+    def __init__(self, id: _Optional[str] = ..., query: _Optional[_Union[Subscription.Query, _Mapping[str, _Any]]] = ..., zone: _Optional[_Union[Subscription.OfZone, _Mapping[str, _Any]]] = ..., database: _Optional[_Union[Subscription.OfDatabase, _Mapping[str, _Any]]] = ..., created: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., created_by: _Optional[str] = ..., webhook: _Optional[_Union[Subscription.Webhook, _Mapping[str, _Any]]] = ..., delivery: _Optional[_Union[Subscription.Delivery, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class CreateSubscriptionRequest(_message.Message):
     __slots__ = ("context", "subscription")
@@ -56,12 +92,14 @@ class CreateSubscriptionRequest(_message.Message):
     def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., subscription: _Optional[_Union[Subscription, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class CreateSubscriptionReply(_message.Message):
-    __slots__ = ("context", "subscription")
+    __slots__ = ("context", "subscription", "secret")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    SECRET_FIELD_NUMBER: _ClassVar[int]
     context: _context_pb2.ReplyContext
     subscription: Subscription
-    def __init__(self, context: _Optional[_Union[_context_pb2.ReplyContext, _Mapping[str, _Any]]] = ..., subscription: _Optional[_Union[Subscription, _Mapping[str, _Any]]] = ...) -> None: ...
+    secret: str
+    def __init__(self, context: _Optional[_Union[_context_pb2.ReplyContext, _Mapping[str, _Any]]] = ..., subscription: _Optional[_Union[Subscription, _Mapping[str, _Any]]] = ..., secret: _Optional[str] = ...) -> None: ...
 
 class ListSubscriptionsRequest(_message.Message):
     __slots__ = ("context",)
@@ -90,6 +128,46 @@ class DeleteSubscriptionReply(_message.Message):
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     context: _context_pb2.ReplyContext
     def __init__(self, context: _Optional[_Union[_context_pb2.ReplyContext, _Mapping[str, _Any]]] = ...) -> None: ...
+
+class ResumeSubscriptionRequest(_message.Message):
+    __slots__ = ("context", "id", "new_secret")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NEW_SECRET_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.RequestContext
+    id: str
+    new_secret: bool
+    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., id: _Optional[str] = ..., new_secret: _Optional[bool] = ...) -> None: ...
+
+class ResumeSubscriptionReply(_message.Message):
+    __slots__ = ("context", "subscription", "secret")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    SECRET_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.ReplyContext
+    subscription: Subscription
+    secret: str
+    def __init__(self, context: _Optional[_Union[_context_pb2.ReplyContext, _Mapping[str, _Any]]] = ..., subscription: _Optional[_Union[Subscription, _Mapping[str, _Any]]] = ..., secret: _Optional[str] = ...) -> None: ...
+
+class Notification(_message.Message):
+    __slots__ = ("id", "subscription", "container", "environment", "database", "number", "events", "lost")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    DATABASE_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    subscription: str
+    container: str
+    environment: _context_pb2.Environment
+    database: _context_pb2.Database
+    number: int
+    events: _containers.RepeatedCompositeFieldContainer[ReceiveReply.Event]
+    lost: bool
+    def __init__(self, id: _Optional[str] = ..., subscription: _Optional[str] = ..., container: _Optional[str] = ..., environment: _Optional[_Union[_context_pb2.Environment, str]] = ..., database: _Optional[_Union[_context_pb2.Database, _Mapping[str, _Any]]] = ..., number: _Optional[int] = ..., events: _Optional[_Iterable[_Union[ReceiveReply.Event, _Mapping[str, _Any]]]] = ..., lost: _Optional[bool] = ...) -> None: ...
 
 class ReceiveRequest(_message.Message):
     __slots__ = ("open", "acknowledge")

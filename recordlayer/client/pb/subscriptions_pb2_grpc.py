@@ -50,6 +50,11 @@ class SubscriptionsStub:
                 request_serializer=recordlayer_dot_v1_dot_subscriptions__pb2.DeleteSubscriptionRequest.SerializeToString,
                 response_deserializer=recordlayer_dot_v1_dot_subscriptions__pb2.DeleteSubscriptionReply.FromString,
                 _registered_method=True)
+        self.Resume = channel.unary_unary(
+                '/recordlayer.v1.Subscriptions/Resume',
+                request_serializer=recordlayer_dot_v1_dot_subscriptions__pb2.ResumeSubscriptionRequest.SerializeToString,
+                response_deserializer=recordlayer_dot_v1_dot_subscriptions__pb2.ResumeSubscriptionReply.FromString,
+                _registered_method=True)
         self.Receive = channel.stream_stream(
                 '/recordlayer.v1.Subscriptions/Receive',
                 request_serializer=recordlayer_dot_v1_dot_subscriptions__pb2.ReceiveRequest.SerializeToString,
@@ -74,6 +79,13 @@ class SubscriptionsServicer:
 
     def Delete(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Resume(self, request, context):
+        """Let a webhook go on: at once, even if it was disabled; with another secret if that is wanted.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -103,6 +115,11 @@ def add_SubscriptionsServicer_to_server(servicer, server):
                     servicer.Delete,
                     request_deserializer=recordlayer_dot_v1_dot_subscriptions__pb2.DeleteSubscriptionRequest.FromString,
                     response_serializer=recordlayer_dot_v1_dot_subscriptions__pb2.DeleteSubscriptionReply.SerializeToString,
+            ),
+            'Resume': grpc.unary_unary_rpc_method_handler(
+                    servicer.Resume,
+                    request_deserializer=recordlayer_dot_v1_dot_subscriptions__pb2.ResumeSubscriptionRequest.FromString,
+                    response_serializer=recordlayer_dot_v1_dot_subscriptions__pb2.ResumeSubscriptionReply.SerializeToString,
             ),
             'Receive': grpc.stream_stream_rpc_method_handler(
                     servicer.Receive,
@@ -191,6 +208,33 @@ class Subscriptions:
             '/recordlayer.v1.Subscriptions/Delete',
             recordlayer_dot_v1_dot_subscriptions__pb2.DeleteSubscriptionRequest.SerializeToString,
             recordlayer_dot_v1_dot_subscriptions__pb2.DeleteSubscriptionReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Resume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recordlayer.v1.Subscriptions/Resume',
+            recordlayer_dot_v1_dot_subscriptions__pb2.ResumeSubscriptionRequest.SerializeToString,
+            recordlayer_dot_v1_dot_subscriptions__pb2.ResumeSubscriptionReply.FromString,
             options,
             channel_credentials,
             insecure,

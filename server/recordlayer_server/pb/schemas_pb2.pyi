@@ -30,14 +30,16 @@ class Description(_message.Message):
     def __init__(self, version: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class Instance(_message.Message):
-    __slots__ = ("id", "release", "expires_at")
+    __slots__ = ("id", "release", "expires_at", "webhooks")
     ID_FIELD_NUMBER: _ClassVar[int]
     RELEASE_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    WEBHOOKS_FIELD_NUMBER: _ClassVar[int]
     id: str
     release: str
     expires_at: int
-    def __init__(self, id: _Optional[str] = ..., release: _Optional[str] = ..., expires_at: _Optional[int] = ...) -> None: ...
+    webhooks: bool
+    def __init__(self, id: _Optional[str] = ..., release: _Optional[str] = ..., expires_at: _Optional[int] = ..., webhooks: _Optional[bool] = ...) -> None: ...
 
 class Rollout(_message.Message):
     __slots__ = ("container", "environment", "id", "from_version", "origin", "allowed")

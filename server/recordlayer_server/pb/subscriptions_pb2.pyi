@@ -30,3 +30,55 @@ class Match(_message.Message):
     subscription: str
     name: str
     def __init__(self, subscription: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+
+class Delivery(_message.Message):
+    __slots__ = ("subscription", "secret", "old_secret", "old_secret_until", "stream", "number", "pending", "delivered_at", "failing_since", "attempts", "next_attempt_at", "reason", "disabled")
+    SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    SECRET_FIELD_NUMBER: _ClassVar[int]
+    OLD_SECRET_FIELD_NUMBER: _ClassVar[int]
+    OLD_SECRET_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    PENDING_FIELD_NUMBER: _ClassVar[int]
+    DELIVERED_AT_FIELD_NUMBER: _ClassVar[int]
+    FAILING_SINCE_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_ATTEMPT_AT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DISABLED_FIELD_NUMBER: _ClassVar[int]
+    subscription: str
+    secret: bytes
+    old_secret: bytes
+    old_secret_until: int
+    stream: str
+    number: int
+    pending: bytes
+    delivered_at: int
+    failing_since: int
+    attempts: int
+    next_attempt_at: int
+    reason: str
+    disabled: bool
+    def __init__(self, subscription: _Optional[str] = ..., secret: _Optional[bytes] = ..., old_secret: _Optional[bytes] = ..., old_secret_until: _Optional[int] = ..., stream: _Optional[str] = ..., number: _Optional[int] = ..., pending: _Optional[bytes] = ..., delivered_at: _Optional[int] = ..., failing_since: _Optional[int] = ..., attempts: _Optional[int] = ..., next_attempt_at: _Optional[int] = ..., reason: _Optional[str] = ..., disabled: _Optional[bool] = ...) -> None: ...
+
+class Webhook(_message.Message):
+    __slots__ = ("container", "environment", "scope", "user", "subscription", "owner")
+    CONTAINER_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    container: str
+    environment: int
+    scope: int
+    user: str
+    subscription: str
+    owner: str
+    def __init__(self, container: _Optional[str] = ..., environment: _Optional[int] = ..., scope: _Optional[int] = ..., user: _Optional[str] = ..., subscription: _Optional[str] = ..., owner: _Optional[str] = ...) -> None: ...
+
+class WebhookChanges(_message.Message):
+    __slots__ = ("count",)
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    def __init__(self, count: _Optional[int] = ...) -> None: ...

@@ -30,9 +30,10 @@ LOOK = timedelta(seconds=2)
 class Instance:
     """This server among those of the database.
 
-    release  what others call it, beside its id
-    lease    how long others wait for it when it has fallen silent
-    clock    seconds since 1970
+    release   what others call it, beside its id
+    lease     how long others wait for it when it has fallen silent
+    clock     seconds since 1970
+    webhooks  whether it serves webhooks
     """
 
     def __init__(
@@ -42,12 +43,14 @@ class Instance:
         release: str = "",
         lease: timedelta = LEASE,
         clock: Callable[[], float] = time.time,
+        webhooks: bool = False,
     ) -> None:
         self.id = secrets.token_hex(8)
         self._database = database
         self._release = release or version("recordlayer")
         self._lease = lease
         self._clock = clock
+        self._webhooks = webhooks
         self._expires = 0.0
         self._known: set[str] = set()
 
@@ -64,7 +67,7 @@ class Instance:
         """Take the lease, or go on with it.  Cost  1 write, and 1 range read where it has run out."""
         now, returns = self._clock(), not self.lives
         expires = now + self._lease.total_seconds()
-        row = stored.Instance(id=self.id, release=self._release, expires_at=int(expires * 1e6))
+        row = stored.Instance(id=self.id, release=self._release, expires_at=int(expires * 1e6), webhooks=self._webhooks)
 
         async def work(tx: Transaction) -> None:
             store = await rollout.opened(tx)

@@ -31,9 +31,9 @@ RIGHTS: Mapping[str, Right] = {
     "/recordlayer.v1.Transactions/Transact": Right.READ,  # and each step what it needs by itself
     **{_SYNC + name: Right.READ for name in ("DatabaseChanges", "ZoneChanges", "Watch")},
     **{_SUBSCRIPTIONS + name: Right.READ for name in ("List", "Receive")},
-    **{_SUBSCRIPTIONS + name: Right.WRITE for name in ("Create", "Delete")},
     _ASSETS + "Download": Right.READ,
     **{_ASSETS + name: Right.WRITE for name in ("BeginUpload", "Upload")},
+    **{_SUBSCRIPTIONS + name: Right.WRITE for name in ("Create", "Delete", "Resume")},
     _SCHEMA + "Get": Right.READ,
     **{_SCHEMA + name: Right.ADMIN for name in ("Validate", "Apply", "Promote", "Withdraw", "ListVersions")},
     **{
@@ -43,12 +43,12 @@ RIGHTS: Mapping[str, Right] = {
 }
 """What each method needs. One that is not here needs `admin`: who adds a method and forgets it has closed it."""
 
-_AUDITED = frozenset({_ZONES + "Modify", _SUBSCRIPTIONS + "Create", _SUBSCRIPTIONS + "Delete"})
+_AUDITED = frozenset({_ZONES + "Modify", *(_SUBSCRIPTIONS + name for name in ("Create", "Delete", "Resume"))})
 
 
 def is_audited(method: str) -> bool:
     """Whether calls are written to the audit log: those that need `admin`, and those that make and
-    delete zones and subscriptions."""
+    delete zones and subscriptions, or resume these."""
     return method in _AUDITED or (method.startswith("/recordlayer.v1.") and RIGHTS.get(method) is Right.ADMIN)
 
 

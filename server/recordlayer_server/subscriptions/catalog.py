@@ -16,6 +16,7 @@ from recordlayer_server.places import Tenant
 from recordlayer_server.subscriptions import remembering
 from recordlayer_server.subscriptions.matching import Condition, remembers
 from recordlayer_server.values import timestamp
+from recordlayer_server.webhooks import outbox, registry
 
 
 async def found(databases: Databases, tx: Transaction, tenant: Tenant, name: str) -> stored.Subscription | None:
@@ -26,11 +27,18 @@ async def found(databases: Databases, tx: Transaction, tenant: Tenant, name: str
 
 
 async def all_of(databases: Databases, tx: Transaction, tenant: Tenant) -> list[subscriptions_pb2.Subscription]:
-    """All of them, by id.  Cost  1 range read."""
+    """All of them, by id.  Cost  1 range read, 1 for each that has a webhook."""
     store = await databases.subscriptions(tx, tenant)
     if store is None:
         return []
-    return [shown(one) for one in await store.scan(limit=databases.limits.subscriptions_per_database).all()]
+    made = [shown(one) for one in await store.scan(limit=databases.limits.subscriptions_per_database).all()]
+    hooked = [one for one in made if one.HasField("webhook")]
+    for one, delivery in zip(
+        hooked, await outbox.load_many(databases, tx, tenant, [o.id for o in hooked]), strict=True
+    ):
+        if delivery is not None:
+            one.delivery.CopyFrom(outbox.shown(delivery))
+    return made
 
 
 async def create(
@@ -40,8 +48,9 @@ async def create(
     said: subscriptions_pb2.Subscription,
     who: str,
     condition: Condition | None,
-) -> subscriptions_pb2.Subscription:
+) -> tuple[subscriptions_pb2.Subscription, str]:
     """Let there be a subscription whose place is behind all that the transaction sees. The records' store is there.
+    With it goes the secret of a webhook that is new, "" for none.
 
     Cost    1 read of the records' store, 1 range read of the subscriptions; 1 write. Of a query with a filter, also a
             page of records.
@@ -54,7 +63,7 @@ async def create(
     for one in known:
         if one.id == said.id:
             if one.said == wanted:
-                return shown(one)
+                return shown(one), ""
             raise statuses.refusal(code_pb2.ALREADY_EXISTS, "EXISTS", "there is another subscription of this id")
     if len(known) >= databases.limits.subscriptions_per_database:
         text = f"a database has at most {databases.limits.subscriptions_per_database} subscriptions: delete one"
@@ -68,16 +77,46 @@ async def create(
         zone = group_of(said) or ""
         made = await remembering.look_through(databases, tx, tenant, made, condition, zone)
     await store.save(made)
-    return shown(made)
+    secret = ""
+    if said.HasField("webhook"):
+        secret = await outbox.begin(databases, tx, tenant, said.id)
+        await registry.add(tx, registry.Hook(tenant, said.id))
+    return shown(made), secret
 
 
 async def delete(databases: Databases, tx: Transaction, tenant: Tenant, name: str) -> bool:
-    """Whether it was there, with what is remembered for it.  Cost  1 read, 2 clears."""
+    """Whether it was there, with what is kept for it.  Cost  2 reads, 2 clears; of a webhook more."""
     store = await databases.subscriptions(tx, tenant)
     if store is None or not await store.delete(name):
         return False
     await remembering.forget(databases, tx, tenant, name)
+    if await outbox.forget(databases, tx, tenant, name):
+        await registry.remove(tx, registry.Hook(tenant, name))
     return True
+
+
+async def resume(
+    databases: Databases, tx: Transaction, tenant: Tenant, name: str, now: float, *, new_secret: bool
+) -> tuple[subscriptions_pb2.Subscription, str]:
+    """Let a webhook go on at once; its subscription, and the new secret if one is wanted.
+
+    Cost    5 reads, 5 writes.
+    Raises  Refusal if there is none.
+    """
+    one = await found(databases, tx, tenant, name)
+    delivery = await outbox.load(databases, tx, tenant, name)
+    if one is None:
+        raise statuses.not_found("subscription", name)
+    if delivery is None:
+        raise statuses.bad_request("id", "this subscription has no webhook")
+    secret = await outbox.resume(databases, tx, tenant, delivery, now, new_secret=new_secret)
+    # Whoever serves it sleeps until its time: added anew, it is taken by somebody who looks at it now.
+    hook = registry.Hook(tenant, name)
+    await registry.remove(tx, hook)
+    await registry.add(tx, hook)
+    made = shown(one)
+    made.delivery.CopyFrom(outbox.shown(delivery))
+    return made, secret
 
 
 async def replace(

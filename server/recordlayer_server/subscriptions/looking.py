@@ -1,4 +1,4 @@
-"""A look at what a subscription has to tell, and its place behind that: the same for streams and webhooks.
+"""A look at what a subscription has to tell, its place behind that, and waiting for more: for streams and webhooks.
 
 Cost    a look: 1 read of the subscription and those of a page of the feed, 1 for each changed record that does not
         match a query's filter; 1 watch while there is nothing to tell
@@ -6,19 +6,22 @@ Cost    a look: 1 read of the subscription and those of a page of the feed, 1 fo
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from google.rpc import code_pb2
 
 from recordlayer.aio import Transaction
 from recordlayer.aio.feed import FeedWatch
-from recordlayer.errors import FeedMissing, FeedTokenExpired
+from recordlayer.errors import FeedMissing, FeedTokenExpired, Overloaded, TooManyWatches
 from recordlayer_server import statuses
 from recordlayer_server.databases import Databases
+from recordlayer_server.limits import Limits
 from recordlayer_server.pb import subscriptions_pb2 as stored
 from recordlayer_server.places import Tenant
 from recordlayer_server.subscriptions import catalog, remembering
 from recordlayer_server.subscriptions.matching import Condition, Event, Memory, condition_of, doubtful, remembers, told
+from recordlayer_server.sync.pulses import POLL
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,21 @@ async def look(databases: Databases, tx: Transaction, tenant: Tenant, seen: stor
     behind.place = page.token
     watch = None if moved else store.feed.watch(group=zone)
     return Look(seen, behind, version, events, memory, moved=moved, watch=watch)
+
+
+async def changed(watch: FeedWatch | None, limits: Limits) -> None:
+    """Wait until something may have changed. A watch is a hint and may be lost, and there may be none: a look comes in
+    any case after a while."""
+    try:
+        if watch is not None:
+            await watch.wait(limits.progress_interval)
+            return
+    except (TooManyWatches, Overloaded):
+        pass
+    finally:
+        if watch is not None:
+            watch.cancel()
+    await asyncio.sleep(POLL.total_seconds())
 
 
 async def move(databases: Databases, tx: Transaction, tenant: Tenant, done: Look) -> None:

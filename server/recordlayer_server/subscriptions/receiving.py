@@ -13,17 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from recordlayer.aio import Transaction
-from recordlayer.aio.feed import FeedWatch
 from recordlayer.client.pb import context_pb2, subscriptions_pb2
-from recordlayer.errors import Overloaded, TooManyWatches
 from recordlayer_server import statuses
 from recordlayer_server.call import Call
 from recordlayer_server.databases import Databases
 from recordlayer_server.places import Tenant
 from recordlayer_server.replies import reading
 from recordlayer_server.subscriptions import catalog
-from recordlayer_server.subscriptions.looking import Look, look, move
-from recordlayer_server.sync.pulses import POLL
+from recordlayer_server.subscriptions.looking import Look, changed, look, move
 from recordlayer_server.writing import writing
 
 Reply = subscriptions_pb2.ReceiveReply
@@ -77,28 +74,16 @@ class Receiving:
 
     async def _wait(self, seen: Look, asking: asyncio.Future[Any], ending: asyncio.Future[Any]) -> bool:
         """Wait for a change, and whether the stream goes on.  Raises  Refusal for what nobody asked."""
-        waiting = asyncio.ensure_future(self._changed(seen.watch))
+        waiting = asyncio.ensure_future(changed(seen.watch, self.databases.limits))
         try:
             await asyncio.wait((waiting, asking, ending), return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await waiting
-            if seen.watch is not None:
-                seen.watch.cancel()
         if asking.done() and asking.result() is not None:
             raise statuses.bad_request("acknowledge", "nothing waits to be acknowledged")
         return not asking.done() and not ending.done()
-
-    async def _changed(self, watch: FeedWatch | None) -> None:
-        """The watch is a hint and may be lost: a look comes in any case after a while."""
-        try:
-            if watch is not None:
-                await watch.wait(self.databases.limits.progress_interval)
-                return
-        except (TooManyWatches, Overloaded):
-            pass
-        await asyncio.sleep(POLL.total_seconds())
 
     async def _look(self) -> Look:
         async def work(tx: Transaction) -> Look:
@@ -108,6 +93,8 @@ class Receiving:
                 raise statuses.not_found("subscription", self.id)
             zone = catalog.group_of(catalog.shown(seen))
             self.call.permit(() if zone is None else (zone,))  # what callers may do changes while they listen
+            if catalog.shown(seen).HasField("webhook"):
+                raise statuses.bad_request("open.id", "this subscription goes to its webhook")
             return await look(self.databases, tx, self.tenant, seen, most=self.databases.limits.records_per_page)
 
         return await reading(self.databases, self.call, work)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -12,10 +13,12 @@ from recordlayer_server import statuses
 from recordlayer_server.call import WORD, current
 from recordlayer_server.contents import zone_of
 from recordlayer_server.databases import Databases
+from recordlayer_server.places import Tenant
 from recordlayer_server.replies import reading, reply_context
 from recordlayer_server.subscriptions import catalog
 from recordlayer_server.subscriptions.matching import Condition, condition_of
 from recordlayer_server.subscriptions.receiving import Receiving
+from recordlayer_server.webhooks.addresses import is_public, parse
 from recordlayer_server.writing import cost_of, writing
 from recordlayer_server.zone_catalog import missing_zones
 
@@ -42,10 +45,14 @@ class Subscriptions(subscriptions_pb2_grpc.SubscriptionsServicer):  # type: igno
             raise statuses.bad_request("subscription", f"at most {_MOST_BYTES} bytes")
         said.ClearField("created")
         said.ClearField("created_by")
+        said.ClearField("delivery")
+        self._check_webhook(said)
         zones: tuple[str, ...] = ()
         if kind != "database":
             zones = (zone_of(getattr(said, kind).zone, f"subscription.{kind}.zone", databases.limits),)
         tenant = call.permit(zones)
+        if said.HasField("webhook"):
+            call.permit(zones, method=f"/{NAME}/Receive")  # it tells what Receive would
 
         async def checked(tx: Transaction) -> Condition | None:
             metadata = await databases.metadata(tx, tenant)
@@ -59,13 +66,13 @@ class Subscriptions(subscriptions_pb2_grpc.SubscriptionsServicer):  # type: igno
             await checked(tx)
             await databases.records(tx, tenant, create=True)
 
-        async def work(tx: Transaction) -> subscriptions_pb2.Subscription:
+        async def work(tx: Transaction) -> tuple[subscriptions_pb2.Subscription, str]:
             condition = await checked(tx)
             return await catalog.create(databases, tx, tenant, said, call.identity.name, condition)
 
         await writing(databases, call, begun)  # by itself: a feed begins with the commit that lets it be kept
-        made, written = await writing(databases, call, work)
-        reply = subscriptions_pb2.CreateSubscriptionReply(subscription=made)
+        (made, secret), written = await writing(databases, call, work)
+        reply = subscriptions_pb2.CreateSubscriptionReply(subscription=made, secret=secret)
         reply.context.CopyFrom(reply_context(call, commit_version=written.version, cost=written.cost))
         return reply
 
@@ -94,15 +101,54 @@ class Subscriptions(subscriptions_pb2_grpc.SubscriptionsServicer):  # type: igno
             raise statuses.bad_request("context.container", "name the container")
 
         async def work(tx: Transaction) -> None:
-            one = await catalog.found(self._databases, tx, tenant, request.id)
-            zone = None if one is None else catalog.group_of(catalog.shown(one))
-            call.permit(() if zone is None else (zone,))
+            await self._permit(tx, tenant, request.id)
             if not await catalog.delete(self._databases, tx, tenant, request.id):
                 raise statuses.not_found("subscription", request.id)
 
         _, written = await writing(self._databases, call, work)
         context = reply_context(call, commit_version=written.version, cost=written.cost)
         return subscriptions_pb2.DeleteSubscriptionReply(context=context)
+
+    async def Resume(
+        self, request: subscriptions_pb2.ResumeSubscriptionRequest, _: Any
+    ) -> subscriptions_pb2.ResumeSubscriptionReply:
+        call, databases = current(), self._databases
+        _check_id(request.id, "id")
+        if (tenant := call.tenant) is None:
+            raise statuses.bad_request("context.container", "name the container")
+
+        async def work(tx: Transaction) -> tuple[subscriptions_pb2.Subscription, str]:
+            await self._permit(tx, tenant, request.id)
+            made, secret = await catalog.resume(
+                databases, tx, tenant, request.id, time.time(), new_secret=request.new_secret
+            )
+            self._check_webhook(made)
+            return made, secret
+
+        (made, secret), written = await writing(databases, call, work)
+        reply = subscriptions_pb2.ResumeSubscriptionReply(subscription=made, secret=secret)
+        reply.context.CopyFrom(reply_context(call, commit_version=written.version, cost=written.cost))
+        return reply
+
+    async def _permit(self, tx: Transaction, tenant: Tenant, name: str) -> None:
+        """Ask whether the caller may do this to a subscription, whether it is there or not.  Raises  Refusal."""
+        one = await catalog.found(self._databases, tx, tenant, name)
+        zone = None if one is None else catalog.group_of(catalog.shown(one))
+        current().permit(() if zone is None else (zone,))
+
+    def _check_webhook(self, said: subscriptions_pb2.Subscription) -> None:
+        """Raises  Refusal for one that will not do here."""
+        if not said.HasField("webhook"):
+            return
+        where, hooks = "subscription.webhook.address", self._databases.hooks
+        if hooks is None:
+            raise statuses.bad_request("subscription.webhook", "this server serves no webhooks")
+        try:
+            literal = parse(said.webhook.address).literal
+        except ValueError as error:
+            raise statuses.bad_request(where, str(error)) from error
+        if literal is not None and not hooks.private and not is_public(literal):
+            raise statuses.bad_request(where, "its host is not on the public internet")
 
     async def Receive(
         self, requests: AsyncIterator[subscriptions_pb2.ReceiveRequest], _: Any
