@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from google.protobuf.message import DecodeError
-
 from recordlayer.errors import CorruptIndexEntry, UsageError
 from recordlayer.index.ranked_set import DEFAULT_LEVELS, MAX_LEVELS, MIN_LEVELS
+from recordlayer.pb.parsing import PARSE_ERRORS
 from recordlayer.pb.time_window_leaderboard_pb2 import (
     TimeWindowLeaderboard,
     TimeWindowLeaderboardDirectory,
@@ -99,7 +98,7 @@ class Directory:
         """Raises  CorruptIndexEntry."""
         try:
             message = TimeWindowLeaderboardDirectory.FromString(data)
-        except DecodeError as error:
+        except PARSE_ERRORS as error:
             raise CorruptIndexEntry(index=index, what="directory of a leaderboard", found=str(error)) from error
         windows = [
             Window(
@@ -219,7 +218,7 @@ def direction_from_bytes(data: bytes, *, index: str) -> bool:
     """Whether a group has high scores first.  Raises  CorruptIndexEntry."""
     try:
         return TimeWindowLeaderboardSubDirectory.FromString(data).high_score_first
-    except DecodeError as error:
+    except PARSE_ERRORS as error:
         raise CorruptIndexEntry(index=index, what="direction of a group", found=str(error)) from error
 
 

@@ -186,4 +186,6 @@ def version_in(value: bytes | None) -> int:
         (version,) = unpack(value)
     except (MalformedTuple, ValueError) as error:
         raise CorruptIndexEntry(value=value, found="no version of a tokenizer") from error
-    return int(version)
+    if type(version) is not int:
+        raise CorruptIndexEntry(value=value, found="no version of a tokenizer")
+    return version

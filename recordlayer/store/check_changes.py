@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from recordlayer.errors import CorruptFeed, MalformedTuple
+from recordlayer.errors import CorruptFeed, CorruptRecord, MalformedTuple, UnknownEncryptionKey
 from recordlayer.kv.engine import KeyValue
 from recordlayer.store.change_layout import FIRST, ChangeKind, Entry, FeedLayout, FeedState, assembled
 from recordlayer.store.record import StoredRecord
@@ -111,4 +111,7 @@ def _compare(store: RecordStore, state: FeedState, changes: list[Change], record
 
 
 def _same(store: RecordStore, image: bytes, record: StoredRecord) -> bool:
-    return bool(StoredRecord(store.codec, record.primary_key_bytes, image).message == record.message)
+    try:
+        return bool(StoredRecord(store.codec, record.primary_key_bytes, image).message == record.message)
+    except (CorruptRecord, UnknownEncryptionKey):
+        return False

@@ -11,9 +11,8 @@ import enum
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from google.protobuf.message import DecodeError
-
 from recordlayer.errors import CorruptHeader, FormatTooNew, StoreLocked
+from recordlayer.pb.parsing import PARSE_ERRORS
 from recordlayer.pb.record_metadata_pb2 import DataStoreInfo
 from recordlayer.store.places import path_of
 
@@ -74,7 +73,7 @@ class StoreHeader:
         """Raises  CorruptHeader."""
         try:
             return cls(DataStoreInfo.FromString(value), present=True)
-        except DecodeError as error:
+        except PARSE_ERRORS as error:
             where = f"the header of {path_of(key[:-1])}"
             raise CorruptHeader(key=key, where=where, value=value[:64], found=str(error)) from error
 

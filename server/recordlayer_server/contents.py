@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 
 from recordlayer import StoredRecord
 from recordlayer.client.pb import types_pb2
+from recordlayer.pb.parsing import PARSE_ERRORS
 from recordlayer_server.limits import Limits
 from recordlayer_server.schema import SYSTEM
 from recordlayer_server.statuses import bad_request
@@ -198,7 +199,7 @@ def _take_message(data: bytes, into: Message, given: list[str], where: str) -> N
     source: Any = type(into)()
     try:
         source.ParseFromString(data)
-    except DecodeError:
+    except PARSE_ERRORS:
         raise bad_request(f"{where}.message", "these bytes are no message of the record's type") from None
     source.ClearField(SYSTEM)
     if not given:

@@ -23,7 +23,6 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.message import DecodeError
 
 from recordlayer import RecordMetaData, RecordMetaDataBuilder, concat, count, field, record_type
 from recordlayer.client.pb import types_pb2
@@ -32,6 +31,7 @@ from recordlayer.keys import Dimensions, Grouping, KeyExpression, KeyWithValue
 from recordlayer.metadata import Index
 from recordlayer.metadata.predicate import circular, not_null
 from recordlayer.pb import record_metadata_pb2
+from recordlayer.pb.parsing import PARSE_ERRORS
 from recordlayer_server.limits import DEFAULT
 from recordlayer_server.pb import stored_pb2
 
@@ -178,7 +178,7 @@ def _parsed(data: bytes) -> tuple[list[descriptor_pb2.FileDescriptorProto], Any]
     try:
         found = descriptor_pb2.FileDescriptorSet.FromString(data)
         metadata: Any = record_metadata_pb2.MetaData.FromString(data)
-    except DecodeError as error:
+    except PARSE_ERRORS as error:
         raise MalformedMetaData(reason="these bytes are neither a FileDescriptorSet nor MetaData") from error
     if not metadata.indexes and not metadata.record_types:
         return list(found.file), None

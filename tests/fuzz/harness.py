@@ -30,13 +30,15 @@ class Target:
     name      of its module, and of its file in the corpus
     check     works on an input; raises `refusals`, or AssertionError where what it wrote is not what it read
     refusals  the errors that it promises for bytes that are none
-    seeds     inputs that it takes, made by the library itself: where fuzzing begins
+    seeds     inputs that it takes, made by the library itself
+    hints     inputs that it may refuse: where fuzzing begins too
     """
 
     name: str
     check: Callable[[bytes], None]
     refusals: tuple[type[Exception], ...]
     seeds: Callable[[], Iterable[bytes]] = field(default=tuple)
+    hints: Callable[[], Iterable[bytes]] = field(default=tuple)
 
     def run(self, data: bytes) -> bool:
         """Whether an input was taken; False: it was refused. Raises what is a finding."""
@@ -54,8 +56,8 @@ class Target:
         return list(kept(CORPUS / f"{self.name}.txt"))
 
     def inputs(self) -> list[bytes]:
-        """The corpus and the seeds."""
-        return [*self.corpus, *self.seeds()]
+        """The corpus, the seeds and the hints."""
+        return [*self.corpus, *self.seeds(), *self.hints()]
 
 
 def kept(file: Path) -> Iterator[bytes]:

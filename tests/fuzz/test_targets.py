@@ -21,7 +21,7 @@ MEMORY = 100_000_000
 
 def test_every_module_here_is_a_target_or_a_part_of_them() -> None:
     modules = {file.stem for file in Path(__file__).parent.glob("*.py")}
-    assert modules - set(TARGETS) == {"__main__", "harness", "test_targets"}
+    assert modules - set(TARGETS) == {"__main__", "damage", "harness", "test_targets"}
     assert {file.stem for file in CORPUS.glob("*.txt")} <= set(TARGETS)
 
 

@@ -26,6 +26,8 @@ from recordlayer_server.places import Tenant
 
 _FORM = 1
 _ZONE, _DATABASE = 1, 2
+_TYPES = {_ZONE: (str, int, int, bytes, str), _DATABASE: (bytes, bytes)}
+"""What is behind form and kind."""
 
 
 class Phase(enum.IntEnum):
@@ -96,16 +98,18 @@ class Tokens:
 
     def _opened(self, kind: int, data: bytes, form: Any) -> Any:
         try:
-            version, found, *items = unpack(self._seal.open(data, self._at()))
+            found = unpack(self._seal.open(data, self._at()))
         except ExpiredContinuation:
             raise expired("the key of its seal is gone") from None
         except (BadContinuation, TupleError):
             raise _mismatch("it is no token of this database") from None
-        if version != _FORM:
+        if found[:1] != (_FORM,):
             raise expired("it is of another release")
-        if found != kind:
+        if found[1:2] != (kind,):
             raise _mismatch("the token was given for something else")
-        return form(*items)
+        if tuple(map(type, found[2:])) != _TYPES[kind]:
+            raise expired("it is of another release")
+        return form(*found[2:])
 
     def _at(self) -> Sealed:
         return Sealed(name=self._name, now=time.time())
