@@ -159,11 +159,13 @@ class Call:
             raise statuses.bad_request("context.database.user", f"1 to {longest} bytes: whose database it is")
         return Tenant(container, environment, PRIVATE, user)
 
-    def permit(self, zones: Iterable[str] = (), *, method: str = "") -> Tenant:
+    def permit(self, zones: Iterable[str] = (), *, method: str = "", at: Tenant | None = None) -> Tenant:
         """The database that the request is about, if the caller may do this there. `method`: what a step of a longer
-        call would be by itself.  Raises  Refusal."""
+        call would be by itself; `at`: the database, where something else than the context says it.  Raises  Refusal."""
         if self.tenant is None:
             raise statuses.bad_request("context.container", "name the container")
+        if at is not None:
+            self.tenant = at
         self._authority.check(Asked(self.identity, self.tenant, tuple(zones), method or self.method))
         if self._tenants is not None and not self.begun:
             self._tenants.begin(self.tenant)
@@ -175,8 +177,6 @@ class Call:
         the public one and those of all users.  Raises  Refusal."""
         if self.tenant is None:
             raise statuses.bad_request("context.container", "name the container")
-        if self.context.database.scope or self.context.database.user:
-            raise statuses.bad_request("context.database", "it is about all databases: leave it out")
         for scope in (PUBLIC, PRIVATE):
             # No user: a rule for one's own database does not fit, nor one for that of somebody else.
             everybody = Tenant(self.tenant.container, self.tenant.environment, scope, "")

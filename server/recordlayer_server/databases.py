@@ -7,6 +7,7 @@ asked for in vain leaves nothing behind.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import secrets
 import time
@@ -34,7 +35,7 @@ from recordlayer_server.pb import stored_pb2
 from recordlayer_server.pb import subscriptions_pb2 as stored_subscriptions
 from recordlayer_server.places import Tenant
 from recordlayer_server.schemas.changing import put_settings
-from recordlayer_server.schemas.instances import Instance
+from recordlayer_server.schemas.instances import LEASE, Instance
 
 MOST_REMEMBERED = 10_000
 
@@ -79,6 +80,7 @@ class Databases:
     counted  count what each of them reads and writes, and keep it to the limits that are set for it
     storage  bytes that each of them may have, 0 for any number
     hooks    which webhooks may be made and are served here, None for none
+    lease    how long other servers wait for this one when it has fallen silent
     """
 
     def __init__(
@@ -89,12 +91,15 @@ class Databases:
         counted: bool = False,
         storage: int = 0,
         hooks: Hooks | None = None,
+        lease: timedelta = LEASE,
     ) -> None:
         self.database = database
         self.limits = limits
         self.storage = Storage(database, most=storage)
         self.hooks = hooks
-        self.instance = Instance(database, webhooks=hooks is not None)
+        self.instance = Instance(database, lease=lease, webhooks=hooks is not None)
+        self.operations_due = asyncio.Event()
+        """Set when something may be to be done about operations of Admin."""
         self._counted = counted
         self._places: OrderedDict[Tenant, Place] = OrderedDict()
         self._metadata: OrderedDict[tuple[str, int], StoredMetaData] = OrderedDict()

@@ -50,6 +50,9 @@ class Limits:
     asset_kept: timedelta = timedelta(days=1)
     assets_per_record: int = 100
     events_per_notification: int = 100
+    operations_per_database: int = 20
+    operations_per_server: int = 4
+    operations_kept: timedelta = timedelta(days=30)
     schema_bytes: int = 1 << 20
     schema_files: int = 100
     schema_messages: int = 2_000

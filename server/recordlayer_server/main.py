@@ -111,7 +111,12 @@ async def serve(config: Config) -> int:
             transactions_per_database=load.tenant_transactions,
         )
         databases = Databases(
-            database, limits=limits, counted=load.tenant_limits, storage=load.tenant_storage, hooks=config.hooks
+            database,
+            limits=limits,
+            counted=load.tenant_limits,
+            storage=load.tenant_storage,
+            hooks=config.hooks,
+            lease=config.lease,
         )
         serving = Serving(config, database, services=services(databases), around=around, limits=limits)
         stop, hurry = asyncio.Event(), asyncio.Event()

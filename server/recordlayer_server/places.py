@@ -4,6 +4,7 @@
   "server"                         a store with what the servers keep: the keys of seals
   "rollouts"                       a store with the servers that live, and the schemas that are to become active
   "webhooks"                       a store with the webhooks that there are, and who serves them
+  "operations"                     a store with what operators let be done: builds, scrubs, repairs
   (container, interned)
     1 development, 2 production
       0                            the container's metadata, as Java's FDBMetaDataStore keeps it
@@ -59,6 +60,7 @@ SPACE = KeySpace(
         KeySpaceDirectory("server", str, value="server"),
         KeySpaceDirectory("rollouts", str, value="rollouts"),
         KeySpaceDirectory("webhooks", str, value="webhooks"),
+        KeySpaceDirectory("operations", str, value="operations"),
         InternedDirectory(
             "container",
             KeySpaceDirectory(
@@ -85,6 +87,10 @@ def of_rollouts() -> KeySpacePath:
 
 def of_webhooks() -> KeySpacePath:
     return SPACE.path("service").add("webhooks")
+
+
+def of_operations() -> KeySpacePath:
+    return SPACE.path("service").add("operations")
 
 
 def of_schemas(container: str, environment: int) -> KeySpacePath:

@@ -111,6 +111,12 @@ TABLE: Mapping[str, Row] = {
     "engine_unavailable": Row(code_pb2.UNAVAILABLE, "CLUSTER_UNREACHABLE", retry=5.0),
     "disk_full": Row(code_pb2.UNAVAILABLE, "OVERLOADED", retry=30.0),
     "map_full": Row(code_pb2.UNAVAILABLE, "OVERLOADED", retry=30.0),
+    # builds
+    "build_locked": Row(code_pb2.UNAVAILABLE, "BUILD_RUNNING", retry=1.0, fields=("index",)),
+    "build_blocked": Row(code_pb2.FAILED_PRECONDITION, "BUILD_PAUSED", fields=("index", "id")),
+    "build_mismatch": Row(code_pb2.FAILED_PRECONDITION, "BUILD_REFUSED", fields=("index", "begun", "asked")),
+    "build_refused": Row(code_pb2.FAILED_PRECONDITION, "BUILD_REFUSED", fields=("index", "state")),
+    "source_unsuitable": Row(code_pb2.FAILED_PRECONDITION, "BUILD_REFUSED", fields=("index", "source", "reason")),
     # what is broken
     "corrupt_record": Row(code_pb2.DATA_LOSS, "CORRUPT"),
     "corrupt_header": Row(code_pb2.DATA_LOSS, "CORRUPT"),
@@ -233,6 +239,16 @@ def reason_of(status: status_pb2.Status) -> str:
             detail.Unpack(info)
             return str(info.reason)
     return ""
+
+
+def retry_after(status: status_pb2.Status) -> float | None:
+    """Seconds until trying again is worth it; None if it is not."""
+    for detail in status.details:
+        if detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+            info = error_details_pb2.RetryInfo()
+            detail.Unpack(info)
+            return float(info.retry_delay.ToMilliseconds() / 1_000)
+    return None
 
 
 def trailing(status: status_pb2.Status) -> tuple[str, bytes]:

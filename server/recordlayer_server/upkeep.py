@@ -1,6 +1,6 @@
-"""What a server does beside its calls: the schemas of its settings are put in place, idempotency keys and changes whose
-time is over are forgotten, and assets that no record refers to are collected. It is known to the other servers, goes
-along with their roll-outs of schemas, and serves its share of the webhooks."""
+"""What a server does beside its calls: the schemas of its settings are put in place, idempotency keys, changes and
+operations whose time is over are forgotten, and assets that no record refers to are collected. It is known to the other
+servers, goes along with their roll-outs of schemas, and does its share of webhooks and of operations of Admin."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from recordlayer.errors import RecordLayerError
 from recordlayer_server import logs
+from recordlayer_server.admin.running import Runner, forget_old_operations
 from recordlayer_server.assets.collecting import collect_assets
 from recordlayer_server.databases import Databases
 from recordlayer_server.operation.metrics import Metrics
@@ -40,7 +41,8 @@ async def upkeep(
     else:
         logs.write(logs.server, logging.WARNING, "containers wait for the database", containers=sorted(containers))
         putting.add_done_callback(_say)
-    tasks = [putting, asyncio.create_task(keep_up(databases)), asyncio.create_task(databases.instance.run())]
+    others = (keep_up(databases), databases.instance.run(), Runner(databases).run())
+    tasks = [putting, *(asyncio.create_task(other) for other in others)]
     if databases.hooks is not None:
         dispatch = Dispatch(databases, databases.hooks, poster_of(databases.hooks))
         tasks.append(asyncio.create_task(dispatch.run()))
@@ -83,9 +85,16 @@ async def keep_up(databases: Databases, *, interval: timedelta = INTERVAL) -> No
             forgotten = await forget_old_changes(databases)
             collected = await collect_assets(databases)
             await register_all(databases)
+            operations = await forget_old_operations(databases)
         except RecordLayerError as error:
             logs.write(logs.server, logging.WARNING, "upkeep failed", error=error.code)
         else:
             logs.write(
-                logs.server, logging.DEBUG, "upkeep", idempotency_keys=reaped, changes=forgotten, assets=collected
+                logs.server,
+                logging.DEBUG,
+                "upkeep",
+                idempotency_keys=reaped,
+                changes=forgotten,
+                assets=collected,
+                operations=operations,
             )

@@ -4,6 +4,7 @@ import datetime
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.rpc import status_pb2 as _status_pb2
 from recordlayer.client.pb import context_pb2 as _context_pb2
+from recordlayer.client.pb import types_pb2 as _types_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -236,3 +237,254 @@ class ListIndexesReply(_message.Message):
     indexes: _containers.RepeatedCompositeFieldContainer[IndexStatus]
     more: bool
     def __init__(self, context: _Optional[_Union[_context_pb2.ReplyContext, _Mapping[str, _Any]]] = ..., indexes: _Optional[_Iterable[_Union[IndexStatus, _Mapping[str, _Any]]]] = ..., more: _Optional[bool] = ...) -> None: ...
+
+class AdminOperation(_message.Message):
+    __slots__ = ("name", "database", "build", "scrub", "repair", "drop", "state", "created", "started", "ended", "progress", "status", "server", "starts", "paused_by", "records_per_second", "index_states")
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATE_UNSPECIFIED: _ClassVar[AdminOperation.State]
+        WAITING: _ClassVar[AdminOperation.State]
+        RUNNING: _ClassVar[AdminOperation.State]
+        PAUSED: _ClassVar[AdminOperation.State]
+        SUCCEEDED: _ClassVar[AdminOperation.State]
+        FAILED: _ClassVar[AdminOperation.State]
+        CANCELLED: _ClassVar[AdminOperation.State]
+    STATE_UNSPECIFIED: AdminOperation.State
+    WAITING: AdminOperation.State
+    RUNNING: AdminOperation.State
+    PAUSED: AdminOperation.State
+    SUCCEEDED: AdminOperation.State
+    FAILED: AdminOperation.State
+    CANCELLED: AdminOperation.State
+    class IndexStatesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: IndexStatus.State
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[IndexStatus.State, str]] = ...) -> None: ...
+    class Build(_message.Message):
+        __slots__ = ("indexes", "anew", "source")
+        INDEXES_FIELD_NUMBER: _ClassVar[int]
+        ANEW_FIELD_NUMBER: _ClassVar[int]
+        SOURCE_FIELD_NUMBER: _ClassVar[int]
+        indexes: _containers.RepeatedScalarFieldContainer[str]
+        anew: bool
+        source: str
+        def __init__(self, indexes: _Optional[_Iterable[str]] = ..., anew: _Optional[bool] = ..., source: _Optional[str] = ...) -> None: ...
+    class Scrub(_message.Message):
+        __slots__ = ("indexes", "repair", "anew")
+        INDEXES_FIELD_NUMBER: _ClassVar[int]
+        REPAIR_FIELD_NUMBER: _ClassVar[int]
+        ANEW_FIELD_NUMBER: _ClassVar[int]
+        indexes: _containers.RepeatedScalarFieldContainer[str]
+        repair: bool
+        anew: bool
+        def __init__(self, indexes: _Optional[_Iterable[str]] = ..., repair: _Optional[bool] = ..., anew: _Optional[bool] = ...) -> None: ...
+    class Repair(_message.Message):
+        __slots__ = ("delete_unreadable", "delete_unknown_types", "add_versions")
+        DELETE_UNREADABLE_FIELD_NUMBER: _ClassVar[int]
+        DELETE_UNKNOWN_TYPES_FIELD_NUMBER: _ClassVar[int]
+        ADD_VERSIONS_FIELD_NUMBER: _ClassVar[int]
+        delete_unreadable: bool
+        delete_unknown_types: bool
+        add_versions: bool
+        def __init__(self, delete_unreadable: _Optional[bool] = ..., delete_unknown_types: _Optional[bool] = ..., add_versions: _Optional[bool] = ...) -> None: ...
+    class Drop(_message.Message):
+        __slots__ = ("indexes",)
+        INDEXES_FIELD_NUMBER: _ClassVar[int]
+        indexes: _containers.RepeatedScalarFieldContainer[str]
+        def __init__(self, indexes: _Optional[_Iterable[str]] = ...) -> None: ...
+    class Progress(_message.Message):
+        __slots__ = ("records", "records_total", "entries", "found", "repaired", "findings", "not_judged", "transactions", "retries")
+        RECORDS_FIELD_NUMBER: _ClassVar[int]
+        RECORDS_TOTAL_FIELD_NUMBER: _ClassVar[int]
+        ENTRIES_FIELD_NUMBER: _ClassVar[int]
+        FOUND_FIELD_NUMBER: _ClassVar[int]
+        REPAIRED_FIELD_NUMBER: _ClassVar[int]
+        FINDINGS_FIELD_NUMBER: _ClassVar[int]
+        NOT_JUDGED_FIELD_NUMBER: _ClassVar[int]
+        TRANSACTIONS_FIELD_NUMBER: _ClassVar[int]
+        RETRIES_FIELD_NUMBER: _ClassVar[int]
+        records: int
+        records_total: int
+        entries: int
+        found: int
+        repaired: int
+        findings: _containers.RepeatedCompositeFieldContainer[AdminOperation.Finding]
+        not_judged: _containers.RepeatedScalarFieldContainer[str]
+        transactions: int
+        retries: int
+        def __init__(self, records: _Optional[int] = ..., records_total: _Optional[int] = ..., entries: _Optional[int] = ..., found: _Optional[int] = ..., repaired: _Optional[int] = ..., findings: _Optional[_Iterable[_Union[AdminOperation.Finding, _Mapping[str, _Any]]]] = ..., not_judged: _Optional[_Iterable[str]] = ..., transactions: _Optional[int] = ..., retries: _Optional[int] = ...) -> None: ...
+    class Finding(_message.Message):
+        __slots__ = ("where", "what", "detail", "repaired", "trouble")
+        WHERE_FIELD_NUMBER: _ClassVar[int]
+        WHAT_FIELD_NUMBER: _ClassVar[int]
+        DETAIL_FIELD_NUMBER: _ClassVar[int]
+        REPAIRED_FIELD_NUMBER: _ClassVar[int]
+        TROUBLE_FIELD_NUMBER: _ClassVar[int]
+        where: str
+        what: str
+        detail: str
+        repaired: bool
+        trouble: str
+        def __init__(self, where: _Optional[str] = ..., what: _Optional[str] = ..., detail: _Optional[str] = ..., repaired: _Optional[bool] = ..., trouble: _Optional[str] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DATABASE_FIELD_NUMBER: _ClassVar[int]
+    BUILD_FIELD_NUMBER: _ClassVar[int]
+    SCRUB_FIELD_NUMBER: _ClassVar[int]
+    REPAIR_FIELD_NUMBER: _ClassVar[int]
+    DROP_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CREATED_FIELD_NUMBER: _ClassVar[int]
+    STARTED_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    SERVER_FIELD_NUMBER: _ClassVar[int]
+    STARTS_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_BY_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    INDEX_STATES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    database: _context_pb2.Database
+    build: AdminOperation.Build
+    scrub: AdminOperation.Scrub
+    repair: AdminOperation.Repair
+    drop: AdminOperation.Drop
+    state: AdminOperation.State
+    created: _types_pb2.Change
+    started: _timestamp_pb2.Timestamp
+    ended: _timestamp_pb2.Timestamp
+    progress: AdminOperation.Progress
+    status: _status_pb2.Status
+    server: str
+    starts: int
+    paused_by: str
+    records_per_second: int
+    index_states: _containers.ScalarMap[str, IndexStatus.State]
+    def __init__(self, name: _Optional[str] = ..., database: _Optional[_Union[_context_pb2.Database, _Mapping[str, _Any]]] = ..., build: _Optional[_Union[AdminOperation.Build, _Mapping[str, _Any]]] = ..., scrub: _Optional[_Union[AdminOperation.Scrub, _Mapping[str, _Any]]] = ..., repair: _Optional[_Union[AdminOperation.Repair, _Mapping[str, _Any]]] = ..., drop: _Optional[_Union[AdminOperation.Drop, _Mapping[str, _Any]]] = ..., state: _Optional[_Union[AdminOperation.State, str]] = ..., created: _Optional[_Union[_types_pb2.Change, _Mapping[str, _Any]]] = ..., started: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., ended: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., progress: _Optional[_Union[AdminOperation.Progress, _Mapping[str, _Any]]] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping[str, _Any]]] = ..., server: _Optional[str] = ..., starts: _Optional[int] = ..., paused_by: _Optional[str] = ..., records_per_second: _Optional[int] = ..., index_states: _Optional[_Mapping[str, IndexStatus.State]] = ...) -> None: ...
+
+class OperationReply(_message.Message):
+    __slots__ = ("context", "operation")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.ReplyContext
+    operation: AdminOperation
+    def __init__(self, context: _Optional[_Union[_context_pb2.ReplyContext, _Mapping[str, _Any]]] = ..., operation: _Optional[_Union[AdminOperation, _Mapping[str, _Any]]] = ...) -> None: ...
+
+class BuildIndexesRequest(_message.Message):
+    __slots__ = ("context", "name", "build", "records_per_second")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    BUILD_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.RequestContext
+    name: str
+    build: AdminOperation.Build
+    records_per_second: int
+    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., name: _Optional[str] = ..., build: _Optional[_Union[AdminOperation.Build, _Mapping[str, _Any]]] = ..., records_per_second: _Optional[int] = ...) -> None: ...
+
+class ScrubIndexesRequest(_message.Message):
+    __slots__ = ("context", "name", "scrub", "records_per_second")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SCRUB_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.RequestContext
+    name: str
+    scrub: AdminOperation.Scrub
+    records_per_second: int
+    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., name: _Optional[str] = ..., scrub: _Optional[_Union[AdminOperation.Scrub, _Mapping[str, _Any]]] = ..., records_per_second: _Optional[int] = ...) -> None: ...
+
+class RepairRecordsRequest(_message.Message):
+    __slots__ = ("context", "name", "repair", "records_per_second")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    REPAIR_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.RequestContext
+    name: str
+    repair: AdminOperation.Repair
+    records_per_second: int
+    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., name: _Optional[str] = ..., repair: _Optional[_Union[AdminOperation.Repair, _Mapping[str, _Any]]] = ..., records_per_second: _Optional[int] = ...) -> None: ...
+
+class DropIndexesRequest(_message.Message):
+    __slots__ = ("context", "name", "drop")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    DROP_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.RequestContext
+    name: str
+    drop: AdminOperation.Drop
+    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., name: _Optional[str] = ..., drop: _Optional[_Union[AdminOperation.Drop, _Mapping[str, _Any]]] = ...) -> None: ...
+
+class GetOperationRequest(_message.Message):
+    __slots__ = ("context", "name")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.RequestContext
+    name: str
+    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., name: _Optional[str] = ...) -> None: ...
+
+class WaitOperationRequest(_message.Message):
+    __slots__ = ("context", "name")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.RequestContext
+    name: str
+    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., name: _Optional[str] = ...) -> None: ...
+
+class ListOperationsRequest(_message.Message):
+    __slots__ = ("context", "limit", "continuation")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    CONTINUATION_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.RequestContext
+    limit: int
+    continuation: bytes
+    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., limit: _Optional[int] = ..., continuation: _Optional[bytes] = ...) -> None: ...
+
+class ListOperationsReply(_message.Message):
+    __slots__ = ("context", "operations", "continuation")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    OPERATIONS_FIELD_NUMBER: _ClassVar[int]
+    CONTINUATION_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.ReplyContext
+    operations: _containers.RepeatedCompositeFieldContainer[AdminOperation]
+    continuation: bytes
+    def __init__(self, context: _Optional[_Union[_context_pb2.ReplyContext, _Mapping[str, _Any]]] = ..., operations: _Optional[_Iterable[_Union[AdminOperation, _Mapping[str, _Any]]]] = ..., continuation: _Optional[bytes] = ...) -> None: ...
+
+class CancelOperationRequest(_message.Message):
+    __slots__ = ("context", "name")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.RequestContext
+    name: str
+    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., name: _Optional[str] = ...) -> None: ...
+
+class PauseOperationRequest(_message.Message):
+    __slots__ = ("context", "name")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.RequestContext
+    name: str
+    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., name: _Optional[str] = ...) -> None: ...
+
+class ResumeOperationRequest(_message.Message):
+    __slots__ = ("context", "name")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.RequestContext
+    name: str
+    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., name: _Optional[str] = ...) -> None: ...
+
+class ThrottleOperationRequest(_message.Message):
+    __slots__ = ("context", "name", "records_per_second")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    RECORDS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.RequestContext
+    name: str
+    records_per_second: int
+    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., name: _Optional[str] = ..., records_per_second: _Optional[int] = ...) -> None: ...

@@ -60,6 +60,61 @@ class AdminStub:
                 request_serializer=recordlayer_dot_v1_dot_admin__pb2.ListIndexesRequest.SerializeToString,
                 response_deserializer=recordlayer_dot_v1_dot_admin__pb2.ListIndexesReply.FromString,
                 _registered_method=True)
+        self.BuildIndexes = channel.unary_unary(
+                '/recordlayer.v1.Admin/BuildIndexes',
+                request_serializer=recordlayer_dot_v1_dot_admin__pb2.BuildIndexesRequest.SerializeToString,
+                response_deserializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
+                _registered_method=True)
+        self.ScrubIndexes = channel.unary_unary(
+                '/recordlayer.v1.Admin/ScrubIndexes',
+                request_serializer=recordlayer_dot_v1_dot_admin__pb2.ScrubIndexesRequest.SerializeToString,
+                response_deserializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
+                _registered_method=True)
+        self.RepairRecords = channel.unary_unary(
+                '/recordlayer.v1.Admin/RepairRecords',
+                request_serializer=recordlayer_dot_v1_dot_admin__pb2.RepairRecordsRequest.SerializeToString,
+                response_deserializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
+                _registered_method=True)
+        self.DropIndexes = channel.unary_unary(
+                '/recordlayer.v1.Admin/DropIndexes',
+                request_serializer=recordlayer_dot_v1_dot_admin__pb2.DropIndexesRequest.SerializeToString,
+                response_deserializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
+                _registered_method=True)
+        self.GetOperation = channel.unary_unary(
+                '/recordlayer.v1.Admin/GetOperation',
+                request_serializer=recordlayer_dot_v1_dot_admin__pb2.GetOperationRequest.SerializeToString,
+                response_deserializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
+                _registered_method=True)
+        self.WaitOperation = channel.unary_unary(
+                '/recordlayer.v1.Admin/WaitOperation',
+                request_serializer=recordlayer_dot_v1_dot_admin__pb2.WaitOperationRequest.SerializeToString,
+                response_deserializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
+                _registered_method=True)
+        self.ListOperations = channel.unary_unary(
+                '/recordlayer.v1.Admin/ListOperations',
+                request_serializer=recordlayer_dot_v1_dot_admin__pb2.ListOperationsRequest.SerializeToString,
+                response_deserializer=recordlayer_dot_v1_dot_admin__pb2.ListOperationsReply.FromString,
+                _registered_method=True)
+        self.CancelOperation = channel.unary_unary(
+                '/recordlayer.v1.Admin/CancelOperation',
+                request_serializer=recordlayer_dot_v1_dot_admin__pb2.CancelOperationRequest.SerializeToString,
+                response_deserializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
+                _registered_method=True)
+        self.PauseOperation = channel.unary_unary(
+                '/recordlayer.v1.Admin/PauseOperation',
+                request_serializer=recordlayer_dot_v1_dot_admin__pb2.PauseOperationRequest.SerializeToString,
+                response_deserializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
+                _registered_method=True)
+        self.ResumeOperation = channel.unary_unary(
+                '/recordlayer.v1.Admin/ResumeOperation',
+                request_serializer=recordlayer_dot_v1_dot_admin__pb2.ResumeOperationRequest.SerializeToString,
+                response_deserializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
+                _registered_method=True)
+        self.ThrottleOperation = channel.unary_unary(
+                '/recordlayer.v1.Admin/ThrottleOperation',
+                request_serializer=recordlayer_dot_v1_dot_admin__pb2.ThrottleOperationRequest.SerializeToString,
+                response_deserializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
@@ -97,6 +152,76 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BuildIndexes(self, request, context):
+        """Each starts an operation on one database. No two that are not over may be about the same index.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ScrubIndexes(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RepairRecords(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DropIndexes(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetOperation(self, request, context):
+        """Operations are found by container, environment and name; the right is needed for what they are about.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WaitOperation(self, request, context):
+        """until it is over, or the call's time nearly is
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListOperations(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelOperation(self, request, context):
+        """one that is over stays as it is
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseOperation(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeOperation(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ThrottleOperation(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -124,6 +249,61 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.ListIndexes,
                     request_deserializer=recordlayer_dot_v1_dot_admin__pb2.ListIndexesRequest.FromString,
                     response_serializer=recordlayer_dot_v1_dot_admin__pb2.ListIndexesReply.SerializeToString,
+            ),
+            'BuildIndexes': grpc.unary_unary_rpc_method_handler(
+                    servicer.BuildIndexes,
+                    request_deserializer=recordlayer_dot_v1_dot_admin__pb2.BuildIndexesRequest.FromString,
+                    response_serializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.SerializeToString,
+            ),
+            'ScrubIndexes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ScrubIndexes,
+                    request_deserializer=recordlayer_dot_v1_dot_admin__pb2.ScrubIndexesRequest.FromString,
+                    response_serializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.SerializeToString,
+            ),
+            'RepairRecords': grpc.unary_unary_rpc_method_handler(
+                    servicer.RepairRecords,
+                    request_deserializer=recordlayer_dot_v1_dot_admin__pb2.RepairRecordsRequest.FromString,
+                    response_serializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.SerializeToString,
+            ),
+            'DropIndexes': grpc.unary_unary_rpc_method_handler(
+                    servicer.DropIndexes,
+                    request_deserializer=recordlayer_dot_v1_dot_admin__pb2.DropIndexesRequest.FromString,
+                    response_serializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.SerializeToString,
+            ),
+            'GetOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOperation,
+                    request_deserializer=recordlayer_dot_v1_dot_admin__pb2.GetOperationRequest.FromString,
+                    response_serializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.SerializeToString,
+            ),
+            'WaitOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.WaitOperation,
+                    request_deserializer=recordlayer_dot_v1_dot_admin__pb2.WaitOperationRequest.FromString,
+                    response_serializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.SerializeToString,
+            ),
+            'ListOperations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOperations,
+                    request_deserializer=recordlayer_dot_v1_dot_admin__pb2.ListOperationsRequest.FromString,
+                    response_serializer=recordlayer_dot_v1_dot_admin__pb2.ListOperationsReply.SerializeToString,
+            ),
+            'CancelOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelOperation,
+                    request_deserializer=recordlayer_dot_v1_dot_admin__pb2.CancelOperationRequest.FromString,
+                    response_serializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.SerializeToString,
+            ),
+            'PauseOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseOperation,
+                    request_deserializer=recordlayer_dot_v1_dot_admin__pb2.PauseOperationRequest.FromString,
+                    response_serializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.SerializeToString,
+            ),
+            'ResumeOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeOperation,
+                    request_deserializer=recordlayer_dot_v1_dot_admin__pb2.ResumeOperationRequest.FromString,
+                    response_serializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.SerializeToString,
+            ),
+            'ThrottleOperation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ThrottleOperation,
+                    request_deserializer=recordlayer_dot_v1_dot_admin__pb2.ThrottleOperationRequest.FromString,
+                    response_serializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -261,6 +441,303 @@ class Admin:
             '/recordlayer.v1.Admin/ListIndexes',
             recordlayer_dot_v1_dot_admin__pb2.ListIndexesRequest.SerializeToString,
             recordlayer_dot_v1_dot_admin__pb2.ListIndexesReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BuildIndexes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recordlayer.v1.Admin/BuildIndexes',
+            recordlayer_dot_v1_dot_admin__pb2.BuildIndexesRequest.SerializeToString,
+            recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ScrubIndexes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recordlayer.v1.Admin/ScrubIndexes',
+            recordlayer_dot_v1_dot_admin__pb2.ScrubIndexesRequest.SerializeToString,
+            recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RepairRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recordlayer.v1.Admin/RepairRecords',
+            recordlayer_dot_v1_dot_admin__pb2.RepairRecordsRequest.SerializeToString,
+            recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DropIndexes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recordlayer.v1.Admin/DropIndexes',
+            recordlayer_dot_v1_dot_admin__pb2.DropIndexesRequest.SerializeToString,
+            recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recordlayer.v1.Admin/GetOperation',
+            recordlayer_dot_v1_dot_admin__pb2.GetOperationRequest.SerializeToString,
+            recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WaitOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recordlayer.v1.Admin/WaitOperation',
+            recordlayer_dot_v1_dot_admin__pb2.WaitOperationRequest.SerializeToString,
+            recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOperations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recordlayer.v1.Admin/ListOperations',
+            recordlayer_dot_v1_dot_admin__pb2.ListOperationsRequest.SerializeToString,
+            recordlayer_dot_v1_dot_admin__pb2.ListOperationsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recordlayer.v1.Admin/CancelOperation',
+            recordlayer_dot_v1_dot_admin__pb2.CancelOperationRequest.SerializeToString,
+            recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recordlayer.v1.Admin/PauseOperation',
+            recordlayer_dot_v1_dot_admin__pb2.PauseOperationRequest.SerializeToString,
+            recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recordlayer.v1.Admin/ResumeOperation',
+            recordlayer_dot_v1_dot_admin__pb2.ResumeOperationRequest.SerializeToString,
+            recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ThrottleOperation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recordlayer.v1.Admin/ThrottleOperation',
+            recordlayer_dot_v1_dot_admin__pb2.ThrottleOperationRequest.SerializeToString,
+            recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,6 +52,11 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     INVALID_ASSET: _ClassVar[Reason]
     WRONG_OFFSET: _ClassVar[Reason]
     DIGEST_MISMATCH: _ClassVar[Reason]
+    OPERATION_RUNNING: _ClassVar[Reason]
+    OPERATION_OVER: _ClassVar[Reason]
+    BUILD_RUNNING: _ClassVar[Reason]
+    BUILD_PAUSED: _ClassVar[Reason]
+    BUILD_REFUSED: _ClassVar[Reason]
 REASON_UNSPECIFIED: Reason
 BAD_REQUEST: Reason
 BATCH_TOO_LARGE: Reason
@@ -93,6 +98,11 @@ SCHEMA_STAGED: Reason
 INVALID_ASSET: Reason
 WRONG_OFFSET: Reason
 DIGEST_MISMATCH: Reason
+OPERATION_RUNNING: Reason
+OPERATION_OVER: Reason
+BUILD_RUNNING: Reason
+BUILD_PAUSED: Reason
+BUILD_REFUSED: Reason
 
 class ConflictInfo(_message.Message):
     __slots__ = ("server_record", "omitted")

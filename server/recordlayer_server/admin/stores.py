@@ -37,6 +37,8 @@ class Stores(Part):
 
     async def ListStores(self, request: admin_pb2.ListStoresRequest, _: Any) -> admin_pb2.ListStoresReply:
         call, databases = current(), self._databases
+        if call.context.database.scope:
+            raise statuses.bad_request("context.database", "it is about all databases: leave it out")
         container, environment = call.permit_everywhere()
         most = self._most(request.limit)
         purpose = f"stores {container} {environment}".encode()

@@ -48,7 +48,7 @@ class Instance:
         self.id = secrets.token_hex(8)
         self._database = database
         self._release = release or version("recordlayer")
-        self._lease = lease
+        self.lease = lease
         self._clock = clock
         self._webhooks = webhooks
         self._expires = 0.0
@@ -66,13 +66,13 @@ class Instance:
     async def renew(self) -> None:
         """Take the lease, or go on with it.  Cost  1 write, and 1 range read where it has run out."""
         now, returns = self._clock(), not self.lives
-        expires = now + self._lease.total_seconds()
+        expires = now + self.lease.total_seconds()
         row = stored.Instance(id=self.id, release=self._release, expires_at=int(expires * 1e6), webhooks=self._webhooks)
 
         async def work(tx: Transaction) -> None:
             store = await rollout.opened(tx)
             if returns:
-                for gone in await rollout.instances(store, before=now - 10 * self._lease.total_seconds()):
+                for gone in await rollout.instances(store, before=now - 10 * self.lease.total_seconds()):
                     await store.delete(rollout.instance_key(gone.id))
             await store.save(row)
 
@@ -116,9 +116,10 @@ class Instance:
 
     async def run(self, *, every: timedelta = LOOK) -> None:
         """Renew the lease and look, until it is cancelled. A database that is away is tried again at the next turn."""
+        every = min(every, self.lease / 5)
         while True:
             try:
-                if self._expires - self._clock() < 2 / 3 * self._lease.total_seconds():
+                if self._expires - self._clock() < 2 / 3 * self.lease.total_seconds():
                     await self.renew()
                 await self.look()
             except RecordLayerError as error:

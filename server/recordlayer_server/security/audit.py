@@ -23,11 +23,15 @@ T = TypeVar("T")
 
 
 def names_in(request: Any) -> list[str]:
-    """What an action is about, by kind and name, as far as the request has a list of that; no contents."""
-    found = []
+    """What an action is about, by kind and name, as far as the request says that; no contents."""
+    found: list[str] = []
     for one in getattr(request, "operations", ()):
         kinds = one.DESCRIPTOR.enum_types_by_name["Type"].values_by_number
         found.append(f"{kinds[one.type].name if one.type in kinds else one.type} {one.name.name}")
+    for work in ("build", "scrub", "drop"):
+        found += getattr(getattr(request, work, None), "indexes", ())
+    if name := getattr(request, "name", ""):
+        found.append(name)
     return found
 
 

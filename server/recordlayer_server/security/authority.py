@@ -38,7 +38,12 @@ RIGHTS: Mapping[str, Right] = {
     **{_SCHEMA + name: Right.ADMIN for name in ("Validate", "Apply", "Promote", "Withdraw", "ListVersions")},
     **{
         _ADMIN + name: Right.ADMIN
-        for name in ("ListStores", "GetDatabase", "LockDatabase", "UnlockDatabase", "ListIndexes")
+        for name in (
+            *("ListStores", "GetDatabase", "LockDatabase", "UnlockDatabase", "ListIndexes"),
+            *("BuildIndexes", "ScrubIndexes", "RepairRecords", "DropIndexes"),
+            *("GetOperation", "WaitOperation", "ListOperations"),
+            *("CancelOperation", "PauseOperation", "ResumeOperation", "ThrottleOperation"),
+        )
     },
 }
 """What each method needs. One that is not here needs `admin`: who adds a method and forgets it has closed it."""

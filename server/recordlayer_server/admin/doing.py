@@ -1,0 +1,242 @@
+"""An operation as one server does it: the library's own long works, told what the operation says.
+
+Each of these works notes in its store how far it is, in the transactions that do it, and goes on from there whoever
+begins it again; but for the look at the records, whose place is kept with the operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Protocol, TypeVar, cast
+
+from recordlayer.aio import RecordStore, Transaction
+from recordlayer.client.pb import admin_pb2
+from recordlayer.online.indexer import BuildReport
+from recordlayer.online.options import Action, BuildLimits, BuildPolicy, WorkLimits
+from recordlayer.online.repairer import RepairReport
+from recordlayer.online.scrub_report import ScrubFinding, ScrubReport
+from recordlayer.store.header import FormatVersion
+from recordlayer_server.admin.journal import Entry, Shown
+from recordlayer_server.admin.part import absent
+from recordlayer_server.databases import Databases, Place
+
+RATE = 2_000
+"""Records a second, where nothing is said: a server has calls to answer meanwhile."""
+MOST_FINDINGS = 100
+_LEASE = timedelta(seconds=10)
+_LONGEST_DETAIL = 500
+_STATES = cast("dict[str, admin_pb2.IndexStatus.State]", dict(admin_pb2.IndexStatus.State.items()))
+
+
+Report = TypeVar("Report")
+
+
+class _Stoppable(Protocol):
+    def stop(self) -> None: ...
+
+
+class Doing:
+    """One operation, from when a server begins with it until it ends there.
+
+    changed   there is something to be noted
+    finished  it came to its end
+    """
+
+    def __init__(self, databases: Databases, entry: Entry) -> None:
+        self.key = entry.key
+        self.changed = self.finished = False
+        self._databases = databases
+        self._tenant = entry.tenant
+        self._shown = entry.shown
+        self._base = Shown.Progress.FromString(entry.shown.progress.SerializeToString())
+        self._begun, self._place = entry.row.begun, entry.row.place
+        self._rate: int | None = None
+        self._stopped = False
+        self._work: _Stoppable | None = None
+        self.heed(entry)
+
+    def heed(self, entry: Entry) -> None:
+        """Go by what the operation says now."""
+        said = entry.shown
+        self._rate = said.records_per_second if said.HasField("records_per_second") else RATE
+        if entry.row.pause or entry.row.cancel:
+            self.stop()
+
+    def stop(self) -> None:
+        """Have it end after the transaction under way."""
+        self._stopped = True
+        if self._work is not None:
+            self._work.stop()
+
+    def note(self, entry: Entry) -> None:
+        """Put down how far it is."""
+        entry.shown.progress.CopyFrom(self._shown.progress)
+        entry.row.begun = self._begun
+        if self._place:
+            entry.row.place = self._place
+        entry.shown.MergeFrom(Shown(index_states=self._shown.index_states))
+        self.changed = False
+
+    async def do(self) -> None:
+        """Do it, to its end or until it is stopped.  Raises  what the library says to it, Refusal."""
+        kind = self._shown.WhichOneof("work")
+        works: dict[str | None, Callable[[], Awaitable[bool]]] = {
+            "build": self._build,
+            "scrub": self._scrub,
+            "repair": self._repair,
+            "drop": self._drop,
+        }
+        self.finished = await works[kind]()
+
+    # -- the kinds
+
+    async def _build(self) -> bool:
+        said, database = self._shown.build, self._databases.database
+        place, format_version = await self._where()
+        readable = Action.REBUILD if said.anew and not self._begun else Action.CONTINUE
+        pending = format_version >= FormatVersion.READABLE_UNIQUE_PENDING
+        indexer = database.online_indexer(
+            place.metadata,
+            path=place.records,
+            indexes=list(said.indexes),
+            policy=BuildPolicy(unique_pending=pending, readable=readable),
+            limits=lambda: BuildLimits(records_per_second=self._rate),
+            source=said.source or None,
+            who=f"server {self._databases.instance.id}",
+            lease=min(_LEASE, self._databases.instance.lease),
+            told=self._built,
+        )
+        if not (await self._through(indexer, indexer.build)).finished:
+            return False
+        await self._see_states(list(said.indexes))
+        return True
+
+    def _built(self, report: BuildReport) -> None:
+        progress = self._shown.progress
+        progress.records = report.scanned
+        if report.total is not None:
+            progress.records_total = report.total
+        self._count(report.transactions, report.retries)
+
+    async def _scrub(self) -> bool:
+        said = self._shown.scrub
+        place, _ = await self._where()
+        scrubber = self._databases.database.index_scrubber(
+            place.metadata,
+            path=place.records,
+            indexes=list(said.indexes) or None,
+            repair=said.repair,
+            anew=said.anew and not self._begun,
+            most_findings=MOST_FINDINGS,
+            limits=self._limits,
+            told=self._scrubbed,
+        )
+        report = await self._through(scrubber, scrubber.scrub)
+        self._scrubbed(report)
+        return report.finished
+
+    async def _repair(self) -> bool:
+        said = self._shown.repair
+        place, _ = await self._where()
+        database, deletes = self._databases.database, said.delete_unreadable or said.delete_unknown_types
+        repairer = database.record_repairer(
+            place.metadata,
+            path=place.records,
+            delete=said.delete_unreadable,
+            delete_types=said.delete_unknown_types,
+            add_versions=said.add_versions,
+            resume=self._place or None,
+            most_findings=MOST_FINDINGS,
+            limits=self._limits,
+            told=self._repaired,
+        )
+        report = await self._through(repairer, repairer.repair)
+        if not report.finished:
+            return False
+        if deletes and report.scrub is None and self._base.repaired:
+            # Another server has deleted something, which says not what its entries were.
+            scrubber = database.index_scrubber(
+                place.metadata, path=place.records, repair=True, anew=True, limits=self._limits
+            )
+            return (await self._through(scrubber, scrubber.scrub)).finished
+        return report.scrub is None or report.scrub.finished
+
+    def _repaired(self, report: RepairReport) -> None:
+        if report.resume is not None:
+            self._place = report.resume
+        self._scrubbed(report)
+
+    async def _drop(self) -> bool:
+        names = list(self._shown.drop.indexes)
+        for name in names:
+            if self._stopped:
+                return False
+
+            async def drop(tx: Transaction, name: str = name) -> None:
+                await (await self._opened(tx)).disable_index(name)
+
+            await self._databases.database.run(drop)
+        await self._see_states(names)
+        return True
+
+    # -- what they have in common
+
+    async def _through(self, work: _Stoppable, run: Callable[[], Awaitable[Report]]) -> Report:
+        """The report of a work, which can be stopped meanwhile."""
+        self._work = work
+        if self._stopped:
+            work.stop()
+        try:
+            return await run()
+        finally:
+            self._work = None
+
+    async def _where(self) -> tuple[Place, int]:
+        """Where the records are, and the format of the store."""
+
+        async def look(tx: Transaction) -> tuple[Place, int]:
+            store = await self._opened(tx)
+            place = await self._databases.place(tx, self._tenant)
+            assert place is not None, "it could be opened"
+            return place, store.header.info.format_version
+
+        return await self._databases.database.run(look)
+
+    async def _opened(self, tx: Transaction) -> RecordStore:
+        store = await self._databases.records(tx, self._tenant)
+        if store is None:
+            raise absent(self._tenant)
+        return store
+
+    async def _see_states(self, names: list[str]) -> None:
+        async def look(tx: Transaction) -> dict[str, str]:
+            store = await self._opened(tx)
+            return {name: store.index_state(name).name for name in names}
+
+        states = await self._databases.database.run(look)
+        self._shown.MergeFrom(Shown(index_states={name: _STATES[state] for name, state in states.items()}))
+
+    def _limits(self) -> WorkLimits:
+        return WorkLimits(records=500, records_per_second=self._rate)
+
+    def _scrubbed(self, report: ScrubReport) -> None:
+        progress, base = self._shown.progress, self._base
+        progress.records, progress.entries = base.records + report.records, base.entries + report.entries
+        progress.found, progress.repaired = base.found + report.found, base.repaired + report.repaired
+        del progress.findings[:], progress.not_judged[:]
+        progress.not_judged.extend(report.not_judged)
+        room = MOST_FINDINGS - len(base.findings)
+        progress.findings.extend(base.findings)
+        progress.findings.extend(_finding(one) for one in report.findings[: max(0, room)])
+        self._count(report.transactions, report.retries)
+
+    def _count(self, transactions: int, retries: int) -> None:
+        progress, base = self._shown.progress, self._base
+        progress.transactions, progress.retries = base.transactions + transactions, base.retries + retries
+        self._begun = self.changed = True
+
+
+def _finding(one: ScrubFinding) -> Shown.Finding:
+    detail = "" if one.detail is None else repr(one.detail)[:_LONGEST_DETAIL]
+    return Shown.Finding(where=one.where, what=one.what, detail=detail, repaired=one.repaired, trouble=one.trouble)
