@@ -3,7 +3,8 @@
     count, count_updates, count_not_null, sum   counters; 0 where there is nothing
     min_ever, max_ever, max_ever_version        of all values that ever were
     min, max                                    of the values that are there, nulls left out; None if there are none;
-                                                from a VALUE or VERSION index in whose order they are
+                                                from an index in whose order they are: VALUE, VERSION,
+                                                RANK, PERMUTED_MIN or PERMUTED_MAX
     count_distinct                              how many different values there are, from a COUNT index that groups by
                                                 them; a null is a value
 
@@ -40,7 +41,7 @@ KEPT = {
 """Functions whose values indexes keep, and the types of these indexes."""
 FUNCTIONS = (*KEPT, "min", "max", "count_distinct")
 _WITHOUT_COLUMNS = ("count", "count_updates")
-_IN_ORDER = ("value", "version")
+_IN_ORDER = ("value", "version", "rank", "permuted_min", "permuted_max")
 
 Columns = KeyExpression | str | None
 
@@ -112,7 +113,8 @@ def _candidates(
 def _answers(index: Index, function: str, grouping: KeyExpression, grouped: KeyExpression) -> bool:
     root = index.root_expression
     if function in ("min", "max"):
-        return index.type in _IN_ORDER and is_prefix(_both(grouping, grouped), root)
+        whole = root.whole if isinstance(root, Grouping) else root
+        return index.type in _IN_ORDER and is_prefix(_both(grouping, grouped), whole)
     if not isinstance(root, Grouping):
         return False
     if function == "count_distinct":

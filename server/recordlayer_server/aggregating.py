@@ -11,14 +11,18 @@ from typing import Any
 
 from google.rpc import code_pb2
 
-from recordlayer import RecordMetaData, Stop, concat
+from recordlayer import RecordMetaData, Stop, agg, concat
 from recordlayer.aio import RecordStore, Transaction
 from recordlayer.client.pb import records_pb2, types_pb2
 from recordlayer.errors import UsageError
 from recordlayer.keys import Grouping, KeyExpression, field_path
+from recordlayer.keys.access import is_message, is_repeated
+from recordlayer.pb.types import FieldDescriptor
+from recordlayer.query.paths import FieldPath
 from recordlayer_server import statuses
 from recordlayer_server.databases import Databases
 from recordlayer_server.filters import operand, query_of, steps_of
+from recordlayer_server.limits import Limits
 from recordlayer_server.paging import read_limits
 from recordlayer_server.places import Tenant
 from recordlayer_server.schema import COUNT_INDEX, ZONE
@@ -71,6 +75,9 @@ async def _value(store: RecordStore, asked: _Asked, databases: Databases, time_l
         return await store.aggregate(COUNT_INDEX, zone, key, snapshot=True)
     if request.function in (Function.RANK, Function.PERCENTILE):
         return await _ranked(store, asked)
+    extreme = await _extreme(store, asked, databases.limits)
+    if extreme is not None:
+        return extreme.value
     try:
         return await store.evaluate_aggregate(
             _FUNCTIONS[request.function],
@@ -82,6 +89,22 @@ async def _value(store: RecordStore, asked: _Asked, databases: Databases, time_l
         )
     except UsageError as error:
         raise _no_index(asked) from error
+
+
+async def _extreme(store: RecordStore, asked: _Asked, limits: Limits) -> Any:
+    """The row with the least or the greatest value, where indexes have it; None if it is not asked for, or they have
+    not."""
+    request = asked.request
+    if request.function not in (Function.MIN, Function.MAX) or not asked.plain:
+        return None
+    bare = records_pb2.QueryRequest(record_types=[request.record_type])
+    field, *grouped = asked.paths
+    of_group = [path == wanted for path, wanted in zip(grouped, asked.group[1:], strict=True)]
+    records = query_of(bare, asked.zone, store.metadata, limits, *of_group)
+    query = records.aggregate(value=agg.min(field) if request.function == Function.MIN else agg.max(field))
+    if store.explain(query).root.children:
+        return None  # it would read all of them
+    return (await store.query(query, snapshot=True).all())[0]
 
 
 class _Asked:
@@ -99,10 +122,16 @@ class _Asked:
             raise bad_request("filter", "only COUNT without a group takes a filter")
         if len(request.group) > 10:
             raise bad_request("group", "at most 10 fields")
+        self.paths: list[FieldPath] = []
+        """The field, if there is one, and those of the group."""
+        self.plain = True
+        """Whether all of them hold one value that is no message."""
         by: list[KeyExpression] = [ZONE]
         values: list[Any] = [zone]
         for place, one in enumerate(request.group):
-            _, fields = steps_of(one.field, descriptor, f"group[{place}].field")
+            path, fields = steps_of(one.field, descriptor, f"group[{place}].field")
+            self.paths.append(path)
+            self._note(fields)
             by.append(field_path([each.name for each in fields]))
             values.append(operand(fields[-1], one.value, f"group[{place}].value"))
         self.by = concat(*by) if len(by) > 1 else by[0]
@@ -110,8 +139,13 @@ class _Asked:
         self.columns: KeyExpression | None = None
         self.last: Any = None
         if request.field:
-            _, fields = steps_of(request.field, descriptor, "field")
+            path, fields = steps_of(request.field, descriptor, "field")
             self.columns, self.last = field_path([each.name for each in fields]), fields[-1]
+            self.paths.insert(0, path)
+            self._note(fields)
+
+    def _note(self, fields: list[FieldDescriptor]) -> None:
+        self.plain = self.plain and not is_message(fields[-1]) and not any(map(is_repeated, fields))
 
 
 async def _counted(store: RecordStore, asked: _Asked, databases: Databases, time_left: float) -> int:

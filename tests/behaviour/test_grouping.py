@@ -262,6 +262,25 @@ def test_streaming_over_entries_reads_no_record(orders: Shop) -> None:
         assert tx.counters.reads - before == 1
 
 
+def test_extremes_are_read_where_an_index_ends_and_not_in_between(orders: Shop) -> None:
+    """Of each group its first and its last entry, however many lie between them."""
+    orders.save(*[Order(id=100 + number, customer="ana", total=number + 1000) for number in range(40)])
+    whole = query("Order").aggregate(least=agg.min("total"), most=agg.max("total"))
+    by_customer = query("Order").use_indexes("by_customer_and_total").group_by("customer")
+    by_customer = by_customer.aggregate(least=agg.min("total"), most=agg.max("total"))
+    for asked, groups in ((whole, 1), (by_customer, len({order.customer for order in ORDERS}))):
+        with orders.db.transaction() as tx:
+            store = tx.store(SHOP, path=PATH)
+            before = tx.counters.reads, tx.counters.rows_read
+            found = [tuple(row) for row in store.query(asked).all()]
+            read = tx.counters.reads - before[0], tx.counters.rows_read - before[1]
+        assert "ends of by_" in line(orders, asked)
+        assert len(found) == groups
+        assert read[1] <= 3 * groups < 40
+        assert read[0] <= 3 * groups + 1
+        assert any(row[-1] == 1039 for row in found)
+
+
 def test_explaining_and_analyzing_groups(orders: Shop, golden_text: Callable[[str, str], None]) -> None:
     clock = ManualClock()
     with rl.open("memory:", world=clock.world()) as db:

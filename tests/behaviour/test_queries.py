@@ -305,6 +305,13 @@ def test_records_come_with_key_type_and_version_when_asked_for(orders: Shop) -> 
     [
         (query("Order").where(q.customer == "ana"), "Count(orders_per_customer[= 'ana'])", 3),
         (query("Order"), "Count(orders_per_customer[all groups])", 8),
+        (
+            query("Order").where(q.customer.in_(["x", "bo", "ana"])),
+            "Count(orders_per_customer[= 'ana'] [= 'bo'] [= 'x'])",
+            5,
+        ),
+        (query("Order").where(q.customer > "ana"), "Count(orders_per_customer('ana', ...))", 4),
+        (query("Order").where(q.customer.in_([])), "Count(orders_per_customer[nothing])", 0),
         (query("Order").where(q.total > 15), "Count(Fetch(Scan(by_total_with_note[total > 15])))", 4),
         (query("Order").where(q.customer == "ana").order_by("note"), "Count(orders_per_customer[= 'ana'])", 3),
         (query("Customer"), "Count(Only(Scan(records[all]), Customer))", 1),

@@ -454,11 +454,14 @@ def test_aggregates_come_from_indexes() -> None:
         assert await ask("SUM", "rating", group=pictures) == value(1 + 3 + 5 + 7 + 9)
         assert await ask("MIN", "rating") == value(0)
         assert await ask("MAX", "rating") == value(9)
+        assert await ask("MAX", "rating", group=pictures) == value(9)
+        assert await ask("MIN", "rating", group=pictures) == value(1)
         assert await ask("RANK", "rating", value=value(4)) == value(4)
         assert await ask("PERCENTILE", "rating", fraction=0.5) == value(4)
         assert await ask("COUNT", filter=where("rating", "LESS_THAN", 3)) == value(3)
         one_key = context_pb2.ReadLimits(keys=1)  # a COUNT index has it in one
         assert await ask("COUNT", filter=where("kind", "EQUALS", "PICTURE"), limits=one_key) == value(5)
+        assert await ask("COUNT", filter=where("kind", "IN", ["PICTURE", "PANORAMA"]), limits=one_key) == value(10)
         for wrong in (ask("SUM", "views"), ask("COUNT", group=hidden), ask("RANK", "views", value=value(1))):
             assert reason(await refused(wrong)) == "INDEX_REQUIRED"
         few = context_pb2.ReadLimits(keys=3)

@@ -7,6 +7,7 @@ from google.protobuf import descriptor_pb2, duration_pb2, timestamp_pb2
 from recordlayer import RecordMetaDataBuilder, concat, count, field, sum_of
 from recordlayer.client.pb import types_pb2
 from recordlayer.keys import Grouping
+from recordlayer.metadata import permuted_max
 
 CONTAINER = "com.example.photos"
 
@@ -125,6 +126,7 @@ def description() -> bytes:
         .index("Photo", "words", "caption", type="text")
         .index("Photo", "ranks", Grouping(field("rating"), 1), type="rank")
         .index("Photo", "rating_by_kind", sum_of("rating", group_by="kind"))
+        .index("Photo", "best_of_kind", permuted_max("rating", group_by="kind", permuted=0))
         .index("Album", "by_code", "code", unique=True)
     )
     return builder.build().to_bytes()

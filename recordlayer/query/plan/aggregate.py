@@ -1,6 +1,6 @@
 """Counts: from an aggregate index, or by counting what another plan gives.
 
-Cost  from an index: 1 read for one group, 1 range read for several
+Cost  from an index: 1 read for one group, 1 range read a chunk and range for several, all ranges side by side
 """
 
 from __future__ import annotations
@@ -8,27 +8,56 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from recordlayer.cursor.step import Cursor, Stop
 from recordlayer.errors import BudgetSpent
+from recordlayer.index.bounds import Bounds
+from recordlayer.index.entry import AggregateEntry
 from recordlayer.query.cost import Estimate
 from recordlayer.query.plan.base import Plan, Run
+from recordlayer.query.plan.scan import Ranges
+from recordlayer.waiting.overlap import gather
 
 
 class CountFromIndex:
-    """The count that an index keeps for all groups that begin alike."""
+    """The sum of the counts that an index keeps for the groups within some ranges.
+
+    groups  about how many groups that is
+    """
 
     unit = "number"
     children: tuple[Plan, ...] = ()
 
-    def __init__(self, index: str, group: tuple[Any, ...], *, whole: bool) -> None:
+    def __init__(self, index: str, ranges: Ranges, *, groups: float) -> None:
         self.index = index
-        self.group = group
-        shown = f"[= {', '.join(repr(one) for one in group)}]" if group else "[all groups]"
+        self._ranges = ranges
+        whole = ranges == (Bounds.ALL,)
+        shown = "[all groups]" if whole else " ".join(str(bounds) for bounds in ranges) or "[nothing]"
         self.title = f"Count from {index} {shown}"
         self.line = f"Count({index}{shown})"
-        self.estimate = Estimate(1, 1 if whole else 100, 1)
+        self.estimate = Estimate(1, groups, 1)
 
     async def count(self, run: Run) -> int:
-        return int(await run.store.aggregate(self.index, self.group, snapshot=run.snapshot))
+        each = [self._within(run, bounds) for bounds in self._ranges]
+        return sum(await gather(*each)) if len(each) > 1 else await each[0] if each else 0
+
+    async def _within(self, run: Run, bounds: Bounds) -> int:
+        if bounds.is_equality or bounds == Bounds.ALL:
+            return int(await run.store.aggregate(self.index, bounds.low or (), snapshot=run.snapshot))
+        maintainer: Any = run.store.index_maintainer(self.index)
+        cursor: Cursor[AggregateEntry] = maintainer.scan(bounds, replace(run, expect=0).scan_options(reverse=False))
+        number = 0
+        while True:
+            batch = await cursor.batch()
+            number += sum([entry.value for entry in batch.values])
+            if batch.stop is not None:
+                return _whole(number, batch.stop)
+
+
+def _whole(number: int, stop: Stop) -> int:
+    """What was counted.  Raises  BudgetSpent, if there is more."""
+    if stop.out_of_band:
+        raise BudgetSpent(limit=stop.value, counted=number, hint="a count has no pages: give it more")
+    return number
 
 
 class CountRows:
@@ -49,7 +78,5 @@ class CountRows:
         while True:
             batch = await cursor.batch()
             number += len(batch.values)
-            if batch.stop is not None and batch.stop.out_of_band:
-                raise BudgetSpent(limit=batch.stop.value, counted=number, hint="a count has no pages: give it more")
             if batch.stop is not None:
-                return number
+                return _whole(number, batch.stop)

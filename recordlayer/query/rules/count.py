@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from recordlayer.keys import Grouping
 from recordlayer.query.columns import expression_columns
-from recordlayer.query.match import equality
+from recordlayer.query.match import match
 from recordlayer.query.plan.aggregate import CountFromIndex
 
 if TYPE_CHECKING:
@@ -47,18 +47,12 @@ def _count(problem: Problem, index: Index) -> CountFromIndex | None:
     if covered != set(problem.names) and not by_type:
         problem.reject(index.name, "counts records of other types as well")
         return None
-    left = list(problem.left_by(index))
-    group = []
-    for column in columns:
-        if column.is_constant:
-            group.append(column.constant)
-            continue
-        found = None if column.key is None else equality(column, left)
-        if found is None or not found[2]:
-            break
-        left.remove(found[0])
-        group.append(found[1])
-    if left:
-        problem.reject(index.name, f"does not answer {left[0]}")
+    found = match(columns, problem.left_by(index))
+    if found.residual:
+        problem.reject(index.name, f"does not answer {found.residual[0]}")
         return None
-    return CountFromIndex(index.name, tuple(group), whole=len(group) == grouping.grouping_count)
+    whole = found.equalities == len(columns)
+    knowledge = problem.knowledge
+    entries = knowledge.groups(columns, knowledge.of_types(problem.names, problem.metadata))
+    groups = knowledge.scanned(found, columns, of=entries, unique=whole)
+    return CountFromIndex(index.name, found.ranges, groups=groups)

@@ -96,7 +96,7 @@ def _view(problem: Problem, index: Index) -> _View | str:
     key = (index.name, problem.names)
     view = known.get(key)
     if view is None:
-        view = known[key] = _unfit(problem, index) or _seen(problem, index)
+        view = known[key] = unfit(problem, index) or _seen(problem, index)
     return view
 
 
@@ -109,7 +109,8 @@ def _seen(problem: Problem, index: Index) -> _View | str:
     return _View(columns, EntryReader(problem.types[0], columns, behind) if single else None)
 
 
-def _unfit(problem: Problem, index: Index) -> str | None:
+def unfit(problem: Problem, index: Index) -> str | None:
+    """Why the entries of an index do not lead to each record as conditions speak of it."""
     if serving(index.type) is None:
         return f"is a {index.type} index"
     covered = {known.name for known in problem.metadata.kinds_of(index)}

@@ -1,57 +1,64 @@
-"""Groups from the indexes that keep them: counts from COUNT and COUNT_NOT_NULL, sums and means from SUM, the greatest
-from PERMUTED_MAX; rolled up where an index groups by more, put together where several are needed.
+"""Groups from the indexes that keep them: counts from COUNT and COUNT_NOT_NULL, sums and means from SUM, extremes from
+the ends of groups and from PERMUTED_MIN and PERMUTED_MAX (`kept_extremes`); rolled up where an index groups by more,
+put together where several are needed.
 
-A COUNT index has to be among them: it alone says which groups there are. What an index does not tell from nothing is
-left to the records: a SUM of 0 of a field that may be unset, unless a COUNT_NOT_NULL says whether it is.
+A COUNT index has to be among them where a number is wanted: it says which groups there are. What an index does not
+tell from nothing is left to the records: a SUM of 0 of a field that may be unset, unless a COUNT_NOT_NULL says whether
+it is.
 
 Source  Record Layer, AggregateIndexMatchCandidate, ComposedBitmapIndexAggregate; MultiIntersection of aggregates
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from recordlayer.keys import Grouping
 from recordlayer.metadata import Index
 from recordlayer.metadata.index import CELLS
 from recordlayer.query.aggregates import Aggregate
-from recordlayer.query.columns import Column, Null, expression_columns
+from recordlayer.query.columns import Null, expression_columns
 from recordlayer.query.group import GroupQuery
 from recordlayer.query.grouping import Groups
 from recordlayer.query.implication import share
-from recordlayer.query.match import Match, match
+from recordlayer.query.match import match
 from recordlayer.query.plan.base import Plan
-from recordlayer.query.plan.kept_groups import COUNT, GroupsFromIndexes, Kept, Kind
+from recordlayer.query.plan.kept_groups import COUNT, EXTREMES, GroupsFromIndexes, Kept, Kind
 from recordlayer.query.predicate import Path
+from recordlayer.query.rules.kept_extremes import extremes, places_of
 
 if TYPE_CHECKING:
     from recordlayer.query.problem import Problem
 
-TYPES = {"count": "count", "count_not_null": "count of set", "sum": "sum", "permuted_max": "max"}
+TYPES = {"count": "count", "count_not_null": "count of set", "sum": "sum"}
 
 
 def groups_from_indexes(problem: Problem, query: GroupQuery, groups: Groups, *, by: str, work: str) -> Iterator[Plan]:
-    """A plan for each COUNT index that has the groups, if the other values are kept for them as well."""
-    kept = [one for index in problem.indexes if index.type in TYPES and (one := _kept(problem, index, query))]
-    if not kept:
-        return
+    """A plan for each index that tells which groups there are, if all that is wanted of them is kept as well."""
+    kept: list[Kept] = [
+        one for index in problem.indexes if index.type in TYPES and (one := _kept(problem, index, query))
+    ]
     wanted: list[Kind] = []
     for _, aggregate in query.aggregates:
         needs = _needs(aggregate, problem)
         if needs is None:
             return
         wanted += needs
-    for counted in kept:
-        if counted.kind != COUNT:
+    kept += extremes(problem, query, wanted)
+    numbers = any(kind.function not in EXTREMES for kind in wanted)
+    for first in kept:
+        if COUNT not in first.kinds and (numbers or first.adds_up):
             continue
-        chosen = {COUNT: counted}
-        for kind in wanted:
-            fitting = [one for one in kept if one.kind == kind and one.order == counted.order]
-            if kind not in chosen and fitting:
-                chosen[kind] = min(fitting, key=lambda one: (one.entries, one.index.name))
-        if all(kind in chosen for kind in wanted):
-            yield GroupsFromIndexes(list(chosen.values()), query, groups, by=by, work=work)
+        chosen = [first]
+        for kind in dict.fromkeys(wanted):
+            if not any(kind in one.kinds for one in chosen):
+                fitting = [one for one in kept if kind in one.kinds and one.order == first.order]
+                if not fitting:
+                    break
+                chosen.append(min(fitting, key=lambda one: (one.entries, one.index.name)))
+        else:
+            yield GroupsFromIndexes(chosen, query, groups, by=by, work=work)
 
 
 def _needs(aggregate: Aggregate, problem: Problem) -> tuple[Kind, ...] | None:
@@ -59,6 +66,8 @@ def _needs(aggregate: Aggregate, problem: Problem) -> tuple[Kind, ...] | None:
     function, field = aggregate.function, aggregate.field
     if field is None:
         return (COUNT,)
+    if function in EXTREMES:
+        return (Kind(function, field),)
     presence = _presence(problem, field)
     if presence is Null.EITHER:
         return None
@@ -67,8 +76,6 @@ def _needs(aggregate: Aggregate, problem: Problem) -> tuple[Kind, ...] | None:
         return (number_of_set,)
     if function in ("sum", "avg"):
         return (number_of_set, Kind("sum", field))
-    if function == "max" and presence is Null.UNSET:
-        return (Kind("max", field),)
     return None
 
 
@@ -99,9 +106,9 @@ def _kept(problem: Problem, index: Index, query: GroupQuery) -> Kept | None:
         found = match(grouping, problem.left_by(index))
         if index.type != "count" and (len(grouped) != 1 or grouped[0].path is None):
             reason = "keeps something else than values of one field"
-        elif found.residual or len(found.ranges) != 1:
-            reason = f"does not answer {(found.residual or problem.conditions)[0]}"
-        elif (places := _places(grouping, found, query.columns)) is None:
+        elif found.residual:
+            reason = f"does not answer {found.residual[0]}"
+        elif (places := places_of(grouping, found, query.columns)) is None:
             reason = "has other groups"
         else:
             path = grouped[0].path if index.type != "count" else None
@@ -110,7 +117,8 @@ def _kept(problem: Problem, index: Index, query: GroupQuery) -> Kept | None:
             records *= 1.0 if index.predicate is None else share(index.predicate)
             entries = knowledge.scanned(found, grouping, of=knowledge.groups(grouping, records))
             order = tuple([grouping[place].key for place in sorted(set(places))])
-            return Kept(index, Kind(TYPES[index.type], path), found.ranges, places, order, entries)
+            kinds = (Kind(TYPES[index.type], path),)
+            return Kept(index=index, kinds=kinds, ranges=found.ranges, places=places, order=order, entries=entries)
     problem.reject(index.name, reason)
     return None
 
@@ -118,8 +126,6 @@ def _kept(problem: Problem, index: Index, query: GroupQuery) -> Kept | None:
 def _unfit(problem: Problem, index: Index, root: Grouping) -> str | None:
     if root.creates_duplicates:
         return "does not count every record once"
-    if index.type == "permuted_max" and index.options.get("permutedSize") != "0":
-        return "has its groups in the order of their values"
     if CELLS in index.options:
         return "is spread over cells"
     covered = {known.name for known in problem.metadata.kinds_of(index)}
@@ -130,15 +136,3 @@ def _unfit(problem: Problem, index: Index, root: Grouping) -> str | None:
     if covered != set(problem.names) and not by_type:
         return "keeps groups with records of other types"
     return problem.has_all(index)
-
-
-def _places(columns: Sequence[Column], found: Match, wanted: Sequence[Path]) -> tuple[int, ...] | None:
-    """Where the columns of the query's groups are; None where groups do not come together."""
-    places: list[int] = []
-    for path in wanted:
-        place = next((place for place, column in enumerate(columns) if column.path == path), None)
-        if place is None:
-            return None
-        places.append(place)
-    free = sorted(place for place in places if place >= found.equalities)
-    return tuple(places) if free == list(range(found.equalities, found.equalities + len(free))) else None
