@@ -29,98 +29,6 @@ _new_uuid = uuid.UUID.__new__
 _SAFETY_UNKNOWN: Final = uuid.SafeUUID.unknown
 
 
-def unpack(data: bytes, offset: int = 0) -> tuple[Any, ...]:
-    """The tuple packed in `data` from `offset` on.
-
-    Nested tuples and lists come back as tuples, 32-bit floats as `SingleFloat`.
-
-    Raises `MalformedTuple` with the offset of the element that is wrong and the reason.
-    """
-    if type(data) is not bytes:
-        data = _as_bytes(data)
-    size, at = len(data), offset
-    items: list[Any] = []
-    outer: list[list[Any]] | None = None  # the tuples around the one being read
-    # This loop knows the usual elements and no errors. It takes every 00 for the end of a text: should one have been
-    # data, the next code reads ff, which no element has. Whatever it does not understand is read again, with care.
-    try:
-        while at < size:
-            code = data[at]
-            if code == 0x02:
-                end = data.index(0, at)
-                items.append(data[at + 1 : end].decode())
-                at = end + 1
-            elif 0x13 < code < 0x1D:
-                if code == 0x15:
-                    items.append(data[at + 1])
-                    at += 2
-                elif code == 0x16:
-                    items.append(data[at + 1] << 8 | data[at + 2])
-                    at += 3
-                else:
-                    end = at + code - 0x13
-                    items.append(_from_bytes(data[at + 1 : end]))
-                    at = end
-            elif code == 0x00:
-                if not outer:
-                    items.append(None)
-                    at += 1
-                elif data[at + 1 : at + 2] == b"\xff":
-                    items.append(None)
-                    at += 2
-                else:
-                    done, items = tuple(items), outer.pop()
-                    items.append(done)
-                    at += 1
-            elif 0x0B < code < 0x14:
-                end = at + 0x15 - code
-                items.append(_from_bytes(data[at + 1 : end]) - NEGATIVE_OFFSET[code])
-                at = end
-            elif code == 0x01:
-                end = data.index(0, at)
-                items.append(data[at + 1 : end])
-                at = end + 1
-            elif code == 0x05:
-                if outer is None:
-                    outer = []
-                elif len(outer) == MAX_DEPTH:
-                    break
-                outer.append(items)
-                items = []
-                at += 1
-            elif code == 0xFF:
-                break
-            else:
-                value, at = DECODERS[code](data, at)
-                items.append(value)
-        if at == size and not outer and offset >= 0:
-            return tuple(items)
-    except (IndexError, ValueError):
-        pass
-    return _unpack_with_care(data, offset)
-
-
-def unpack_element(data: bytes, at: int) -> Decoded:
-    """The element that begins at `at`, whatever follows it; and where the next one begins.
-
-    Raises  MalformedTuple.
-    """
-    if not 0 <= at < len(data):
-        raise MalformedTuple(offset=at, reason=f"the offset is outside the {len(data)} bytes")
-    return DECODERS[data[at]](data, at)
-
-
-def _unpack_with_care(data: bytes, offset: int) -> tuple[Any, ...]:
-    size, at = len(data), offset
-    if not 0 <= at <= size:
-        raise MalformedTuple(offset=at, reason=f"the offset is outside the {size} bytes")
-    items = []
-    while at < size:
-        value, at = DECODERS[data[at]](data, at)
-        items.append(value)
-    return tuple(items)
-
-
 def _too_short(data: bytes, at: int) -> MalformedTuple:
     return MalformedTuple(offset=at, reason=f"the element with code {data[at]:02x} ends after the {len(data)} bytes")
 
@@ -288,3 +196,98 @@ _BY_CODE: Final[dict[int, Callable[[bytes, int], Decoded]]] = {
 }
 
 DECODERS: Final = tuple(_BY_CODE.get(code, _refuse) for code in range(256))
+
+
+# -- whole tuples ------------------------------------------------------------------------------------------
+
+
+def unpack(data: bytes, offset: int = 0) -> tuple[Any, ...]:
+    """The tuple packed in `data` from `offset` on.
+
+    Nested tuples and lists come back as tuples, 32-bit floats as `SingleFloat`.
+
+    Raises `MalformedTuple` with the offset of the element that is wrong and the reason.
+    """
+    if type(data) is not bytes:
+        data = _as_bytes(data)
+    size, at = len(data), offset
+    items: list[Any] = []
+    outer: list[list[Any]] | None = None  # the tuples around the one being read
+    # This loop knows the usual elements and no errors. It takes every 00 for the end of a text: should one have been
+    # data, the next code reads ff, which no element has. Whatever it does not understand is read again, with care.
+    try:
+        while at < size:
+            code = data[at]
+            if code == 0x02:
+                end = data.index(0, at)
+                items.append(data[at + 1 : end].decode())
+                at = end + 1
+            elif 0x13 < code < 0x1D:
+                if code == 0x15:
+                    items.append(data[at + 1])
+                    at += 2
+                elif code == 0x16:
+                    items.append(data[at + 1] << 8 | data[at + 2])
+                    at += 3
+                else:
+                    end = at + code - 0x13
+                    items.append(_from_bytes(data[at + 1 : end]))
+                    at = end
+            elif code == 0x00:
+                if not outer:
+                    items.append(None)
+                    at += 1
+                elif data[at + 1 : at + 2] == b"\xff":
+                    items.append(None)
+                    at += 2
+                else:
+                    done, items = tuple(items), outer.pop()
+                    items.append(done)
+                    at += 1
+            elif 0x0B < code < 0x14:
+                end = at + 0x15 - code
+                items.append(_from_bytes(data[at + 1 : end]) - NEGATIVE_OFFSET[code])
+                at = end
+            elif code == 0x01:
+                end = data.index(0, at)
+                items.append(data[at + 1 : end])
+                at = end + 1
+            elif code == 0x05:
+                if outer is None:
+                    outer = []
+                elif len(outer) == MAX_DEPTH:
+                    break
+                outer.append(items)
+                items = []
+                at += 1
+            elif code == 0xFF:
+                break
+            else:
+                value, at = DECODERS[code](data, at)
+                items.append(value)
+        if at == size and not outer and offset >= 0:
+            return tuple(items)
+    except (IndexError, ValueError):
+        pass
+    return _unpack_with_care(data, offset)
+
+
+def unpack_element(data: bytes, at: int) -> Decoded:
+    """The element that begins at `at`, whatever follows it; and where the next one begins.
+
+    Raises  MalformedTuple.
+    """
+    if not 0 <= at < len(data):
+        raise MalformedTuple(offset=at, reason=f"the offset is outside the {len(data)} bytes")
+    return DECODERS[data[at]](data, at)
+
+
+def _unpack_with_care(data: bytes, offset: int) -> tuple[Any, ...]:
+    size, at = len(data), offset
+    if not 0 <= at <= size:
+        raise MalformedTuple(offset=at, reason=f"the offset is outside the {size} bytes")
+    items = []
+    while at < size:
+        value, at = DECODERS[data[at]](data, at)
+        items.append(value)
+    return tuple(items)
