@@ -56,11 +56,11 @@ check-generated: $(VENV)/.dev
 	@$(PY) tests/house/generate_blocking.py --check
 
 clean:
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
+	rm -rf $(VENV) recordlayer/_core.* dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
 
 # -- the virtual environment ---------------------------------------------------------------------------------
 
-$(VENV)/.demo $(VENV)/.dev $(VENV)/.fuzz $(VENV)/.bench: $(VENV)/.%: pyproject.toml | $(PY)
+$(VENV)/.demo $(VENV)/.dev $(VENV)/.fuzz $(VENV)/.bench: $(VENV)/.%: pyproject.toml $(wildcard native/*) | $(PY)
 	@echo "installing recordlayer[$*] into $(VENV) ..."
 	@$(INSTALL) --editable '.[$*]'
 	@touch $@

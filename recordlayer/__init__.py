@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from recordlayer.core import __compiled__ as __compiled__
 from recordlayer.on_demand import on_demand
 
 # Not lazily: the package `recordlayer.query` would take the name of the function as soon as it is imported.

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from recordlayer.core import in_c
 from recordlayer.errors import IncompleteVersionstamp, TupleError, UnpackableValue, WrongType
 from recordlayer.tuples.codes import COMPLEMENT, MAX_DEPTH, MAX_INTEGER_BYTES, ZERO
 from recordlayer.tuples.single_float import SingleFloat
@@ -164,6 +165,7 @@ def encode_element(value: Any) -> bytes:
     return encoder(value) if encoder is not None else _encode_subclass(value)
 
 
+@in_c("pack", encode_element)
 def pack(items: Items, prefix: bytes = b"") -> bytes:
     """`prefix` and then the packed `items`, a tuple or a list.
 

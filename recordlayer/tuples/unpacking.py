@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Final
 
+from recordlayer.core import in_c
 from recordlayer.errors import MalformedTuple, WrongType
 from recordlayer.tuples.codes import COMPLEMENT, MAX_DEPTH
 from recordlayer.tuples.single_float import SingleFloat
@@ -201,6 +202,7 @@ DECODERS: Final = tuple(_BY_CODE.get(code, _refuse) for code in range(256))
 # -- whole tuples ------------------------------------------------------------------------------------------
 
 
+@in_c("unpack", DECODERS)
 def unpack(data: bytes, offset: int = 0) -> tuple[Any, ...]:
     """The tuple packed in `data` from `offset` on.
 

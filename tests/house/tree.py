@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-_FOLDERS = (".ci", "bench", "docker", "protos", "recordlayer", "server", "tests")
+_FOLDERS = (".ci", "bench", "docker", "native", "protos", "recordlayer", "server", "tests")
 
 
 @cache

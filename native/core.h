@@ -1,0 +1,72 @@
+/* What the parts of the compiled core share.
+
+   Every function here does what a function of the package does in Python, for the usual case only. What is unusual, and
+   everything that is wrong, is left to that function: it is handed in when a part is made, and called with the same
+   arguments. So there is one place that knows what is an error and how it reads, and it is not here. */
+
+#ifndef RECORDLAYER_CORE_H
+#define RECORDLAYER_CORE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#define MAX_DEPTH 100 /* tuples/codes.py */
+
+/* Bytes that grow: on the stack as long as they are few. */
+typedef struct {
+    char *bytes;
+    Py_ssize_t size, room;
+    char few[512];
+} Buffer;
+
+static inline void buffer_init(Buffer *buffer)
+{
+    buffer->bytes = buffer->few;
+    buffer->size = 0;
+    buffer->room = sizeof buffer->few;
+}
+
+static inline void buffer_free(Buffer *buffer)
+{
+    if (buffer->bytes != buffer->few)
+        PyMem_Free(buffer->bytes);
+}
+
+int buffer_grow(Buffer *buffer, Py_ssize_t more);
+
+/* Room for `more` bytes behind those that are there; -1 with MemoryError if there is none. */
+static inline int buffer_reserve(Buffer *buffer, Py_ssize_t more)
+{
+    return buffer->room - buffer->size >= more ? 0 : buffer_grow(buffer, more);
+}
+
+/* Elements of packed tuples: what reading one gives. */
+typedef enum {
+    ELEMENT_READ,
+    ELEMENT_UNUSUAL, /* leave all of it to Python; no error is set */
+    ELEMENT_FAILED,  /* an error is set that Python would meet too: no memory, an interrupt */
+} Outcome;
+
+/* After a call of Python code that failed: only what is no error, an interrupt or an exit, is not for Python to meet. */
+static inline Outcome refused(void)
+{
+    if (!PyErr_ExceptionMatches(PyExc_Exception))
+        return ELEMENT_FAILED;
+    PyErr_Clear();
+    return ELEMENT_UNUSUAL;
+}
+
+/* Reads the element at `*at` of `size` bytes, which moves behind it. `decoders` (tuples/unpacking.py) know the codes
+   that are rare; `data` is the bytes object, for them. With `escapes` text and bytes may have a 00 inside. */
+Outcome read_element(PyObject *decoders, PyObject *data, const unsigned char *bytes, Py_ssize_t size, Py_ssize_t *at,
+                     int escapes, PyObject **value);
+
+/* A function of the module that keeps what it was made with: the two or more objects are its `self`, a tuple. */
+PyObject *closure(PyMethodDef *method, PyObject *kept);
+
+PyObject *make_pack(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *make_unpack(PyObject *module, PyObject *const *args, Py_ssize_t count);
+
+extern const char make_pack_doc[], make_unpack_doc[];
+
+#endif

@@ -1,0 +1,52 @@
+"""The compiled core: functions of the library once more, in C, where a profile shows that it pays.
+
+It is there when the library was installed where a C compiler and Python's headers are. Without it everything is the
+same, only slower; RECORDLAYER_PURE=1 in the environment leaves it out.
+
+A function in C is made from the Python function that it stands for, does the usual case, and hands to that function
+whatever else it meets. So there is one place that knows what is an error and how it reads. The sources are in native/.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Final, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PURE: Final = "RECORDLAYER_PURE"
+_REVISION: Final = 1  # that of native/module.c: what is installed may have been built from other sources
+
+
+def _found() -> Any:
+    if os.environ.get(PURE, "0") not in ("", "0"):
+        return None
+    try:
+        module = import_module("recordlayer._core")
+    except ImportError:
+        return None
+    return module if module.REVISION == _REVISION else None
+
+
+_CORE: Final = _found()
+__compiled__: Final = _CORE is not None
+"""Whether the compiled core is used: `recordlayer.__compiled__`."""
+
+twins: Final[dict[str, tuple[Callable[..., Any], Callable[..., Any] | None]]] = {}
+"""What there is in C, by name: in Python, and in C if the core is used."""
+
+
+def in_c(name: str, *more: object) -> Callable[[F], F]:
+    """A decorator: the function in C, where the core is used. `more` is what it needs beside the decorated one."""
+
+    def choose(function: F) -> F:
+        if _CORE is None:
+            twins[name] = function, None
+            return function
+        made: F = getattr(_CORE, f"make_{name}")(function, *more)
+        twins[name] = function, made
+        return made
+
+    return choose
