@@ -163,7 +163,9 @@ class StorePlaces:
             root.split_point if isinstance(root, KeyWithValue) else root.column_size,
             index.primary_key_positions,
         )
-        if len(span.only) <= layout.columns and index.primary_key_positions is None:
+        positions = layout.positions
+        behind = 1 if positions is None else sum(position < 0 for position in positions)
+        if len(span.only) < layout.columns + behind:
             return f"entries of index {index.name} that begin with {span.only!r}"
         key, record = span.only[: layout.columns], layout.primary_key(span.only)
         return f"the entry {key!r} of record {record!r} in index {index.name}"

@@ -36,6 +36,12 @@ TYPED = (
     .build()
 )
 TWO_COLUMNS = builder().primary_key("Order", rl.concat("customer", "id")).build()
+WITHIN = (
+    builder()
+    .primary_key("Order", rl.concat("customer", "id"))
+    .index("Order", "within", rl.concat("customer", "total"))
+    .build()
+)
 
 CASES: dict[str, Any] = {
     "a record that was loaded": _case(
@@ -100,6 +106,11 @@ CASES: dict[str, Any] = {
         lambda store: store.scan("ana").all(),
         lambda store: store.save(Order(customer="ana", id=43)),
         metadata=TWO_COLUMNS,
+    ),
+    "the beginning of an index that has a part of the primary key": _case(
+        lambda store: store.scan_index("within", ("ana", 6)).all(),
+        lambda store: store.save(Order(customer="ana", total=6, id=43)),
+        metadata=WITHIN,
     ),
 }
 
