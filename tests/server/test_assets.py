@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -13,14 +14,18 @@ from grpc import aio as grpc_aio
 
 from recordlayer.client.pb import assets_pb2 as pb
 from recordlayer.client.pb import server_pb2, types_pb2
+from recordlayer.errors import Conflict
+from recordlayer_server.assets import collecting
 from recordlayer_server.assets.catalog import CHUNK
 from recordlayer_server.assets.collecting import collect_assets
 from recordlayer_server.config import Load, Security
 from recordlayer_server.limits import Limits
-from recordlayer_server.places import DEVELOPMENT, PRIVATE, Tenant
+from recordlayer_server.modifying import Batch
+from recordlayer_server.operations import Author, Names, checked
+from recordlayer_server.places import DEVELOPMENT, PRIVATE, PUBLIC, Tenant
 from tests.server.test_guarded import Bearer, security
 from tests.support.assets import Keeper, asset, kept
-from tests.support.photos import CONTAINER
+from tests.support.photos import CONTAINER, descriptor_set
 from tests.support.service import Caller, calling, operation, photos, reason, run, status_of
 
 __all__ = ["security"]  # a fixture
@@ -209,6 +214,49 @@ def test_an_asset_goes_when_nobody_refers_to_it_and_not_before() -> None:
                 store = await databases.assets(tx, ANA)
                 assert store is not None
                 assert await store.scan().all() == [], "and no word of anything is left"
+
+    run(scenario())
+
+
+def test_who_refers_and_who_collects_meet_in_whichever_order_they_commit() -> None:
+    async def scenario() -> None:
+        async with photos(limits=SHORT) as (server, databases), calling(server) as channel:
+            await databases.put_container("bare", descriptor_set(), DEVELOPMENT)  # its own indexes meet nobody
+            caller, bare = Caller(channel, container="bare"), Tenant("bare", DEVELOPMENT, PUBLIC, "")
+            ana = Keeper(caller)
+
+            async def saving(tx: Any, name: str) -> None:
+                said = [operation("FORCE_UPDATE", name, image=asset("a"))]
+                author = Author("ana", "", time.time_ns() // 1_000)
+                await Batch(bare, checked(said, databases.limits, Names(b"")), author, True, databases.limits).run(
+                    databases, tx
+                )
+
+            async def collecting_between() -> None:
+                async with databases.database.transaction() as tx:
+                    await saving(tx, "p")
+                    assert await collect_assets(databases) == 1
+
+            async def saving_between() -> None:
+                async with databases.database.transaction() as tx:
+                    step = await collecting.step(databases, tx, bare, time.time_ns() // 1_000)
+                    assert step.collected == 1
+                    await caller.create("p", image=asset("a"))
+
+            await ana.upload("a", b"a")
+            await caller.create("first")  # what is made once is there
+            async with databases.database.transaction() as tx:
+                await saving(tx, "p")
+                async with databases.database.transaction() as other:
+                    await saving(other, "q")  # writers who share an asset do not meet
+            await caller.modify(operation("FORCE_DELETE", "p"), operation("FORCE_DELETE", "q"))
+            with pytest.raises(Conflict):
+                await collecting_between()
+            await ana.upload("a", b"a")
+            with pytest.raises(Conflict):
+                await saving_between()
+            assert (await caller.lookup("p"))[0].record.fields.fields["image"].asset_value.id == "a"
+            assert await collect_assets(databases) == 0
 
     run(scenario())
 

@@ -22,13 +22,15 @@ from recordlayer_server.assets.catalog import Name
 from recordlayer_server.assets.referring import is_referred_to
 from recordlayer_server.databases import Databases
 from recordlayer_server.places import Tenant
-from recordlayer_server.sync.trimming import all_databases
+from recordlayer_server.sync.trimming import AGAIN, all_databases
 
 DUE_A_STEP = 50
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
+class Step:
+    """What one transaction did, and whether there is more to do."""
+
     collected: int
     more: bool
 
@@ -49,26 +51,29 @@ async def _collected(databases: Databases, tenant: Tenant) -> int:
     """Of one database, until nothing of it is due that was due at the beginning."""
     now, collected = time.time_ns() // 1_000, 0
 
-    async def step(tx: Transaction) -> _Step:
-        store = await databases.assets(tx, tenant)
-        if store is None:
-            return _Step(0, more=False)
-        due = await catalog.due(store, now, limit=DUE_A_STEP)
-        if not due:
-            return _Step(0, more=False)
-        records = await databases.records(tx, tenant)
-        gone = 0
-        for name, keys in due.items():
-            if await _is_free(store, records, name, now):
-                gone += await catalog.remove(store, name)
-            await catalog.settle(store, keys)
-        return _Step(gone, more=sum(map(len, due.values())) == DUE_A_STEP)
+    async def work(tx: Transaction) -> Step:
+        return await step(databases, tx, tenant, now)
 
     while True:
-        done = await databases.database.run(step)
+        done = await databases.database.run(work, retry=AGAIN)
         collected += done.collected
         if not done.more:
             return collected
+
+
+async def step(databases: Databases, tx: Transaction, tenant: Tenant, now: int) -> Step:
+    """Look at some of the assets that a look is due at, in microseconds since 1970."""
+    store = await databases.assets(tx, tenant)
+    due = {} if store is None else await catalog.due(store, now, limit=DUE_A_STEP)
+    if store is None or not due:
+        return Step(0, more=False)
+    records = await databases.records(tx, tenant)
+    collected = 0
+    for name, keys in due.items():
+        if await _is_free(store, records, name, now):
+            collected += await catalog.remove(store, name)
+        await catalog.settle(store, keys)
+    return Step(collected, more=sum(map(len, due.values())) == DUE_A_STEP)
 
 
 async def _is_free(store: RecordStore, records: RecordStore | None, name: Name, now: int) -> bool:

@@ -12,6 +12,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
+from recordlayer import Retry
 from recordlayer.aio import Transaction
 from recordlayer.errors import NameNotInterned, RecordLayerError
 from recordlayer.keyspace import KeySpacePath
@@ -21,6 +22,8 @@ from recordlayer_server.places import Tenant
 
 CHANGES_A_STEP = 500
 NAMES_A_PAGE = 200
+AGAIN = Retry(idempotent=True)
+"""Steps may be done twice, and no harm is done."""
 _STORES = ("records", "zones")
 
 
@@ -47,7 +50,7 @@ async def forget_old_changes(databases: Databases) -> int:
 async def _trimmed(databases: Databases, tenant: Tenant, kind: str) -> int:
     removed, place = 0, None  # type: int, bytes | None
     while True:
-        step = await databases.database.run(_step_of(databases, tenant, kind, place))
+        step = await databases.database.run(_step_of(databases, tenant, kind, place), retry=AGAIN)
         removed, place = removed + step.removed, step.place
         if not step.more:
             return removed
@@ -90,7 +93,7 @@ async def _names(databases: Databases, above: KeySpacePath, directory: str) -> A
                 return [], None
             return [str(one.path.value) for one in found.paths], found.continuation
 
-        names, continuation = await databases.database.run(page)
+        names, continuation = await databases.database.run(page, retry=AGAIN)
         for name in names:
             yield name
         if continuation is None:
