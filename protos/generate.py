@@ -11,9 +11,9 @@ Needs `grpcio-tools` and `googleapis-common-protos`. From each .proto file besid
     recordlayer/pb/include/NAME.proto    the files that a user's .proto may import
     recordlayer/pb/imports/NAME_pb2.py   what their generated modules import then
 
-and from those of the service, `recordlayer/v1` and `recordlayer/internal/v1`,
+and from those of the service, `recordlayer/v1`, `recordlayer/replica/v1` and `recordlayer/internal/v1`,
 
-    recordlayer/client/pb/NAME_pb2.py, .pyi, NAME_pb2_grpc.py       what clients and the server speak
+    recordlayer/client/pb/NAME_pb2.py, .pyi, NAME_pb2_grpc.py       what clients and the server speak, and replicas keep
     server/recordlayer_server/pb/NAME_pb2.py, .pyi                  what the server stores
 """
 
@@ -36,6 +36,7 @@ PB = ROOT / "recordlayer" / "pb"
 
 SERVICE = {
     "recordlayer/v1": ("recordlayer/client/pb", "recordlayer.client.pb"),
+    "recordlayer/replica/v1": ("recordlayer/client/pb", "recordlayer.client.pb"),
     "recordlayer/internal/v1": ("server/recordlayer_server/pb", "recordlayer_server.pb"),
 }
 """Folders of the service's files, and where their modules go."""

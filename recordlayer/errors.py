@@ -657,11 +657,20 @@ class CallRefused(ServiceError):
     def reason(self) -> str:
         return str(self.fields.get("reason", ""))
 
+    @property
+    def passing(self) -> bool:
+        """Whether the same call may go well later: the service has said so, or nobody has answered."""
+        return "retry_after" in self.fields
+
 
 class NoAnswer(CallRefused):
     """Nothing came back in time; a write may have been applied, and its idempotency key finds out."""
 
     title = "the service did not answer"
+
+    @property
+    def passing(self) -> bool:
+        return True
 
 
 class ChangeTagStale(CallRefused):

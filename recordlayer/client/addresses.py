@@ -20,8 +20,16 @@ class Address:
     credentials: Any
 
     def channel(self, grpc_kind: Any) -> Any:
-        """A channel of `grpc` or `grpc.aio`. gRPC's own retries are off: they know nothing of RetryInfo."""
-        options = [("grpc.enable_retries", 0), ("grpc.lb_policy_name", "round_robin")]
+        """A channel of `grpc` or `grpc.aio`. gRPC's own retries are off: they know nothing of RetryInfo. A server that
+        was away is looked for again within seconds, and not within the two minutes that gRPC takes by itself."""
+        options = [
+            ("grpc.enable_retries", 0),
+            ("grpc.lb_policy_name", "round_robin"),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 1_000),  # how long an attempt to connect may take
+            ("grpc.max_reconnect_backoff_ms", 3_000),
+            ("grpc.max_receive_message_length", -1),  # servers say how large their messages are
+        ]
         if self.credentials is not None:
             return grpc_kind.secure_channel(self.target, self.credentials, options=options)
         return grpc_kind.insecure_channel(self.target, options=[*options, ("grpc.enable_http_proxy", 0)])

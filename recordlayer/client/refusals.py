@@ -61,6 +61,9 @@ def refusal_of(status: status_pb2.Status) -> RecordLayerError:
     """The error for a status that is not OK."""
     reason = reason_of(status)
     fields: dict[str, Any] = {"reason": reason, "message": status.message}
+    delay = retry_delay(status)
+    if delay is not None:
+        fields["retry_after"] = delay
     conflict = _detail(status, errors_pb2.ConflictInfo)
     if conflict is not None:
         fields["server_record"] = conflict.server_record if conflict.HasField("server_record") else None

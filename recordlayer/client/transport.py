@@ -20,6 +20,10 @@ class AsyncTransport:
     def __init__(self, address: Address) -> None:
         self.channel = address.channel(grpc_aio)
 
+    def lock(self) -> Any:
+        """One at a time, as a context."""
+        return asyncio.Lock()
+
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
@@ -39,6 +43,9 @@ class Transport:
 
     def __init__(self, address: Address) -> None:
         self.channel = address.channel(grpc)
+
+    def lock(self) -> Any:
+        return threading.Lock()
 
     def sleep(self, seconds: float) -> None:
         time.sleep(seconds)

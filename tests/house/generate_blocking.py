@@ -47,6 +47,7 @@ RULES: tuple[Rule, ...] = (
 
 CLIENT_RULES: tuple[Rule, ...] = (
     *RULES[:5],
+    RULES[6],
     Rule(r"\brecordlayer\.client\.aio\b", "recordlayer.client.blocking"),
     Rule(r"\bclient for asyncio\b", "blocking client"),
 )

@@ -22,24 +22,27 @@ def _messages() -> Callable[[str], Any]:
     return lambda name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"photos.{name}"))
 
 
-Photo: Any = _messages()("Photo")
+_message = _messages()
+Photo: Any = _message("Photo")
+Album: Any = _message("Album")
 
 
 @contextmanager
-def connected(facade: str, url: str, **said: Any) -> Iterator[Any]:
-    """A client of the container of photos, called as the blocking one is."""
+def connected(facade: str, url: str, *, loop: BackgroundLoop | None = None, **said: Any) -> Iterator[Any]:
+    """A client of the container of photos, called as the blocking one is; asyncio's over a loop, by default its own."""
     said = {"container": CONTAINER, **said}
     if facade == "blocking":
         with blocking.connect(url, **said) as client:
             yield client
         return
-    loop = BackgroundLoop()
+    own = BackgroundLoop() if loop is None else loop
     try:
 
         async def connect() -> aio.Client:
             return aio.connect(url, **said)  # channels belong to the loop that they were made in
 
-        with Blocking(loop.run(connect()), loop) as client:
+        with Blocking(own.run(connect()), own) as client:
             yield client
     finally:
-        loop.close()
+        if loop is None:
+            own.close()

@@ -48,6 +48,7 @@ _WRAPPED = (
     aio.Tenant,
     aio.TenantExport,
     client_aio.Client,
+    client_aio.Replica,
     client_aio.Zone,
 )
 

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=Message)
 
+Fields = Sequence[str] | None
+"""Which fields are wanted: "customer", or "address.city" for a field of a message; None: all of them."""
+
+_NAMES = 200
+"""Of one request; GetServerInfo says so."""
+
 
 @dataclass(frozen=True, slots=True)
 class Changes:
@@ -39,7 +45,7 @@ class Zone:
     """Records of one zone."""
 
     def __init__(self, client: Client, name: types_pb2.ZoneName) -> None:
-        self._client = client
+        self.client = client
         self._name = name
 
     @property
@@ -75,10 +81,10 @@ class Zone:
         Raises  ChangeTagStale, RecordExists, UniquenessViolation, CallRefused, NoAnswer
         """
         outcomes: list[Any] = [None] * len(edits)
-        open_edits, attempts = list(range(len(edits))), self._client.attempts()
+        open_edits, attempts = list(range(len(edits))), self.client.attempts()
         while open_edits:
             request = self._batch([edits[at] for at in open_edits], atomic=atomic)
-            reply = await self._client.call(self._client.records.Modify, request, attempts=attempts)
+            reply = await self.client.call(self.client.records.Modify, request, attempts=attempts)
             again: list[int] = []
             delays: list[float] = []
             for at, result in zip(open_edits, reply.results, strict=True):
@@ -92,12 +98,12 @@ class Zone:
                     delays.append(delay)
             if not again or not attempts.may_wait(max(delays)):
                 break
-            await self._client.transport.sleep(max(delays))
+            await self.client.transport.sleep(max(delays))
             open_edits = again
         return outcomes
 
     def _batch(self, edits: Sequence[Save | Delete], *, atomic: bool) -> records_pb2.ModifyRequest:
-        request = records_pb2.ModifyRequest(context=self._client.context, atomic=atomic)
+        request = records_pb2.ModifyRequest(context=self.client.context, atomic=atomic)
         request.operations.extend(edit.operation(self._name) for edit in edits)
         if not atomic:
             for edit, operation in zip(edits, request.operations, strict=True):
@@ -114,16 +120,25 @@ class Zone:
 
     async def load_many(self, kind: type[M], names: Sequence[str]) -> dict[str, Loaded[M]]:
         """Those of the names that are there.  Raises  UsageError for a record of another type"""
-        request = records_pb2.LookupRequest(context=self._client.context, form=types_pb2.MESSAGE)
-        request.names.extend(types_pb2.RecordName(zone=self._name, name=name) for name in names)
-        found: dict[str, Loaded[M]] = {}
-        for name, result in zip(
-            names, (await self._client.call(self._client.records.Lookup, request)).results, strict=True
-        ):
-            if not result.status.code:
-                found[name] = await self.decoded(kind, result.record)
-            elif reason_of(result.status) != "NOT_FOUND":
-                raise refusal_of(result.status)
+        found = {}
+        for name, record in (await self.records(names)).items():
+            if (one := await self.decoded(kind, record)) is not None:
+                found[name] = one
+        return found
+
+    async def records(self, names: Sequence[str]) -> dict[str, types_pb2.Record]:
+        """Those of the names that are there, of whatever type, with the form MESSAGE."""
+        found: dict[str, types_pb2.Record] = {}
+        for start in range(0, len(names), _NAMES):
+            some = names[start : start + _NAMES]
+            request = records_pb2.LookupRequest(context=self.client.context, form=types_pb2.MESSAGE)
+            request.names.extend(types_pb2.RecordName(zone=self._name, name=name) for name in some)
+            reply = await self.client.call(self.client.records.Lookup, request)
+            for name, result in zip(some, reply.results, strict=True):
+                if not result.status.code:
+                    found[name] = result.record
+                elif reason_of(result.status) != "NOT_FOUND":
+                    raise refusal_of(result.status)
         return found
 
     async def query(
@@ -145,9 +160,10 @@ class Zone:
         """
         request = self._query(kind, where, sort=sort, page=page, sort_in_memory=sort_in_memory)
         while True:
-            reply = await self._client.call(self._client.records.Query, request)
+            reply = await self.client.call(self.client.records.Query, request)
             for record in reply.records:
-                yield await self.decoded(kind, record)
+                if (one := await self.decoded(kind, record)) is not None:
+                    yield one
             if not reply.continuation:  # a page without records is no end
                 return
             request.continuation = reply.continuation
@@ -157,7 +173,7 @@ class Zone:
     ) -> records_pb2.ExplainReply:
         """What a query will do and cost, and why; `analyze` runs one page of it."""
         request = records_pb2.ExplainRequest(query=self._query(kind, where, sort=sort), analyze=analyze)
-        reply: records_pb2.ExplainReply = await self._client.call(self._client.records.Explain, request)
+        reply: records_pb2.ExplainReply = await self.client.call(self.client.records.Explain, request)
         return reply
 
     async def aggregate(
@@ -179,7 +195,7 @@ class Zone:
         if function not in dict(records_pb2.AggregateRequest.Function.items()):
             raise UsageError(what=f"no function {function}", hint="names are those of records.proto")
         request = records_pb2.AggregateRequest(
-            context=self._client.context, zone=self._name, record_type=kind.DESCRIPTOR.name
+            context=self.client.context, zone=self._name, record_type=kind.DESCRIPTOR.name
         )
         request.MergeFrom(records_pb2.AggregateRequest(function=function, field=of, fraction=fraction))
         for name, one in (group or {}).items():
@@ -188,16 +204,24 @@ class Zone:
             request.value.CopyFrom(value_of(value))
         if where is not None:
             request.filter.CopyFrom(filter_of(where))
-        return python_of((await self._client.call(self._client.records.Aggregate, request)).value)
+        return python_of((await self.client.call(self.client.records.Aggregate, request)).value)
 
-    async def changes(self, token: bytes = b"", *, limit: int = 0) -> Changes:
+    async def changes(
+        self, token: bytes = b"", *, limit: int = 0, kinds: Sequence[type[Message]] = (), fields: Fields = None
+    ) -> Changes:
         """A page of what has changed since a token; without one, of everything. Ask again at once while more is coming.
+
+        limit   records of the page; 0: as the server likes
+        kinds   of these types only
+        fields  as in `load_many`
 
         Raises  CallRefused with the reason TOKEN_EXPIRED: drop what you hold and begin without a token
         """
-        request = sync_pb2.ZoneChangesRequest(context=self._client.context, form=types_pb2.MESSAGE, limit=limit)
+        request = sync_pb2.ZoneChangesRequest(context=self.client.context, form=types_pb2.MESSAGE, limit=limit)
         request.zones.add(zone=self._name, token=token)
-        (one,) = (await self._client.call(self._client.sync.ZoneChanges, request)).zones
+        request.record_types.extend(kind.DESCRIPTOR.name for kind in kinds)
+        _want(request, fields)
+        (one,) = (await self.client.call(self.client.sync.ZoneChanges, request)).zones
         if one.status.code:
             raise refusal_of(one.status)
         return Changes(list(one.records), one.token, one.more_coming)
@@ -211,11 +235,11 @@ class Zone:
         attempts: Attempts | None = None
         while True:
             requests = [
-                sync_pb2.WatchRequest(open=sync_pb2.WatchRequest.Open(context=self._client.context)),
+                sync_pb2.WatchRequest(open=sync_pb2.WatchRequest.Open(context=self.client.context)),
                 sync_pb2.WatchRequest(add=sync_pb2.WatchRequest.Add(target=1, zone=self._name, token=token)),
             ]
             try:
-                call = await self._client.transport.stream(self._client.sync.Watch, requests, self._client.metadata())
+                call = await self.client.transport.stream(self.client.sync.Watch, requests, self.client.metadata())
                 try:
                     async for reply in call:
                         attempts = None  # it went well: after a cut, however long from now, they begin anew
@@ -231,8 +255,8 @@ class Zone:
                 finally:
                     call.cancel()
             except grpc.RpcError as error:
-                attempts = self._client.attempts() if attempts is None else attempts
-                await self._client.transport.sleep(attempts.delay_behind(error))
+                attempts = self.client.attempts() if attempts is None else attempts
+                await self.client.transport.sleep(attempts.delay_behind(error))
 
     def _query(
         self,
@@ -244,7 +268,7 @@ class Zone:
         sort_in_memory: int = 0,
     ) -> records_pb2.QueryRequest:
         request = records_pb2.QueryRequest(
-            context=self._client.context,
+            context=self.client.context,
             zone=self._name,
             record_types=[kind.DESCRIPTOR.name],
             form=types_pb2.MESSAGE,
@@ -257,18 +281,44 @@ class Zone:
             request.sort.add(field=one.removeprefix("-"), descending=one.startswith("-"))
         return request
 
-    async def decoded(self, kind: type[M], record: types_pb2.Record) -> Loaded[M]:
-        """A record of a reply as a message; one that fits into no reply is fetched in chunks."""
+    async def decoded(self, kind: type[M], record: types_pb2.Record) -> Loaded[M] | None:
+        """A record of a reply as a message; None where it was too large for the reply and has gone since.
+
+        Raises  UsageError for one of another type
+        """
         if record.record_type != kind.DESCRIPTOR.name:
             raise UsageError(
                 record=record.name.name, type=record.record_type, hint=f"it is no {kind.DESCRIPTOR.name}: load its own"
             )
-        contents = record.message
-        if record.WhichOneof("content") == "chunked":
-            request = self._query(kind, q["$name"] == record.name.name)
-            contents = await self._client.call(self._chunks, request)
-        return Loaded(name=record.name.name, message=kind.FromString(contents), change_tag=record.change_tag)
+        whole = await self.whole(record)
+        if whole is None:
+            return None
+        return Loaded(name=whole.name.name, message=kind.FromString(whole.message), change_tag=whole.change_tag)
 
-    async def _chunks(self, request: records_pb2.QueryRequest, **said: Any) -> bytes:
-        parts = [reply.chunk async for reply in self._client.records.QueryStream(request, **said)]
-        return b"".join(parts)
+    async def whole(self, record: types_pb2.Record) -> types_pb2.Record | None:
+        """The record with its message; one that fits into no reply is fetched in chunks, as it is then. None if it has
+        gone since."""
+        if record.WhichOneof("content") != "chunked":
+            return record
+        request = records_pb2.QueryRequest(context=self.client.context, zone=self._name, form=types_pb2.MESSAGE)
+        request.record_types.append(record.record_type)
+        request.filter.CopyFrom(filter_of(q["$name"] == record.name.name))
+        found: types_pb2.Record | None = await self.client.call(self._chunks, request)
+        return found
+
+    async def _chunks(self, request: records_pb2.QueryRequest, **said: Any) -> types_pb2.Record | None:
+        found: types_pb2.Record | None = None
+        contents = bytearray()
+        async for reply in self.client.records.QueryStream(request, **said):
+            for record in reply.records:
+                found = record
+            contents += reply.chunk
+        if found is not None and found.WhichOneof("content") == "chunked":
+            found.message = bytes(contents)
+        return found
+
+
+def _want(request: Any, fields: Fields) -> None:
+    if fields is not None:
+        request.desired_keys.SetInParent()
+        request.desired_keys.fields.extend(fields)

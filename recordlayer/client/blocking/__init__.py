@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from recordlayer.client.blocking.client import Client, connect
+from recordlayer.client.blocking.replica import Replica
 from recordlayer.client.blocking.zone import Zone
 from recordlayer.client.edits import Delete, Loaded, Save
 
-__all__ = ["Client", "Delete", "Loaded", "Save", "Zone", "connect"]
+__all__ = ["Client", "Delete", "Loaded", "Replica", "Save", "Zone", "connect"]
