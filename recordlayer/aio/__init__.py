@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from recordlayer.aio.reaping import FeedTrimmer, Reaper
     from recordlayer.aio.space import Space
     from recordlayer.aio.store import RecordStore
-    from recordlayer.aio.tenant import Tenant, TenantExport
+    from recordlayer.aio.tenant import Tenant
+    from recordlayer.aio.tenant_export import TenantExport
     from recordlayer.aio.texts import Texts
     from recordlayer.aio.transaction import Transaction
     from recordlayer.aio.typed import TypedCursor, TypedStore
@@ -52,7 +53,7 @@ _HOME = {
     "Space": "space",
     "StoreHeader": "header",
     "Tenant": "tenant",
-    "TenantExport": "tenant",
+    "TenantExport": "tenant_export",
     "Texts": "texts",
     "Transaction": "transaction",
     "TypedCursor": "typed",

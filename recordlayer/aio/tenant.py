@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from datetime import timedelta
 from typing import BinaryIO, Protocol, TypeVar
 
 from recordlayer.aio.attempts import run_until_done
+from recordlayer.aio.tenant_export import PIECE, TenantExport, pieces_of
 from recordlayer.aio.transaction import Transaction
 from recordlayer.errors import WrongType
 from recordlayer.kv.beginning import Beginning
@@ -17,7 +18,7 @@ from recordlayer.options import TransactionOptions
 from recordlayer.store.open import Path
 from recordlayer.store.serializer import PLAIN, Serializer
 from recordlayer.tenant.changes import ChangeExporter, ChangeImporter, ChangesReport
-from recordlayer.tenant.export import Exporter, ExportReport, Guard
+from recordlayer.tenant.export import Exporter, Guard
 from recordlayer.tenant.governor import Gate, limits_of, set_limits, usage_of
 from recordlayer.tenant.importing import Importer, ImportReport
 from recordlayer.tenant.limits import Overload, TenantLimits, TenantUsage
@@ -30,8 +31,6 @@ from recordlayer.tenant.stream import Reader
 from recordlayer.waiting.drivers import run_asyncio
 
 T = TypeVar("T")
-
-_PIECE = 1 << 20
 
 
 class MakeAttempts(Protocol):
@@ -267,7 +266,7 @@ class Tenant:
         """
         start = source.tell()
         checked = Reader()
-        while data := source.read(_PIECE):
+        while data := source.read(PIECE):
             for _ in checked.feed(data):
                 pass
         checked.finish()
@@ -280,7 +279,7 @@ class Tenant:
             limits=limits,
             options=self._options,
         )
-        while data := source.read(_PIECE):
+        while data := source.read(PIECE):
             await run_asyncio(importer.feed(data))
             if told is not None:
                 told(importer.report)
@@ -339,61 +338,3 @@ class Tenant:
 
     def __repr__(self) -> str:
         return f"<Tenant {self._path}>"
-
-
-class TenantExport:
-    """An export under way: an iterator of bytes. `Tenant.export` gives one."""
-
-    def __init__(self, core: Exporter) -> None:
-        self._core = core
-
-    @property
-    def report(self) -> ExportReport:
-        """How far it is."""
-        return self._core.report
-
-    @property
-    def token(self) -> bytes:
-        """Opaque bytes: `Tenant.export(resume=token)` goes on behind what was given out, in another process if need be.
-        It goes on at byte `report.written` of the stream; with Guard.PROVE, within five seconds only.
-
-        Raises  Closed before the first piece.
-        """
-        return self._core.token
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            while (data := await run_asyncio(self._core.next())) is not None:
-                yield data
-        finally:
-            self._core.leave()
-
-    async def write_to(self, file: BinaryIO, *, told: Callable[[ExportReport], object] | None = None) -> ExportReport:
-        """Write the stream to a binary file, which stays open.
-
-        told  called after each piece: what it sees is in the file
-
-        Raises  TenantChanged, TenantFrozen, NameNotInterned; what the file raises.
-        """
-        try:
-            while (data := await run_asyncio(self._core.next())) is not None:
-                file.write(data)
-                if told is not None:
-                    told(self._core.report)
-        except BaseException:
-            self._core.leave()
-            raise
-        return self._core.report
-
-
-async def pieces_of(source: BinaryIO | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """The bytes of a file, or of an iterator."""
-    read = getattr(source, "read", None)
-    if read is not None:
-        while data := read(_PIECE):
-            yield data
-    elif isinstance(source, AsyncIterable):
-        async for data in source:
-            yield data
-    else:
-        raise WrongType(argument="source", value=source, hint="give a binary file, or an iterator of bytes")

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from recordlayer.blocking.reaping import FeedTrimmer, Reaper
     from recordlayer.blocking.space import Space
     from recordlayer.blocking.store import RecordStore
-    from recordlayer.blocking.tenant import Tenant, TenantExport
+    from recordlayer.blocking.tenant import Tenant
+    from recordlayer.blocking.tenant_export import TenantExport
     from recordlayer.blocking.texts import Texts
     from recordlayer.blocking.transaction import Transaction
     from recordlayer.blocking.typed import TypedCursor, TypedStore
@@ -53,7 +54,7 @@ _HOME = {
     "Space": "space",
     "StoreHeader": "header",
     "Tenant": "tenant",
-    "TenantExport": "tenant",
+    "TenantExport": "tenant_export",
     "Texts": "texts",
     "Transaction": "transaction",
     "TypedCursor": "typed",

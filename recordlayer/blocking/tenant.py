@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import BinaryIO, Protocol, TypeVar
 
 from recordlayer.blocking.attempts import run_until_done
+from recordlayer.blocking.tenant_export import PIECE, TenantExport, pieces_of
 from recordlayer.blocking.transaction import Transaction
 from recordlayer.errors import WrongType
 from recordlayer.kv.beginning import Beginning
@@ -18,7 +19,7 @@ from recordlayer.options import TransactionOptions
 from recordlayer.store.open import Path
 from recordlayer.store.serializer import PLAIN, Serializer
 from recordlayer.tenant.changes import ChangeExporter, ChangeImporter, ChangesReport
-from recordlayer.tenant.export import Exporter, ExportReport, Guard
+from recordlayer.tenant.export import Exporter, Guard
 from recordlayer.tenant.governor import Gate, limits_of, set_limits, usage_of
 from recordlayer.tenant.importing import Importer, ImportReport
 from recordlayer.tenant.limits import Overload, TenantLimits, TenantUsage
@@ -31,8 +32,6 @@ from recordlayer.tenant.stream import Reader
 from recordlayer.waiting.drivers import run_blocking
 
 T = TypeVar("T")
-
-_PIECE = 1 << 20
 
 
 class MakeAttempts(Protocol):
@@ -268,7 +267,7 @@ class Tenant:
         """
         start = source.tell()
         checked = Reader()
-        while data := source.read(_PIECE):
+        while data := source.read(PIECE):
             for _ in checked.feed(data):
                 pass
         checked.finish()
@@ -281,7 +280,7 @@ class Tenant:
             limits=limits,
             options=self._options,
         )
-        while data := source.read(_PIECE):
+        while data := source.read(PIECE):
             run_blocking(importer.feed(data))
             if told is not None:
                 told(importer.report)
@@ -340,61 +339,3 @@ class Tenant:
 
     def __repr__(self) -> str:
         return f"<Tenant {self._path}>"
-
-
-class TenantExport:
-    """An export under way: an iterator of bytes. `Tenant.export` gives one."""
-
-    def __init__(self, core: Exporter) -> None:
-        self._core = core
-
-    @property
-    def report(self) -> ExportReport:
-        """How far it is."""
-        return self._core.report
-
-    @property
-    def token(self) -> bytes:
-        """Opaque bytes: `Tenant.export(resume=token)` goes on behind what was given out, in another process if need be.
-        It goes on at byte `report.written` of the stream; with Guard.PROVE, within five seconds only.
-
-        Raises  Closed before the first piece.
-        """
-        return self._core.token
-
-    def __iter__(self) -> Iterator[bytes]:
-        try:
-            while (data := run_blocking(self._core.next())) is not None:
-                yield data
-        finally:
-            self._core.leave()
-
-    def write_to(self, file: BinaryIO, *, told: Callable[[ExportReport], object] | None = None) -> ExportReport:
-        """Write the stream to a binary file, which stays open.
-
-        told  called after each piece: what it sees is in the file
-
-        Raises  TenantChanged, TenantFrozen, NameNotInterned; what the file raises.
-        """
-        try:
-            while (data := run_blocking(self._core.next())) is not None:
-                file.write(data)
-                if told is not None:
-                    told(self._core.report)
-        except BaseException:
-            self._core.leave()
-            raise
-        return self._core.report
-
-
-def pieces_of(source: BinaryIO | Iterable[bytes]) -> Iterator[bytes]:
-    """The bytes of a file, or of an iterator."""
-    read = getattr(source, "read", None)
-    if read is not None:
-        while data := read(_PIECE):
-            yield data
-    elif isinstance(source, Iterable):
-        for data in source:
-            yield data
-    else:
-        raise WrongType(argument="source", value=source, hint="give a binary file, or an iterator of bytes")

@@ -1,0 +1,71 @@
+# Generated from recordlayer/aio/tenant_export.py by tests/house/generate_blocking.py: do not edit.
+"""Exports of tenants under way, in the blocking facade, and where imports take their bytes from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO
+
+from recordlayer.errors import WrongType
+from recordlayer.tenant.export import Exporter, ExportReport
+from recordlayer.waiting.drivers import run_blocking
+
+PIECE = 1 << 20
+
+
+class TenantExport:
+    """An export under way: an iterator of bytes. `Tenant.export` gives one."""
+
+    def __init__(self, core: Exporter) -> None:
+        self._core = core
+
+    @property
+    def report(self) -> ExportReport:
+        """How far it is."""
+        return self._core.report
+
+    @property
+    def token(self) -> bytes:
+        """Opaque bytes: `Tenant.export(resume=token)` goes on behind what was given out, in another process if need be.
+        It goes on at byte `report.written` of the stream; with Guard.PROVE, within five seconds only.
+
+        Raises  Closed before the first piece.
+        """
+        return self._core.token
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            while (data := run_blocking(self._core.next())) is not None:
+                yield data
+        finally:
+            self._core.leave()
+
+    def write_to(self, file: BinaryIO, *, told: Callable[[ExportReport], object] | None = None) -> ExportReport:
+        """Write the stream to a binary file, which stays open.
+
+        told  called after each piece: what it sees is in the file
+
+        Raises  TenantChanged, TenantFrozen, NameNotInterned; what the file raises.
+        """
+        try:
+            while (data := run_blocking(self._core.next())) is not None:
+                file.write(data)
+                if told is not None:
+                    told(self._core.report)
+        except BaseException:
+            self._core.leave()
+            raise
+        return self._core.report
+
+
+def pieces_of(source: BinaryIO | Iterable[bytes]) -> Iterator[bytes]:
+    """The bytes of a file, or of an iterator."""
+    read = getattr(source, "read", None)
+    if read is not None:
+        while data := read(PIECE):
+            yield data
+    elif isinstance(source, Iterable):
+        for data in source:
+            yield data
+    else:
+        raise WrongType(argument="source", value=source, hint="give a binary file, or an iterator of bytes")
