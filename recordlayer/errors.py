@@ -313,6 +313,13 @@ class StoreLocked(StoreError):
     title = "the store is locked"
 
 
+class StoreMoved(StoreLocked):
+    """`to`: where it was moved, as whoever moved it has put it."""
+
+    title = "the store was moved to another place"
+    hint = "open it there; here nothing is left of it but this word"
+
+
 class RecordExists(StoreError):
     title = "a record with this primary key exists already"
 

@@ -24,6 +24,7 @@ from recordlayer.tenant.governor import Gate, limits_of, set_limits, usage_of
 from recordlayer.tenant.importing import Importer, ImportReport
 from recordlayer.tenant.limits import Overload, TenantLimits, TenantUsage
 from recordlayer.tenant.looking import size_below, stores_below, thaw_below
+from recordlayer.tenant.moving import Mover, MoveReport, Side
 from recordlayer.tenant.removal import RemovalReport, delete_tenant
 from recordlayer.tenant.statistics import Statistics, count_exactly, estimate
 from recordlayer.tenant.steps import StepLimits
@@ -311,6 +312,32 @@ class Tenant:
             run_blocking(importer.abandon())
             run_blocking(exporter.thaw())
             raise
+
+    def move_to(
+        self,
+        target: Tenant,
+        *,
+        to: str = "",
+        limits: StepLimits | None = None,
+        told: Callable[[MoveReport], object] | None = None,
+    ) -> MoveReport:
+        """Have all of this tenant be at another path, or in another database, and nothing here any more: a copy with
+        Guard.FREEZE, and behind it a lock in every store here, for good, that keeps writers and readers out and says
+        where it is now. Interrupted, it goes on when it is called again with the same target.
+
+        to    where that is, in words, for those who come here late (`StoreMoved.to`); the target's path without it
+        told  called with the report so far, about once a megabyte
+
+        What is left here is a header a store; `delete` removes them when nobody comes any more. Keys outside of stores
+        are moved too, but have no locks.
+
+        Cost    as an export and an import; then 2 reads and 1 write a store, 2 clear ranges for about a megabyte.
+        Raises  TenantNotEmpty; TenantFrozen for a store of a format before 12, or one that is locked; TenantChanged for
+                one that was made meanwhile; NameNotInterned; UsageError.
+        """
+        source = Side(beginning=self._beginning, path=self._path, options=self._options)
+        there = Side(beginning=target._beginning, path=target._path, options=target._options)
+        return run_blocking(Mover(source, there, to=to, limits=limits, told=told).run())
 
     def thaw(self) -> int:
         """Allow changes again in stores that exports with Guard.FREEZE left locked. How many there were.

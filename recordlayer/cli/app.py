@@ -15,7 +15,7 @@ from recordlayer.cli.index import index
 from recordlayer.cli.init import init
 from recordlayer.cli.inspect import inspect
 from recordlayer.cli.migrate import migrate
-from recordlayer.cli.moving import copy, delete, export, import_
+from recordlayer.cli.moving import copy, delete, export, import_, move
 from recordlayer.cli.query import explain, query
 from recordlayer.cli.schema import schema
 from recordlayer.cli.screen import Screen
@@ -41,7 +41,7 @@ def _protos(screen: Screen, arguments: tuple[str, ...]) -> None:
 
 for _command in (build, pause, resume, throttle):
     index.add_command(_command)
-for _command in (copy, export, import_, delete):
+for _command in (copy, move, export, import_, delete):
     store.add_command(_command)
 for _command in (init, schema, migrate, index, store, query, explain, inspect, shell, completions):
     app.add_command(_command)

@@ -1,4 +1,4 @@
-"""`recordlayer store copy|export|import|delete`: a store, or all below a path, as a whole."""
+"""`recordlayer store copy|move|export|import|delete`: a store, or all below a path, as a whole."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from recordlayer.store.open import store_prefix
 from recordlayer.store.places import path_of
 from recordlayer.tenant.export import ExportReport, Guard
 from recordlayer.tenant.importing import ImportReport
+from recordlayer.tenant.moving import MoveReport, MoveStage
 from recordlayer.tenant.removal import RemovalReport
 
 _PAGE = 500
@@ -64,6 +65,44 @@ def copy(
         with shown(screen, _arrived, then="the same command goes on") as told:
             report = where.tenant().copy_to(database.tenant(names), guard=Guard(guard), told=told)
     _print_import(screen, report, as_json)
+
+
+@click.command("move")
+@click.argument("target", metavar="PATH")
+@click.option("--to-db", metavar="NAME", help="Another database of the project file.")
+@click.option("--to", default="", metavar="WORDS", help="What those are told who come to the old place.")
+@where_options
+@json_option
+@yes_option
+@click.pass_obj
+def move(
+    screen: Screen,
+    target: str,
+    to_db: str | None,
+    to: str,
+    db: str | None,
+    at: Names | None,
+    as_json: bool,
+    yes: bool,
+) -> None:
+    """Move what is at a path to another; where it was is closed for good."""
+    names = names_in(target)
+    with opened(screen, db, at) as where, _another(screen, where, to_db) as database:
+        if not as_json:
+            _say_what(screen, where)
+            screen.say(f"is moved to {path_of(store_prefix(names))}{'' if to_db is None else f' of {to_db}'}")
+        screen.confirm("Move?", yes=yes)
+        with shown(screen, _moved, then="the same command goes on") as told:
+            report = where.tenant().move_to(database.tenant(names), to=to, told=told)
+    if as_json:
+        stores = None if report.copied is None else report.copied.stores
+        screen.json({"finished": report.finished, "stores": stores, "closed": report.closed})
+        return
+    if report.copied is not None:
+        _print_import(screen, report.copied, as_json)
+    screen.say(
+        f"{counted(report.closed, 'store')} at the old place {'is' if report.closed == 1 else 'are'} closed for good"
+    )
 
 
 @contextmanager
@@ -150,6 +189,12 @@ def delete(screen: Screen, db: str | None, at: Names | None, as_json: bool, yes:
 
 def _arrived(report: ImportReport) -> str:
     return f"{report.stores:,} stores, {report.rows:,} pairs, {report.bytes:,} bytes"
+
+
+def _moved(report: MoveReport) -> str:
+    if report.stage is MoveStage.COPYING:
+        return "" if report.copied is None else _arrived(report.copied)
+    return f"{report.stage.value}: about {report.estimated_left:,} bytes are left"
 
 
 def _written(report: ExportReport) -> str:

@@ -11,7 +11,7 @@ import enum
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from recordlayer.errors import CorruptHeader, FormatTooNew, StoreLocked
+from recordlayer.errors import CorruptHeader, FormatTooNew, StoreLocked, StoreMoved
 from recordlayer.pb.parsing import PARSE_ERRORS
 from recordlayer.pb.record_metadata_pb2 import DataStoreInfo
 from recordlayer.store.places import path_of
@@ -47,6 +47,9 @@ DEFAULT_FORMAT = FormatVersion.CACHEABLE_STATE
 
 NO_VERSION = -1
 """Stands for the metadata version and user version of a store without a header."""
+
+MOVED = "recordlayer: moved, "
+"""What the reason of a lock begins with that is left where a store was moved away; behind it, where to."""
 
 _LOCK = DataStoreInfo.StoreLockState
 
@@ -112,11 +115,13 @@ class StoreHeader:
             )
 
     def check_lock(self, *, bypass: str | None) -> None:
-        """Raises  StoreLocked if the store must not even be opened."""
+        """Raises  StoreLocked if the store must not even be opened; StoreMoved."""
         if not self.message.HasField("store_lock_state"):
             return
         lock = self.message.store_lock_state
         if lock.lock_state == _LOCK.FULL_STORE and lock.reason != bypass:
+            if lock.reason.startswith(MOVED):
+                raise StoreMoved(to=lock.reason[len(MOVED) :], since_ms=lock.timestamp)
             raise StoreLocked(state="FULL_STORE", reason=lock.reason, since_ms=lock.timestamp)
         if lock.lock_state == _LOCK.UNSPECIFIED and self.format_version >= FormatVersion.FULL_STORE_LOCK:
             raise StoreLocked(state="unknown", reason=lock.reason, hint="a newer writer locked the store in a new way")

@@ -1,4 +1,5 @@
-"""Tenants: what lies below a path, as a whole. Listed, measured, exported and imported, copied, deleted, limited."""
+"""Tenants: what lies below a path, as a whole. Listed, measured, exported and imported, copied, moved,
+deleted, limited."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from recordlayer.tenant.export import ExportReport, Guard
     from recordlayer.tenant.importing import ImportReport
     from recordlayer.tenant.limits import Overload, TenantLimits, TenantUsage
+    from recordlayer.tenant.moving import MoveReport, MoveStage
     from recordlayer.tenant.removal import RemovalReport
     from recordlayer.tenant.statistics import Size, Statistics
     from recordlayer.tenant.steps import StepLimits
@@ -23,6 +25,8 @@ _HOME = {
     "Guard": "export",
     "ImportReport": "importing",
     "Overload": "limits",
+    "MoveReport": "moving",
+    "MoveStage": "moving",
     "RemovalReport": "removal",
     "Size": "statistics",
     "Statistics": "statistics",
@@ -41,6 +45,8 @@ __all__ = [
     "FoundStore",
     "Guard",
     "ImportReport",
+    "MoveReport",
+    "MoveStage",
     "Overload",
     "RemovalReport",
     "Size",

@@ -77,6 +77,7 @@ class Exporter:
     """One export. `next` gives the stream piece by piece.
 
     resume  a token of an earlier export of this path, that is gone on with: see `token`
+    thaws   allow changes again at the end, where the guard has forbidden them
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Exporter:
         *,
         guard: Guard = Guard.PROVE,
         resume: bytes | None = None,
+        thaws: bool = True,
         limits: StepLimits | None = None,
         options: TransactionOptions | None = None,
     ) -> None:
@@ -96,6 +98,7 @@ class Exporter:
         self._path = path
         self._guard = guard
         self._resume = resume
+        self._thaws = thaws
         self._context: Context | None = None
         self._began = 0.0
         self._stream = b""
@@ -172,6 +175,11 @@ class Exporter:
             self._context.close()
             self._context = None
 
+    @property
+    def stream(self) -> bytes:
+        """What tells this stream from all others, once it has begun."""
+        return self._stream
+
     async def thaw(self) -> None:
         """Allow changes again where this export forbade them."""
         if self._guard is Guard.FREEZE and self._place is not None:
@@ -239,7 +247,8 @@ class Exporter:
             frames.append(self._writer.frame(Kind.END, pack((self._rows, self._bytes, self._version))))
             self._finished = True
             self.leave()
-            await self.thaw()
+            if self._thaws:
+                await self.thaw()
         return b"".join(frames)
 
     async def _piece(self, place: TenantPlace, spots: Spots, context: Context) -> tuple[list[tuple[Kind, bytes]], bool]:

@@ -1,4 +1,6 @@
-"""Forbidding changes in all stores of a tenant for a while, by the lock that every writer respects, Java's too.
+"""Forbidding changes in all stores of a tenant, by the lock that every writer respects, Java's too.
+
+Where a store was moved away the lock stays, of the kind that keeps everybody out: see `moving`.
 
 Cost    1 read and 1 write a store, many stores in one transaction
 Source  Record Layer, FDBRecordStore.setStoreLockStateAsync: FORBID_RECORD_UPDATE
@@ -33,12 +35,19 @@ def is_frozen(header: DataStoreInfo, reason: str) -> bool:
     return header.HasField("store_lock_state") and header.store_lock_state.reason == reason
 
 
+def frozen_by(header: DataStoreInfo) -> str | None:
+    """The reason of the lock of any export, None if a header has none."""
+    if header.HasField("store_lock_state") and header.store_lock_state.reason.startswith(_REASON):
+        return str(header.store_lock_state.reason)
+    return None
+
+
 def without_lock(header: DataStoreInfo) -> bool:
     """Take the lock of any export out of a header; whether there was one."""
-    if header.HasField("store_lock_state") and header.store_lock_state.reason.startswith(_REASON):
-        header.ClearField("store_lock_state")
-        return True
-    return False
+    if frozen_by(header) is None:
+        return False
+    header.ClearField("store_lock_state")
+    return True
 
 
 async def freeze(steps: Steps, place: TenantPlace, reason: str) -> int:
@@ -46,7 +55,7 @@ async def freeze(steps: Steps, place: TenantPlace, reason: str) -> int:
 
     Raises  TenantFrozen for a store of a format before 12, or one that is locked already; stores before it are frozen.
     """
-    return await _each(steps, place, lambda context, key, header: _lock(context, place, key, header, reason))
+    return await each_header(steps, place, lambda context, key, header: _lock(context, place, key, header, reason))
 
 
 async def thaw(steps: Steps, place: TenantPlace, reason: str | None = None) -> int:
@@ -56,11 +65,11 @@ async def thaw(steps: Steps, place: TenantPlace, reason: str | None = None) -> i
         if reason is not None and not is_frozen(header, reason):
             return False
         if without_lock(header):
-            _write(context, key, header)
+            write_header(context, key, header)
             return True
         return False
 
-    return await _each(steps, place, unlock)
+    return await each_header(steps, place, unlock)
 
 
 async def _lock(context: Context, place: TenantPlace, key: bytes, header: DataStoreInfo, reason: str) -> bool:
@@ -81,19 +90,20 @@ async def _lock(context: Context, place: TenantPlace, key: bytes, header: DataSt
             timestamp=int(context.world.clock.wall() * 1000),
         )
     )
-    _write(context, key, header)
+    write_header(context, key, header)
     return True
 
 
-def _write(context: Context, key: bytes, header: DataStoreInfo) -> None:
+def write_header(context: Context, key: bytes, header: DataStoreInfo) -> None:
+    """Write a header, and let nobody go by the one before."""
     context.set(key, header.SerializeToString(deterministic=True))
     context.stores_changed = True
     if header.cacheable:
         context.change_metadata_version()
 
 
-async def _each(steps: Steps, place: TenantPlace, change: Change) -> int:
-    """Change the headers of all stores, in steps. How many were."""
+async def each_header(steps: Steps, place: TenantPlace, change: Change) -> int:
+    """Change the headers of all stores, in steps. How many were. `change` says whether it was, and writes it."""
     total, resume = 0, None
 
     while True:

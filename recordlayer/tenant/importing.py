@@ -36,7 +36,7 @@ from recordlayer.options import TransactionOptions
 from recordlayer.store.header import FormatVersion
 from recordlayer.store.open import Path
 from recordlayer.tenant.freeze import without_lock
-from recordlayer.tenant.marks import import_key, staged
+from recordlayer.tenant.marks import import_key, imported_key, staged
 from recordlayer.tenant.place import TenantPlace, tenant_place
 from recordlayer.tenant.removal import remove_all
 from recordlayer.tenant.spots import Spot, Spots
@@ -95,16 +95,21 @@ class _Mark:
 
 
 class Importer:
-    """One import. `feed` takes the stream piece by piece, `finish` makes it be there, `abandon` takes it away."""
+    """One import. `feed` takes the stream piece by piece, `finish` makes it be there, `abandon` takes it away.
+
+    remembered  leave word that this stream was imported here: see `imported`
+    """
 
     def __init__(
         self,
         beginning: Beginning,
         path: Path,
         *,
+        remembered: bool = False,
         limits: StepLimits | None = None,
         options: TransactionOptions | None = None,
     ) -> None:
+        self._remembered = remembered
         self._steps = Steps(beginning, "tenant import", limits, options)
         self._path = path
         self._reader = Reader()
@@ -341,11 +346,22 @@ class Importer:
                 context.clear_range(begin, chunk.rows[-1][0] + b"\x00")
             if not chunk.more:
                 context.clear(import_key(place.prefix))
+                if self._remembered:
+                    context.set(imported_key(place.prefix), mark.stream)
             at_the_end = not chunk.more
             return chunk.more
 
         while await self._steps.run(some):
             pass
+
+
+async def imported(context: Context, place: TenantPlace) -> tuple[bytes | None, bytes | None]:
+    """The stream of an import that is under way, and that of one that has come to its end and was to be remembered.
+
+    Cost  2 reads.
+    """
+    kept = await context.get(import_key(place.prefix))
+    return None if kept is None else _Mark.of(kept).stream, await context.get(imported_key(place.prefix))
 
 
 def _counts(end: Frame) -> tuple[object, ...]:

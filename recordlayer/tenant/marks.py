@@ -7,6 +7,7 @@ Layout  K is the tuple (("recordlayer", "tenants"),) packed: its only element is
         (3, digest)          the tenant's limits
         (4, digest)          its bucket: what may still be taken, and by whom
         (5, digest, number)  what it has used: little-endian counters
+        (6, digest)          the stream that a move has brought here, until nothing of it is left where it was
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from recordlayer.tuples import pack
 
 KEPT = pack((("recordlayer", "tenants"),))
 
-_IMPORT, _STAGED, _LIMITS, _BUCKET, _USAGE = range(1, 6)
+_IMPORT, _STAGED, _LIMITS, _BUCKET, _USAGE, _IMPORTED = range(1, 7)
 
 
 def _digest(prefix: bytes) -> bytes:
@@ -26,6 +27,10 @@ def _digest(prefix: bytes) -> bytes:
 
 def import_key(prefix: bytes) -> bytes:
     return pack((_IMPORT, _digest(prefix)), KEPT)
+
+
+def imported_key(prefix: bytes) -> bytes:
+    return pack((_IMPORTED, _digest(prefix)), KEPT)
 
 
 def staged(prefix: bytes) -> bytes:

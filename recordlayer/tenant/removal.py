@@ -19,7 +19,7 @@ from recordlayer.kv.beginning import Beginning
 from recordlayer.kv.context import Context
 from recordlayer.options import TransactionOptions
 from recordlayer.store.open import Path
-from recordlayer.tenant.marks import bucket_key, import_key, limits_key, staged
+from recordlayer.tenant.marks import bucket_key, import_key, imported_key, limits_key, staged
 from recordlayer.tenant.place import TenantPlace, tenant_place
 from recordlayer.tenant.steps import StepLimits, Steps
 
@@ -70,19 +70,27 @@ async def remove_all(steps: Steps, place: TenantPlace, told: Callable[[RemovalRe
 
     async def unmark(context: Context) -> None:
         context.clear(import_key(place.prefix))
+        context.clear(imported_key(place.prefix))
 
     await steps.run(unmark)
 
     back = staged(place.prefix)
     for begin, end in ((place.begin, place.end), (back, back + b"\xff\xff")):
-        at = begin
-        while at < end:
-            some = partial(_clear_some, begin, at, end, steps.limits.bytes, told is not None)
-            at, left = await steps.run(some)
-            if told is not None:
-                told(RemovalReport(transactions=steps.transactions, estimated_left=left))
-            if at < end:
-                await steps.pace(steps.limits.bytes)
+        await clear_in_steps(steps, begin, end, told)
+
+
+async def clear_in_steps(
+    steps: Steps, begin: bytes, end: bytes, told: Callable[[RemovalReport], object] | None = None
+) -> None:
+    """All keys of a range, the first of them first."""
+    at = begin
+    while at < end:
+        some = partial(_clear_some, begin, at, end, steps.limits.bytes, told is not None)
+        at, left = await steps.run(some)
+        if told is not None:
+            told(RemovalReport(transactions=steps.transactions, estimated_left=left))
+        if at < end:
+            await steps.pace(steps.limits.bytes)
 
 
 async def _clear_some(

@@ -142,6 +142,8 @@ def test_screens_of_stores(run: CommandLine, golden_text: Golden) -> None:
     session("store", "info")
     session("store", "import", str(run.folder / "acme.tenant"), "--yes")
     session("store", "info", "--store", '["shop", "other"]')
+    session("store", "move", "shop/new", "--to", "the new house", "--store", "shop/other", "--yes")
+    session("store", "info", "--store", "shop/other")
     session("store", "info", "--store", "[1.5]")
     golden_text("screens_store", session.text)
     fits(session.text)
