@@ -172,15 +172,15 @@ class Call:
             self.begun = True
         return self.tenant
 
-    def permit_everywhere(self) -> tuple[str, int]:
+    def permit_everywhere(self, *, method: str = "") -> tuple[str, int]:
         """The container and environment that the request is about, if the caller may do this in all databases there,
-        the public one and those of all users.  Raises  Refusal."""
+        the public one and those of all users. `method`: what else it does.  Raises  Refusal."""
         if self.tenant is None:
             raise statuses.bad_request("context.container", "name the container")
         for scope in (PUBLIC, PRIVATE):
             # No user: a rule for one's own database does not fit, nor one for that of somebody else.
             everybody = Tenant(self.tenant.container, self.tenant.environment, scope, "")
-            self._authority.check(Asked(self.identity, everybody, (), self.method))
+            self._authority.check(Asked(self.identity, everybody, (), method or self.method))
         return self.tenant.container, self.tenant.environment
 
     def ended(self) -> None:

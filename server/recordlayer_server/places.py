@@ -30,8 +30,14 @@ DEVELOPMENT, PRODUCTION = context_pb2.DEVELOPMENT, context_pb2.PRODUCTION
 PUBLIC, PRIVATE = context_pb2.Database.PUBLIC, context_pb2.Database.PRIVATE
 
 
+EVERY = context_pb2.Database.SCOPE_UNSPECIFIED
+
+
 class Tenant(NamedTuple):
-    """One database of one container in one environment. `user` is empty for the public database."""
+    """One database of one container in one environment. `user` is empty for the public database.
+
+    The scope EVERY stands for all databases of the environment, where something is about them together.
+    """
 
     container: str
     environment: int
@@ -42,7 +48,13 @@ class Tenant(NamedTuple):
 def label(tenant: Tenant) -> str:
     """A database in a word, for logs and numbers."""
     environment = "production" if tenant.environment == PRODUCTION else "development"
-    return f"{tenant.container}/{environment}/" + (f"private/{tenant.user}" if tenant.user else "public")
+    database = "*" if tenant.scope == EVERY else f"private/{tenant.user}" if tenant.user else "public"
+    return f"{tenant.container}/{environment}/{database}"
+
+
+def everywhere(container: str, environment: int) -> Tenant:
+    """All databases of an environment."""
+    return Tenant(container, environment, EVERY, "")
 
 
 KINDS = ("records", "zones", "subscriptions", "matches", "assets", "deliveries")

@@ -54,6 +54,8 @@ class Owner:
     def __init__(self, channel: Any, *, container: str = CONTAINER, environment: int = DEVELOPMENT) -> None:
         self.stub = schemas_pb2_grpc.SchemaStub(channel)
         self.context = context_pb2.RequestContext(container=container, environment=environment)
+        self.building = False
+        """Let builds be started with what is applied and promoted."""
 
     async def get(self, version: int = 0) -> Any:
         return await self.stub.Get(schemas_pb2.GetSchemaRequest(context=self.context, version=version))
@@ -70,13 +72,14 @@ class Owner:
             description=description,
             expected_version=expected,
             allowed=schemas_pb2.Allowed(**said),
+            start_builds=self.building,
         )
         return await self.stub.Apply(request, timeout=within)
 
     async def promote(self, version: int = 0, **said: bool) -> Any:
         context = context_pb2.RequestContext(container=self.context.container, environment=PRODUCTION)
         request = schemas_pb2.PromoteSchemaRequest(
-            context=context, version=version, allowed=schemas_pb2.Allowed(**said)
+            context=context, version=version, allowed=schemas_pb2.Allowed(**said), start_builds=self.building
         )
         return await self.stub.Promote(request)
 

@@ -264,14 +264,16 @@ class AdminOperation(_message.Message):
         value: IndexStatus.State
         def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[IndexStatus.State, str]] = ...) -> None: ...
     class Build(_message.Message):
-        __slots__ = ("indexes", "anew", "source")
+        __slots__ = ("indexes", "anew", "source", "schema_version")
         INDEXES_FIELD_NUMBER: _ClassVar[int]
         ANEW_FIELD_NUMBER: _ClassVar[int]
         SOURCE_FIELD_NUMBER: _ClassVar[int]
+        SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
         indexes: _containers.RepeatedScalarFieldContainer[str]
         anew: bool
         source: str
-        def __init__(self, indexes: _Optional[_Iterable[str]] = ..., anew: _Optional[bool] = ..., source: _Optional[str] = ...) -> None: ...
+        schema_version: int
+        def __init__(self, indexes: _Optional[_Iterable[str]] = ..., anew: _Optional[bool] = ..., source: _Optional[str] = ..., schema_version: _Optional[int] = ...) -> None: ...
     class Scrub(_message.Message):
         __slots__ = ("indexes", "repair", "anew")
         INDEXES_FIELD_NUMBER: _ClassVar[int]
@@ -296,7 +298,7 @@ class AdminOperation(_message.Message):
         indexes: _containers.RepeatedScalarFieldContainer[str]
         def __init__(self, indexes: _Optional[_Iterable[str]] = ...) -> None: ...
     class Progress(_message.Message):
-        __slots__ = ("records", "records_total", "entries", "found", "repaired", "findings", "not_judged", "transactions", "retries")
+        __slots__ = ("records", "records_total", "entries", "found", "repaired", "findings", "not_judged", "transactions", "retries", "databases", "databases_failed", "failures")
         RECORDS_FIELD_NUMBER: _ClassVar[int]
         RECORDS_TOTAL_FIELD_NUMBER: _ClassVar[int]
         ENTRIES_FIELD_NUMBER: _ClassVar[int]
@@ -306,6 +308,9 @@ class AdminOperation(_message.Message):
         NOT_JUDGED_FIELD_NUMBER: _ClassVar[int]
         TRANSACTIONS_FIELD_NUMBER: _ClassVar[int]
         RETRIES_FIELD_NUMBER: _ClassVar[int]
+        DATABASES_FIELD_NUMBER: _ClassVar[int]
+        DATABASES_FAILED_FIELD_NUMBER: _ClassVar[int]
+        FAILURES_FIELD_NUMBER: _ClassVar[int]
         records: int
         records_total: int
         entries: int
@@ -315,7 +320,17 @@ class AdminOperation(_message.Message):
         not_judged: _containers.RepeatedScalarFieldContainer[str]
         transactions: int
         retries: int
-        def __init__(self, records: _Optional[int] = ..., records_total: _Optional[int] = ..., entries: _Optional[int] = ..., found: _Optional[int] = ..., repaired: _Optional[int] = ..., findings: _Optional[_Iterable[_Union[AdminOperation.Finding, _Mapping[str, _Any]]]] = ..., not_judged: _Optional[_Iterable[str]] = ..., transactions: _Optional[int] = ..., retries: _Optional[int] = ...) -> None: ...
+        databases: int
+        databases_failed: int
+        failures: _containers.RepeatedCompositeFieldContainer[AdminOperation.DatabaseFailure]
+        def __init__(self, records: _Optional[int] = ..., records_total: _Optional[int] = ..., entries: _Optional[int] = ..., found: _Optional[int] = ..., repaired: _Optional[int] = ..., findings: _Optional[_Iterable[_Union[AdminOperation.Finding, _Mapping[str, _Any]]]] = ..., not_judged: _Optional[_Iterable[str]] = ..., transactions: _Optional[int] = ..., retries: _Optional[int] = ..., databases: _Optional[int] = ..., databases_failed: _Optional[int] = ..., failures: _Optional[_Iterable[_Union[AdminOperation.DatabaseFailure, _Mapping[str, _Any]]]] = ...) -> None: ...
+    class DatabaseFailure(_message.Message):
+        __slots__ = ("database", "status")
+        DATABASE_FIELD_NUMBER: _ClassVar[int]
+        STATUS_FIELD_NUMBER: _ClassVar[int]
+        database: _context_pb2.Database
+        status: _status_pb2.Status
+        def __init__(self, database: _Optional[_Union[_context_pb2.Database, _Mapping[str, _Any]]] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping[str, _Any]]] = ...) -> None: ...
     class Finding(_message.Message):
         __slots__ = ("where", "what", "detail", "repaired", "trouble")
         WHERE_FIELD_NUMBER: _ClassVar[int]
@@ -374,16 +389,18 @@ class OperationReply(_message.Message):
     def __init__(self, context: _Optional[_Union[_context_pb2.ReplyContext, _Mapping[str, _Any]]] = ..., operation: _Optional[_Union[AdminOperation, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class BuildIndexesRequest(_message.Message):
-    __slots__ = ("context", "name", "build", "records_per_second")
+    __slots__ = ("context", "name", "build", "records_per_second", "everywhere")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     BUILD_FIELD_NUMBER: _ClassVar[int]
     RECORDS_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    EVERYWHERE_FIELD_NUMBER: _ClassVar[int]
     context: _context_pb2.RequestContext
     name: str
     build: AdminOperation.Build
     records_per_second: int
-    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., name: _Optional[str] = ..., build: _Optional[_Union[AdminOperation.Build, _Mapping[str, _Any]]] = ..., records_per_second: _Optional[int] = ...) -> None: ...
+    everywhere: bool
+    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., name: _Optional[str] = ..., build: _Optional[_Union[AdminOperation.Build, _Mapping[str, _Any]]] = ..., records_per_second: _Optional[int] = ..., everywhere: _Optional[bool] = ...) -> None: ...
 
 class ScrubIndexesRequest(_message.Message):
     __slots__ = ("context", "name", "scrub", "records_per_second")

@@ -153,7 +153,7 @@ class AdminServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BuildIndexes(self, request, context):
-        """Each starts an operation on one database. No two that are not over may be about the same index.
+        """Each starts an operation. No two on a database that are not over may be about the same index.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

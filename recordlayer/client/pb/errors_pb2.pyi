@@ -57,6 +57,7 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BUILD_RUNNING: _ClassVar[Reason]
     BUILD_PAUSED: _ClassVar[Reason]
     BUILD_REFUSED: _ClassVar[Reason]
+    BUILD_INCOMPLETE: _ClassVar[Reason]
 REASON_UNSPECIFIED: Reason
 BAD_REQUEST: Reason
 BATCH_TOO_LARGE: Reason
@@ -103,6 +104,7 @@ OPERATION_OVER: Reason
 BUILD_RUNNING: Reason
 BUILD_PAUSED: Reason
 BUILD_REFUSED: Reason
+BUILD_INCOMPLETE: Reason
 
 class ConflictInfo(_message.Message):
     __slots__ = ("server_record", "omitted")

@@ -182,19 +182,21 @@ class ValidateSchemaReply(_message.Message):
     def __init__(self, context: _Optional[_Union[_context_pb2.ReplyContext, _Mapping[str, _Any]]] = ..., accepted: _Optional[bool] = ..., from_version: _Optional[int] = ..., to_version: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[SchemaChange, _Mapping[str, _Any]]]] = ..., more_changes: _Optional[bool] = ..., builds: _Optional[_Union[SchemaBuilds, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class ApplySchemaRequest(_message.Message):
-    __slots__ = ("context", "description", "allowed", "expected_version")
+    __slots__ = ("context", "description", "allowed", "expected_version", "start_builds")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     ALLOWED_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_VERSION_FIELD_NUMBER: _ClassVar[int]
+    START_BUILDS_FIELD_NUMBER: _ClassVar[int]
     context: _context_pb2.RequestContext
     description: bytes
     allowed: Allowed
     expected_version: int
-    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., description: _Optional[bytes] = ..., allowed: _Optional[_Union[Allowed, _Mapping[str, _Any]]] = ..., expected_version: _Optional[int] = ...) -> None: ...
+    start_builds: bool
+    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., description: _Optional[bytes] = ..., allowed: _Optional[_Union[Allowed, _Mapping[str, _Any]]] = ..., expected_version: _Optional[int] = ..., start_builds: _Optional[bool] = ...) -> None: ...
 
 class ApplySchemaReply(_message.Message):
-    __slots__ = ("context", "version", "unchanged", "changes", "more_changes", "builds", "waiting_for")
+    __slots__ = ("context", "version", "unchanged", "changes", "more_changes", "builds", "waiting_for", "operation")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     UNCHANGED_FIELD_NUMBER: _ClassVar[int]
@@ -202,6 +204,7 @@ class ApplySchemaReply(_message.Message):
     MORE_CHANGES_FIELD_NUMBER: _ClassVar[int]
     BUILDS_FIELD_NUMBER: _ClassVar[int]
     WAITING_FOR_FIELD_NUMBER: _ClassVar[int]
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
     context: _context_pb2.ReplyContext
     version: SchemaVersion
     unchanged: bool
@@ -209,19 +212,22 @@ class ApplySchemaReply(_message.Message):
     more_changes: bool
     builds: SchemaBuilds
     waiting_for: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, context: _Optional[_Union[_context_pb2.ReplyContext, _Mapping[str, _Any]]] = ..., version: _Optional[_Union[SchemaVersion, _Mapping[str, _Any]]] = ..., unchanged: _Optional[bool] = ..., changes: _Optional[_Iterable[_Union[SchemaChange, _Mapping[str, _Any]]]] = ..., more_changes: _Optional[bool] = ..., builds: _Optional[_Union[SchemaBuilds, _Mapping[str, _Any]]] = ..., waiting_for: _Optional[_Iterable[str]] = ...) -> None: ...
+    operation: str
+    def __init__(self, context: _Optional[_Union[_context_pb2.ReplyContext, _Mapping[str, _Any]]] = ..., version: _Optional[_Union[SchemaVersion, _Mapping[str, _Any]]] = ..., unchanged: _Optional[bool] = ..., changes: _Optional[_Iterable[_Union[SchemaChange, _Mapping[str, _Any]]]] = ..., more_changes: _Optional[bool] = ..., builds: _Optional[_Union[SchemaBuilds, _Mapping[str, _Any]]] = ..., waiting_for: _Optional[_Iterable[str]] = ..., operation: _Optional[str] = ...) -> None: ...
 
 class PromoteSchemaRequest(_message.Message):
-    __slots__ = ("context", "version", "allowed", "expected_version")
+    __slots__ = ("context", "version", "allowed", "expected_version", "start_builds")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ALLOWED_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_VERSION_FIELD_NUMBER: _ClassVar[int]
+    START_BUILDS_FIELD_NUMBER: _ClassVar[int]
     context: _context_pb2.RequestContext
     version: int
     allowed: Allowed
     expected_version: int
-    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., version: _Optional[int] = ..., allowed: _Optional[_Union[Allowed, _Mapping[str, _Any]]] = ..., expected_version: _Optional[int] = ...) -> None: ...
+    start_builds: bool
+    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., version: _Optional[int] = ..., allowed: _Optional[_Union[Allowed, _Mapping[str, _Any]]] = ..., expected_version: _Optional[int] = ..., start_builds: _Optional[bool] = ...) -> None: ...
 
 class WithdrawSchemaRequest(_message.Message):
     __slots__ = ("context", "version")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Protocol, TypeVar, cast
 
 from recordlayer.aio import RecordStore, Transaction
@@ -17,9 +18,12 @@ from recordlayer.online.options import Action, BuildLimits, BuildPolicy, WorkLim
 from recordlayer.online.repairer import RepairReport
 from recordlayer.online.scrub_report import ScrubFinding, ScrubReport
 from recordlayer.store.header import FormatVersion
+from recordlayer_server import places
+from recordlayer_server.admin.everywhere import Walk, await_version
 from recordlayer_server.admin.journal import Entry, Shown
 from recordlayer_server.admin.part import absent
 from recordlayer_server.databases import Databases, Place
+from recordlayer_server.places import Tenant
 
 RATE = 2_000
 """Records a second, where nothing is said: a server has calls to answer meanwhile."""
@@ -51,6 +55,7 @@ class Doing:
         self._shown = entry.shown
         self._base = Shown.Progress.FromString(entry.shown.progress.SerializeToString())
         self._begun, self._place = entry.row.begun, entry.row.place
+        self._before = 0
         self._rate: int | None = None
         self._stopped = False
         self._work: _Stoppable | None = None
@@ -92,36 +97,77 @@ class Doing:
     # -- the kinds
 
     async def _build(self) -> bool:
-        said, database = self._shown.build, self._databases.database
-        place, format_version = await self._where()
+        said = self._shown.build
+        if self._tenant.scope == places.EVERY:
+            return await self._build_everywhere(list(said.indexes), said.schema_version)
         readable = Action.REBUILD if said.anew and not self._begun else Action.CONTINUE
-        pending = format_version >= FormatVersion.READABLE_UNIQUE_PENDING
-        indexer = database.online_indexer(
-            place.metadata,
-            path=place.records,
-            indexes=list(said.indexes),
-            policy=BuildPolicy(unique_pending=pending, readable=readable),
-            limits=lambda: BuildLimits(records_per_second=self._rate),
-            source=said.source or None,
-            who=f"server {self._databases.instance.id}",
-            lease=min(_LEASE, self._databases.instance.lease),
-            told=self._built,
-        )
-        if not (await self._through(indexer, indexer.build)).finished:
+        if not await self._build_in(self._tenant, list(said.indexes), readable=readable, source=said.source or None):
             return False
         await self._see_states(list(said.indexes))
         return True
 
+    async def _build_in(
+        self, tenant: Tenant, indexes: list[str], *, readable: Action = Action.CONTINUE, source: str | None = None
+    ) -> bool:
+        """Whether it came to its end."""
+        database, instance = self._databases.database, self._databases.instance
+        place, format_version = await self._where(tenant)
+        pending = format_version >= FormatVersion.READABLE_UNIQUE_PENDING
+        indexer = database.online_indexer(
+            place.metadata,
+            path=place.records,
+            indexes=indexes,
+            policy=BuildPolicy(unique_pending=pending, readable=readable),
+            limits=lambda: BuildLimits(records_per_second=self._rate),
+            source=source,
+            who=f"server {instance.id}",
+            lease=min(_LEASE, instance.lease),
+            told=self._built,
+        )
+        return (await self._through(indexer, indexer.build)).finished
+
+    async def _build_everywhere(self, indexes: list[str], version: int) -> bool:
+        container, environment = self._tenant.container, self._tenant.environment
+        wait = partial(await_version, container=container, environment=environment, version=version)
+        await self._databases.database.run(wait)
+
+        async def build(tenant: Tenant) -> bool:
+            if self._stopped:
+                return False
+
+            async def needs(tx: Transaction) -> list[str]:
+                store = await self._databases.records(tx, tenant)
+                known = () if store is None else store.metadata.indexes
+                return [
+                    name
+                    for name in indexes
+                    if store is not None and name in known and not store.index_state(name).is_readable
+                ]
+
+            missing = await self._databases.database.run(needs)
+            self._before = self._shown.progress.records
+            return not missing or await self._build_in(tenant, missing)
+
+        def moved(place: bytes) -> None:
+            self._place, self.changed = place, True
+
+        progress = self._shown.progress
+        walk = Walk(self._databases, container, environment, place=self._place, progress=progress, moved=moved)
+        return await walk.run(build)
+
     def _built(self, report: BuildReport) -> None:
         progress = self._shown.progress
-        progress.records = report.scanned
-        if report.total is not None:
-            progress.records_total = report.total
+        if self._tenant.scope == places.EVERY:
+            progress.records = self._before + report.records
+        else:
+            progress.records = report.scanned
+            if report.total is not None:
+                progress.records_total = report.total
         self._count(report.transactions, report.retries)
 
     async def _scrub(self) -> bool:
         said = self._shown.scrub
-        place, _ = await self._where()
+        place, _ = await self._where(self._tenant)
         scrubber = self._databases.database.index_scrubber(
             place.metadata,
             path=place.records,
@@ -138,7 +184,7 @@ class Doing:
 
     async def _repair(self) -> bool:
         said = self._shown.repair
-        place, _ = await self._where()
+        place, _ = await self._where(self._tenant)
         database, deletes = self._databases.database, said.delete_unreadable or said.delete_unknown_types
         repairer = database.record_repairer(
             place.metadata,
@@ -174,7 +220,7 @@ class Doing:
                 return False
 
             async def drop(tx: Transaction, name: str = name) -> None:
-                await (await self._opened(tx)).disable_index(name)
+                await (await self._opened(tx, self._tenant)).disable_index(name)
 
             await self._databases.database.run(drop)
         await self._see_states(names)
@@ -192,26 +238,26 @@ class Doing:
         finally:
             self._work = None
 
-    async def _where(self) -> tuple[Place, int]:
-        """Where the records are, and the format of the store."""
+    async def _where(self, tenant: Tenant) -> tuple[Place, int]:
+        """Where the records of a database are, and the format of their store."""
 
         async def look(tx: Transaction) -> tuple[Place, int]:
-            store = await self._opened(tx)
-            place = await self._databases.place(tx, self._tenant)
+            store = await self._opened(tx, tenant)
+            place = await self._databases.place(tx, tenant)
             assert place is not None, "it could be opened"
             return place, store.header.info.format_version
 
         return await self._databases.database.run(look)
 
-    async def _opened(self, tx: Transaction) -> RecordStore:
-        store = await self._databases.records(tx, self._tenant)
+    async def _opened(self, tx: Transaction, tenant: Tenant) -> RecordStore:
+        store = await self._databases.records(tx, tenant)
         if store is None:
-            raise absent(self._tenant)
+            raise absent(tenant)
         return store
 
     async def _see_states(self, names: list[str]) -> None:
         async def look(tx: Transaction) -> dict[str, str]:
-            store = await self._opened(tx)
+            store = await self._opened(tx, self._tenant)
             return {name: store.index_state(name).name for name in names}
 
         states = await self._databases.database.run(look)

@@ -7,24 +7,21 @@ to heed that, and answers how it is then.
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from google.rpc import code_pb2
 
 from recordlayer.aio import Transaction
-from recordlayer.client.pb import admin_pb2, context_pb2, types_pb2
+from recordlayer.client.pb import admin_pb2
 from recordlayer_server import places, statuses
 from recordlayer_server.admin import journal
 from recordlayer_server.admin.journal import Entry, Key, Shown
 from recordlayer_server.admin.part import Part
+from recordlayer_server.admin.starting import asked, asked_rate, checked_indexes, new, start
 from recordlayer_server.call import WORD, Call, current
 from recordlayer_server.paging import Sealing
-from recordlayer_server.pb import operations_pb2 as stored
-from recordlayer_server.places import Tenant
 from recordlayer_server.replies import reply_context
-from recordlayer_server.values import timestamp
 from recordlayer_server.writing import cost_of
 
 Reply = admin_pb2.OperationReply
@@ -34,7 +31,6 @@ _HEEDED = 3.0
 """Seconds that the server of an operation is given to heed what was asked of it."""
 _NAPS = (0.05, 0.5)
 """Seconds between two looks: the first, and the longest."""
-_FASTEST = 1_000_000
 
 
 class Operations(Part):
@@ -43,68 +39,47 @@ class Operations(Part):
     # -- starting
 
     async def BuildIndexes(self, request: admin_pb2.BuildIndexesRequest, _: Any) -> Reply:
-        said = request.build
-        self._check_names(said.indexes, "build.indexes")
-        if said.source and len(said.indexes) > 1:
-            raise statuses.bad_request("build.source", "for one index")
-        return await self._start(request, "build", (*said.indexes, *([said.source] if said.source else ())))
+        request.build.ClearField("schema_version")
+        return await self._start(request, "build", everywhere=request.everywhere)
 
     async def ScrubIndexes(self, request: admin_pb2.ScrubIndexesRequest, _: Any) -> Reply:
-        if request.scrub.indexes:
-            self._check_names(request.scrub.indexes, "scrub.indexes")
-        return await self._start(request, "scrub", request.scrub.indexes)
+        return await self._start(request, "scrub")
 
     async def RepairRecords(self, request: admin_pb2.RepairRecordsRequest, _: Any) -> Reply:
-        return await self._start(request, "repair", ())
+        return await self._start(request, "repair")
 
     async def DropIndexes(self, request: admin_pb2.DropIndexesRequest, _: Any) -> Reply:
-        self._check_names(request.drop.indexes, "drop.indexes")
-        return await self._start(request, "drop", request.drop.indexes)
+        return await self._start(request, "drop")
 
-    def _check_names(self, names: Sequence[str], where: str) -> None:
-        most = self._databases.limits.schema_indexes
-        if not 1 <= len(names) <= most or len(set(names)) < len(names):
-            raise statuses.bad_request(where, f"1 to {most} names of indexes, each once")
-
-    async def _start(self, request: Any, kind: str, indexes: Sequence[str]) -> Reply:
+    async def _start(self, request: Any, work: str, *, everywhere: bool = False) -> Reply:
         """Note an operation. The same request under the same name is one operation, however often it comes."""
         call = current()
-        tenant = call.permit()
+        tenant = places.everywhere(*call.permit_everywhere()) if everywhere else call.permit()
+        indexes = checked_indexes(request, work, most=self._databases.limits.schema_indexes)
+        if everywhere and call.context.database.scope:
+            raise statuses.bad_request("context.database", "it is about all databases: leave it out")
         if request.name and not WORD.fullmatch(request.name):
             raise statuses.bad_request("name", "1 to 64 of A-Z a-z 0-9 . _ -")
-        now = round(self._databases.instance.now * 1e6)
-        entry = _new(request, kind, tenant, call.identity.name, now)
+        said, rate = getattr(request, work), asked_rate(request)
+        now, who = self._databases.instance.now, call.identity.name
+        entry = new(tenant, work, said, name=request.name, who=who, now=now, rate=rate)
+        entry.row.asked = asked(request)
 
-        async def work(tx: Transaction) -> tuple[Entry, int]:
-            store = await self._opened(tx, tenant)
+        async def begin(tx: Transaction) -> tuple[Entry, int]:
+            if everywhere:
+                metadata = await self._databases.metadata(tx, tenant)
+                if metadata is None:
+                    raise statuses.forbidden()
+            else:
+                metadata = (await self._opened(tx, tenant)).metadata
             for index in indexes:
-                store.metadata.index(index)
-            there = await journal.load(tx, entry.key)
-            if there is None:
-                await self._check_room(tx, entry)
-                await journal.save(tx, entry)
-            elif (there.row.asked, there.tenant) != (entry.row.asked, tenant):
-                raise statuses.refusal(code_pb2.ALREADY_EXISTS, "EXISTS", "there is another operation of this name")
-            return there or entry, await tx.read_version()
+                metadata.index(index)
+            made = await start(tx, entry, most=self._databases.limits.operations_per_database)
+            return made, await tx.read_version()
 
-        made, version = await self._run(call, work)
+        made, version = await self._run(call, begin)
         self._databases.operations_due.set()
         return Reply(operation=made.shown, context=reply_context(call, read_version=version))
-
-    async def _check_room(self, tx: Transaction, entry: Entry) -> None:
-        """Raises  Refusal if there are too many, or one is about the same index."""
-        there = await journal.open_of(tx, entry.tenant)
-        most = self._databases.limits.operations_per_database
-        if len(there) >= most:
-            text = f"a database has at most {most} operations that are not over: cancel one"
-            raise statuses.refusal(code_pb2.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED", text)
-        about = _about(entry.shown)
-        for other in there:
-            theirs = _about(other.shown)
-            if about is None or theirs is None or about & theirs:
-                text = "another operation is about the same index, and is not over"
-                code, reason = code_pb2.FAILED_PRECONDITION, "OPERATION_RUNNING"
-                raise statuses.refusal(code, reason, text, operation=other.row.name)
 
     # -- looking
 
@@ -178,7 +153,7 @@ class Operations(Part):
         return await self._changed(request.name, resume, lambda entry: True)
 
     async def ThrottleOperation(self, request: admin_pb2.ThrottleOperationRequest, _: Any) -> Reply:
-        rate = _rate(request)
+        rate = asked_rate(request)
 
         def throttle(entry: Entry) -> None:
             _check_open(entry)
@@ -210,11 +185,13 @@ class Operations(Part):
             raise statuses.bad_request("name", "1 to 64 of A-Z a-z 0-9 . _ -")
         key = call.tenant.container, call.tenant.environment, name
         entry = await self._run(call, lambda tx: journal.load(tx, key), reads_only=True)
-        if entry is not None:
+        if entry is not None and entry.row.scope != places.EVERY:
             call.permit(at=entry.tenant)
             return entry
-        call.permit_everywhere()  # others are not told whether another database has one of this name
-        raise statuses.not_found("operation", name)
+        call.permit_everywhere()  # of none too: others are not told whether another database has one of this name
+        if entry is None:
+            raise statuses.not_found("operation", name)
+        return entry
 
     async def _changed(self, name: str, change: Callable[[Entry], None], heeded: Callable[[Entry], bool]) -> Reply:
         """An operation, changed, once its server has heeded that or has had time enough for it."""
@@ -256,44 +233,3 @@ def _check_open(entry: Entry) -> None:
         state = Shown.State.Name(entry.shown.state)
         text = f"the operation is over: {state}"
         raise statuses.refusal(code_pb2.FAILED_PRECONDITION, "OPERATION_OVER", text, state=state)
-
-
-def _rate(request: Any) -> int | None:
-    if not request.HasField("records_per_second"):
-        return None
-    if not 1 <= request.records_per_second <= _FASTEST:
-        raise statuses.bad_request("records_per_second", f"1 to {_FASTEST}")
-    return int(request.records_per_second)
-
-
-def _new(request: Any, kind: str, tenant: Tenant, who: str, now: int) -> Entry:
-    """An operation that nobody has begun with."""
-    asked = type(request).FromString(request.SerializeToString())
-    asked.ClearField("context")
-    name = request.name or f"{now:014x}-{kind}-{secrets.token_hex(4)}"
-    scope = "PUBLIC" if tenant.scope == places.PUBLIC else "PRIVATE"
-    database = context_pb2.Database(scope=scope, user=tenant.user)
-    shown = Shown(name=name, database=database, created=types_pb2.Change(time=timestamp(now), user=who))
-    getattr(shown, kind).CopyFrom(getattr(request, kind))
-    getattr(shown, kind).SetInParent()
-    if kind != "drop" and (rate := _rate(request)) is not None:
-        shown.records_per_second = rate
-    row = stored.Operation(
-        container=tenant.container,
-        environment=tenant.environment,
-        name=name,
-        scope=tenant.scope,
-        user=tenant.user,
-        asked=type(request).DESCRIPTOR.name.encode() + b" " + asked.SerializeToString(deterministic=True),
-        open=True,
-    )
-    entry = Entry(row, shown)
-    entry.wait(0.0)
-    return entry
-
-
-def _about(shown: Shown) -> frozenset[str] | None:
-    """The indexes that an operation is about; None for all of them."""
-    kind = shown.WhichOneof("work")
-    names = None if kind == "repair" else getattr(shown, str(kind)).indexes
-    return frozenset(names) if names else None

@@ -1,0 +1,181 @@
+"""Builds in all databases of an environment: by an operator, and by whoever applies a schema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recordlayer.client.pb import admin_pb2
+from recordlayer.index.state import IndexState
+from recordlayer.store import upgrade
+from recordlayer_server import statuses
+from recordlayer_server.admin import everywhere
+from recordlayer_server.databases import Databases
+from recordlayer_server.places import DEVELOPMENT, PRIVATE, PUBLIC, Tenant
+from recordlayer_server.schemas.instances import Instance
+from tests.server.test_admin import refusal
+from tests.server.test_guarded import Bearer
+from tests.server.test_operations import filled
+from tests.server.test_schemas import Owner, Version, changed, with_ratio
+from tests.support.admin import READ_ONLY, Operator, security, working
+from tests.support.photos import CONTAINER
+from tests.support.service import Caller, calling, photos, run
+
+Operation = admin_pb2.AdminOperation
+USERS = ("alice", "bob", "carol")
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that some records are many."""
+    monkeypatch.setattr(upgrade, "MOST_RECORDS_FOR_INLINE_BUILD", 5)
+    monkeypatch.setattr(everywhere, "USERS_A_PAGE", 2)
+
+
+async def state(databases: Databases, user: str, index: str) -> IndexState:
+    tenant = Tenant(CONTAINER, DEVELOPMENT, PRIVATE if user else PUBLIC, user)
+
+    async def look(tx: Any) -> IndexState:
+        store = await databases.records(tx, tenant)
+        assert store is not None
+        return store.index_state(index)
+
+    return await databases.database.run(look)
+
+
+async def people(channel: Any) -> None:
+    """The public database and those of users, with records."""
+    for user in ("", *USERS):
+        await filled(Caller(channel, user=user), 12)
+
+
+def test_a_schema_starts_the_builds_that_it_needs_in_all_databases() -> None:
+    async def scenario() -> None:
+        async with photos() as (server, databases), calling(server) as channel, working(databases):
+            owner, operator = Owner(channel), Operator(channel)
+            owner.building = True
+            await people(channel)
+            await Operator(channel, user="bob").ask("LockDatabase", kind=READ_ONLY, reason="moving house")
+            made = await owner.apply(with_ratio())
+            assert made.version.state == Version.ACTIVE
+            assert made.operation == f"schema-{made.version.version}"
+            done = (await operator.ask("WaitOperation", name=made.operation)).operation
+            assert not done.HasField("database")
+            assert (done.state, reason_of(done)) == (Operation.FAILED, "BUILD_INCOMPLETE")
+            assert (done.progress.databases, done.progress.databases_failed, done.progress.records) == (4, 1, 36)
+            [failure] = done.progress.failures
+            assert failure.database.user == "bob"
+            assert "moving house" in failure.status.message
+            for user in ("", "alice", "carol"):
+                assert await state(databases, user, "by_ratio") is IndexState.READABLE
+            # The same again does what was left, under another name.
+            await Operator(channel, user="bob").ask("UnlockDatabase")
+            again = await owner.apply(with_ratio())
+            assert again.unchanged
+            assert again.operation.startswith(f"{made.operation}-")
+            done = (await operator.ask("WaitOperation", name=again.operation)).operation
+            assert (done.state, done.progress.databases, done.progress.records) == (Operation.SUCCEEDED, 4, 12)
+            assert await state(databases, "bob", "by_ratio") is IndexState.READABLE
+            assert not (await owner.apply(with_ratio())).operation, "nothing is left"
+            # An operator lets the same be done without a schema.
+            for user in ("alice", "carol"):
+                dropped = await Operator(channel, user=user).ask("DropIndexes", drop={"indexes": ["by_ratio"]})
+                await operator.ask("WaitOperation", name=dropped.operation.name)
+            build = {"build": {"indexes": ["by_ratio"]}, "everywhere": True}
+            started = await operator.ask("BuildIndexes", **build)
+            done = (await operator.ask("WaitOperation", name=started.operation.name)).operation
+            assert (done.state, done.progress.records) == (Operation.SUCCEEDED, 24)
+            assert await state(databases, "carol", "by_ratio") is IndexState.READABLE
+            build["build"] = {"indexes": ["by_ratio"], "anew": True}
+            assert (await refusal(operator.ask("BuildIndexes", **build)))[1] == "BAD_REQUEST"
+
+    run(scenario())
+
+
+def reason_of(done: Any) -> str:
+    return statuses.reason_of(done.status)
+
+
+def test_builds_wait_for_the_version_and_end_with_it() -> None:
+    async def scenario() -> None:
+        async with photos() as (server, databases), calling(server) as channel, working(databases):
+            owner, operator = Owner(channel), Operator(channel)
+            owner.building = True
+            await people(channel)
+            other = Instance(databases.database)
+            await other.renew()  # it lives, and does not look
+            made = await owner.apply(with_ratio(), within=1.5)
+            assert made.version.state == Version.STAGED
+            waiting = await operator.until(made.operation, lambda seen: seen.HasField("status"))
+            assert (waiting.state, reason_of(waiting)) == (Operation.WAITING, "SCHEMA_STAGED")
+            await other.look()
+            done = (await operator.ask("WaitOperation", name=made.operation)).operation
+            assert (done.state, done.progress.records) == (Operation.SUCCEEDED, 48)
+            later = changed(
+                lambda builder: (builder.index("Photo", "by_ratio", "ratio"), builder.index("Photo", "by_w", "weight"))
+            )
+            made = await owner.apply(later, within=1.5)
+            assert made.version.state == Version.STAGED
+            await owner.withdraw(made.version.version)
+            done = (await operator.ask("WaitOperation", name=made.operation)).operation
+            assert (done.state, reason_of(done)) == (Operation.FAILED, "CONFLICT")
+
+    run(scenario())
+
+
+def test_a_walk_through_all_databases_goes_on_at_its_page() -> None:
+    async def scenario() -> None:
+        async with photos() as (server, databases), calling(server) as channel:
+            operator = Operator(channel)
+            await people(channel)
+            seen: list[str] = []
+            async with working(databases):
+                build = {"build": {"indexes": ["by_rating"]}, "everywhere": True, "name": "walk"}
+                for user in ("", *USERS):
+                    one = await Operator(channel, user=user).ask("DropIndexes", drop={"indexes": ["by_rating"]})
+                    await operator.ask("WaitOperation", name=one.operation.name)
+                await operator.ask("BuildIndexes", **build, records_per_second=8)
+                # One record of the third user says that the first page of users is behind.
+                await operator.until("walk", lambda seen: seen.progress.databases >= 3 and seen.progress.records > 36)
+            left = (await operator.ask("GetOperation", name="walk")).operation
+            assert left.state == Operation.WAITING
+            other = Databases(databases.database)
+            opened = other.records
+
+            async def noted(tx: Any, tenant: Tenant, **how: Any) -> Any:
+                seen.append(tenant.user)
+                return await opened(tx, tenant, **how)
+
+            other.records = noted  # type: ignore[method-assign]
+            async with working(other):
+                done = (await operator.ask("WaitOperation", name="walk")).operation
+            assert (done.state, done.starts, done.progress.databases) == (Operation.SUCCEEDED, 2, 4)
+            assert len(set(seen)) == 1, "databases of earlier pages were not looked at again"
+            for user in ("", *USERS):
+                assert await state(databases, user, "by_rating") is IndexState.READABLE
+
+    run(scenario())
+
+
+def test_who_may_not_build_everywhere_does_not_by_a_schema(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with photos(security=security(tmp_path)) as (server, _):
+            async with Bearer.calling(server, "owner") as owner:
+                mine = Owner(owner.channel)
+                mine.building = True
+                assert await refusal(mine.apply(with_ratio())) == ("PERMISSION_DENIED", "FORBIDDEN")
+                mine.building = False
+                await mine.apply(with_ratio())
+                everywhere_ = {"build": {"indexes": ["by_ratio"]}, "everywhere": True}
+                call = Operator(owner.channel).ask("BuildIndexes", **everywhere_)
+                assert await refusal(call) == ("PERMISSION_DENIED", "FORBIDDEN")
+            async with Bearer.calling(server, "operator") as operator:
+                started = await Operator(operator.channel).ask("BuildIndexes", name="all", **everywhere_)
+                assert started.operation.state == Operation.WAITING
+            async with Bearer.calling(server, "owner") as owner:
+                call = Operator(owner.channel).ask("GetOperation", name="all")
+                assert await refusal(call) == ("PERMISSION_DENIED", "FORBIDDEN")
+
+    run(scenario())
