@@ -108,6 +108,11 @@ class KeyValueScan(Cursor[KeyValue]):
         self._last = key
         self._behind(key)
 
+    @property
+    def last(self) -> bytes | None:
+        """The key that was read last, or that it was resumed behind."""
+        return self._last
+
     def _behind(self, key: bytes) -> None:
         if self._options.reverse:
             self._end = max(key, self._begin)

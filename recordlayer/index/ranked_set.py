@@ -352,11 +352,11 @@ class RankedSet:
             raise UsageError(member=member, hint="the empty member stands for the beginning of a set")
         return b"\x01" + member.replace(b"\x00", b"\x00\xff") + b"\x00"
 
-    @staticmethod
-    def _member(element: bytes) -> bytes:
-        (member,) = unpack(element)
-        assert isinstance(member, bytes), "members are bytes"
-        return member
+    def _member(self, element: bytes) -> bytes:
+        items = unpack(element)
+        if len(items) != 1 or not isinstance(items[0], bytes):
+            raise self._broken(element, "a key that is no member")
+        return items[0]
 
     def _decoded(self, value: bytes) -> int:
         if len(value) != 8:

@@ -33,10 +33,12 @@ from recordlayer.tuples import pack
 class RecordScan(Cursor[StoredRecord]):
     """Records put together from the pairs of a range.
 
-    A continuation is that of the last pair of a record in the direction of the scan, as in Java.
+    A continuation is that of the last pair of a record in the direction of the scan, as in Java. What else the record
+    has behind it, because it was saved again in other parts since, belongs to the page before.
     """
 
     __slots__ = (
+        "_behind",
         "_budget",
         "_codec",
         "_context",
@@ -72,6 +74,7 @@ class RecordScan(Cursor[StoredRecord]):
             allowed = max(1, options.budget.keys)
             expect = min(expect or allowed, allowed)
         self._source = KeyValueScan(context, keys, replace(options, limit=0, budget=None, expect=expect))
+        self._behind = self._source.last if splitting.has_suffixes else None
         self._held: list[KeyValue] = []
 
     def start(self) -> None:
@@ -80,6 +83,8 @@ class RecordScan(Cursor[StoredRecord]):
     async def batch(self) -> Batch[StoredRecord]:
         found = await self._source.batch()
         rows = self._held + list(found.values) if self._held else list(found.values)
+        if self._behind is not None:
+            rows = self._without_rest(self._behind, rows)
         exhausted = found.stop is Stop.EXHAUSTED
         if not self._splitting.has_suffixes:
             grouped = [_Group(key, [(key, value)]) for key, value in rows]
@@ -109,6 +114,18 @@ class RecordScan(Cursor[StoredRecord]):
 
         end = resume(len(grouped) - 1) if stop not in (None, Stop.EXHAUSTED) and grouped else None
         return Batch(records, resume, stop, end)
+
+    def _without_rest(self, behind: bytes, rows: list[KeyValue]) -> list[KeyValue]:
+        """The rows without what belongs to the record that a continuation lies in."""
+        for place, (key, _) in enumerate(rows):
+            try:
+                base = key[: -suffix_length(key, self._start)]
+            except CorruptRecord:
+                base = key  # it is told where records are put together
+            if not behind.startswith(base):
+                self._behind = None
+                return rows[place:] if place else rows
+        return []
 
     def _record(self, base: bytes, pairs: list[KeyValue]) -> StoredRecord:
         primary_key = base[self._start :]

@@ -279,7 +279,7 @@ class ChangeImporter:
             elif not known or old != entry.version:
                 raise IncrementalRefused(
                     store=str(self._place),
-                    primary_key=unpack(entry.key),
+                    primary_key=_columns(entry.key),
                     there=old,
                     expected=entry.version,
                     hint="the copy is not what the earlier export made: import everything anew",
@@ -318,6 +318,13 @@ class ChangeImporter:
         if store.identify(message).primary_key_bytes != entry.key:
             raise StreamDamaged(primary_key=entry.key, found="a record with another primary key")
         await store.save(message, version=entry.version, version_behavior=VersionBehavior.IF_PRESENT)
+
+
+def _columns(key: bytes) -> tuple[object, ...]:
+    try:
+        return unpack(key)
+    except MalformedTuple as error:
+        raise StreamDamaged(key=key, found="a primary key that is none") from error
 
 
 def _check(metadata: RecordMetaData) -> None:

@@ -538,3 +538,30 @@ def test_records_that_nobody_looks_at_are_not_parsed(orders: Shop, monkeypatch: 
         assert found[0].message.id == 3
         assert found[0].message.id == 3
         assert len(parsed) == 1
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("versions", [False, True])
+def test_a_record_that_is_saved_in_other_parts_between_two_pages_comes_once(
+    db: Any, reverse: bool, versions: bool
+) -> None:
+    metadata = builder().split_long_records(True).store_record_versions(versions).build()
+    for before, after in ((1, 250_000), (250_000, 1)):
+        found: list[int] = []
+        for number in (1, 2, 3):
+            with db.transaction() as tx:
+                tx.store(metadata, path=PATH).save(Order(id=number, body=bytes(before)))
+        resume = None
+        for _ in range(3):
+            with db.transaction() as tx:
+                store = tx.store(metadata, path=PATH)
+                page = store.scan(limit=1, reverse=reverse, resume=resume)
+                found += ids(page.all())
+                resume = page.continuation
+            with db.transaction() as tx:
+                tx.store(metadata, path=PATH).save(Order(id=found[-1], body=bytes(after)))
+        assert found == ([3, 2, 1] if reverse else [1, 2, 3])
+        with db.transaction() as tx:
+            store = tx.store(metadata, path=PATH)
+            assert ids(store.scan(reverse=reverse, resume=resume).all() if resume else []) == []
+            assert store.check() == []

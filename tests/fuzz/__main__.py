@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import importlib
 import io
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -76,7 +77,16 @@ def fuzz(name: str, seconds: int) -> None:
         (folder / f"seed-{place:03d}").write_bytes(data[:LONGEST])
     limits = [f"-max_total_time={seconds}", "-timeout=20", "-rss_limit_mb=2048", f"-max_len={LONGEST}"]
     told = [f"-artifact_prefix={WORK}/{name}-", "-print_final_stats=1", "-verbosity=0"]
-    atheris.Setup([sys.argv[0], *limits, *told, str(folder)], target.run)
+    change = target.change
+
+    def mutate(data: bytes, most: int, seed: int) -> bytes:
+        chance = random.Random(seed)
+        if change is None or chance.random() < 0.3:
+            return bytes(atheris.Mutate(data, most))
+        return change(bytes(data), chance)[:most]
+
+    own = {} if change is None else {"custom_mutator": mutate}
+    atheris.Setup([sys.argv[0], *limits, *told, str(folder)], target.run, **own)
     atheris.Fuzz()
 
 

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 CORPUS = Path(__file__).parent / "corpus"
-LONGEST = 4_096
+LONGEST = 8_192
 """Bytes of an input."""
 
 _LONGEST_TEXT = 20_000
@@ -32,6 +32,7 @@ class Target:
     refusals  the errors that it promises for bytes that are none
     seeds     inputs that it takes, made by the library itself
     hints     inputs that it may refuse: where fuzzing begins too
+    change    makes another input of one that keeps its form, where random changes would mostly break it
     """
 
     name: str
@@ -39,6 +40,7 @@ class Target:
     refusals: tuple[type[Exception], ...]
     seeds: Callable[[], Iterable[bytes]] = field(default=tuple)
     hints: Callable[[], Iterable[bytes]] = field(default=tuple)
+    change: Callable[[bytes, random.Random], bytes] | None = None
 
     def run(self, data: bytes) -> bool:
         """Whether an input was taken; False: it was refused. Raises what is a finding."""
@@ -70,10 +72,13 @@ def kept(file: Path) -> Iterator[bytes]:
             yield b"" if word == "-" else bytes.fromhex(word)
 
 
-def mutations(inputs: list[bytes], count: int, seed: int) -> Iterator[bytes]:
-    """So many inputs, each one of these with a few changes; the same for the same seed."""
-    chance = random.Random(seed)
+def mutations(target: Target, count: int, seed: int) -> Iterator[bytes]:
+    """So many inputs, each one of the target's with a few changes; the same for the same seed."""
+    chance, inputs = random.Random(seed), target.inputs()
     for _ in range(count):
+        if target.change is not None and inputs and chance.random() < 0.7:
+            yield target.change(chance.choice(inputs), chance)[:LONGEST]
+            continue
         made = bytearray(chance.choice(inputs) if inputs else b"")
         for _ in range(chance.choice((1, 1, 2, 4, 8))):
             _mutate(made, inputs, chance)

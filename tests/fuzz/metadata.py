@@ -10,6 +10,7 @@ from recordlayer.errors import SchemaError
 from recordlayer.metadata import FormerIndex, RecordMetaData, compare
 from recordlayer.metadata.definitions import multidimensional, rank, text_index, version_index
 from tests.fuzz.harness import Target
+from tests.fuzz.wire import changed
 from tests.support.shop import builder, plain
 
 
@@ -38,4 +39,4 @@ def seeds() -> Iterable[bytes]:
     )
 
 
-TARGET = Target("metadata", check, (SchemaError,), seeds)
+TARGET = Target("metadata", check, (SchemaError,), seeds, change=changed)

@@ -80,7 +80,7 @@ def begin(store: Any) -> Any:
 
 def order(number: int, draw: int, *, long: float = 0.05) -> Any:
     """An order whose content follows from its number and another one; such a share of them is long."""
-    chance = random.Random(number << 32 | draw)
+    chance = random.Random(draw * 1_000_003 + number)
     made = Order(id=number, customer=chance.choice(NAMES), total=chance.randrange(60), status=chance.randrange(3))
     made.note = " ".join(chance.choices(WORDS, k=chance.randrange(4)))
     made.tags.extend(chance.sample(WORDS, k=chance.randrange(3)))
