@@ -8,7 +8,7 @@ Source  Record Layer, FDBRecordStore.loadRawRecord, SplitHelper, FDBRecordStore.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from recordlayer.cursor.pipeline import ReadEach
 from recordlayer.cursor.scan import FORWARD, KeyRange, ScanOptions
@@ -60,7 +60,8 @@ class Records:
     """The records keyspace of one store in one transaction.
 
     old_versions  versions lie in their own keyspace (formats before 6, and stores that omit suffixes)
-    _preloaded    what `preload` read, until somebody changes it: raw records by primary key, None for absent ones
+    _preloaded    what `preload` read, until somebody changes it: raw records by primary key, None for absent ones; the
+                  load itself as long as it is under way
     points        a record is one pair: its metadata has neither versions nor long records. A point read will do then,
                   which engines answer several times faster than a range
     """
@@ -91,7 +92,7 @@ class Records:
         self.splitting = splitting
         self._old_versions = old_versions
         self._stores_versions = codec.metadata.store_record_versions
-        self._preloaded: dict[bytes, RawRecord | Literal["under way"] | None] = {}
+        self._preloaded: dict[bytes, RawRecord | Reading | None] = {}
         self.points = splitting.has_suffixes and not splitting.splits and not self._stores_versions
 
     @property
@@ -110,9 +111,9 @@ class Records:
         that the metadata does not ask for as well."""
         context = self._context
         base = self._layout.records + primary_key
-        if self._preloaded:
-            ready = self._preloaded.get(primary_key, "under way")
-            if ready != "under way":
+        if self._preloaded and primary_key in self._preloaded:
+            ready = self._preloaded[primary_key]
+            if not isinstance(ready, Reading):
                 return Reading(base, None, None, None, snapshot, ready)
         if self.points and not exact:
             return Reading(base, None, context.get(base + UNSPLIT, snapshot=snapshot), None, snapshot)
@@ -263,15 +264,20 @@ class Records:
         """
         preloaded = self._preloaded
         readings = {key: self.begin(key, exact=True) for key in primary_keys if key not in preloaded}
-        preloaded.update(dict.fromkeys(readings, "under way"))
+        preloaded.update(readings)
         try:
             for key, reading in readings.items():
-                raw = await self.finish(reading)
-                if preloaded.get(key) == "under way":  # nobody has changed it since
+                try:
+                    raw = await self.finish(reading)
+                except CorruptRecord:
+                    if preloaded.get(key) is reading:
+                        raise
+                    continue  # it was changed between two chunks
+                if preloaded.get(key) is reading:  # nobody has changed it since
                     preloaded[key] = raw
         finally:
-            for key in readings:
-                if preloaded.get(key) == "under way":
+            for key, reading in readings.items():
+                if preloaded.get(key) is reading:
                     del preloaded[key]
 
     def forget_preloaded(self) -> None:
