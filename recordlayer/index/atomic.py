@@ -20,6 +20,7 @@ from recordlayer.cursor.transform import Map
 from recordlayer.errors import CorruptIndexEntry, IndexNotSupported, UsageError
 from recordlayer.index.aggregate_rules import RULES, ZERO, plus, signed
 from recordlayer.index.bounds import Bounds
+from recordlayer.index.direct import DirectEntry
 from recordlayer.index.entry import AggregateEntry, Items
 from recordlayer.index.judging import Off
 from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Write
@@ -27,6 +28,7 @@ from recordlayer.index.spread import Cells
 from recordlayer.index.standard import StandardMaintainer, clear_entries, difference, perform, row_difference
 from recordlayer.keys.grouping import Grouping
 from recordlayer.kv.engine import KEY_LIMIT, VALUE_LIMIT, KeyValue, MutationType
+from recordlayer.metadata import Index
 from recordlayer.metadata.index import CELLS
 from recordlayer.tuples import pack, unpack
 
@@ -251,6 +253,19 @@ class CountIndex(AtomicIndex):
 
     type: ClassVar[str] = "count"
     __slots__ = ()
+
+    @classmethod
+    def direct(cls, index: Index) -> DirectEntry | None:
+        """See `index.direct`: where a group is one key, and stays when it has come to zero."""
+        root = index.root_expression
+        counts_rows = isinstance(root, Grouping) and root.grouped_count == 0
+        if cls is not CountIndex or not counts_rows or index.flag("clearWhenZero") or CELLS in index.options:
+            return None
+        rule = RULES[cls.type]
+        added, removed = rule.added((), False), rule.removed((), False)
+        assert added is not None, "every row counts"
+        assert removed is not None, "and is counted down"
+        return DirectEntry(kind=rule.mutation, operand=added, removal=rule.mutation, returned=removed, owned=False)
 
 
 class CountUpdatesIndex(AtomicIndex):

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from typing import cast
+from typing import Any, cast
 
 from recordlayer.errors import IndexNotSupported
 from recordlayer.index.maintainer import IndexSpace, Maintainer
@@ -52,7 +52,7 @@ def maintainer_for(space: IndexSpace) -> Maintainer:
     Raises  IndexNotSupported for a type that nothing here knows, or an index over a sliding window of records.
     """
     index = space.index
-    make = _built_in(index.type) or _offered().get(index.type)
+    make: Make | None = type_of(index.type)
     if make is None:
         raise IndexNotSupported(
             index=index.name,
@@ -63,6 +63,11 @@ def maintainer_for(space: IndexSpace) -> Maintainer:
     if index.predicate is not None and index.predicate.has_window:
         raise IndexNotSupported(index=index.name, hint="its predicate keeps a window of records: not supported")
     return make(space)
+
+
+def type_of(index_type: str) -> Any:
+    """What makes the maintainers of an index type: its class, as a rule. None for a type that nothing here knows."""
+    return _built_in(index_type) or _offered().get(index_type)
 
 
 def is_known(index_type: str) -> bool:

@@ -17,6 +17,7 @@ from recordlayer.cursor.transform import MapAll
 from recordlayer.errors import CorruptIndexEntry, MalformedTuple
 from recordlayer.index.bounds import Bounds
 from recordlayer.index.built import goes_by_index
+from recordlayer.index.direct import DirectEntry
 from recordlayer.index.entry import EntryLayout, IndexEntry
 from recordlayer.index.judging import Evidence, Fault, Mend, audit, clearing, columns_of
 from recordlayer.index.maintainer import CLEAR, SET, IndexedRecord, IndexSpace, Items, Write
@@ -26,6 +27,7 @@ from recordlayer.index.uniqueness import UniqueKey, UniqueVerdict, forget, keeps
 from recordlayer.keys.expression import RecordContext
 from recordlayer.keys.grouping import KeyWithValue
 from recordlayer.kv.engine import KEY_LIMIT, VALUE_LIMIT, KeyValue
+from recordlayer.metadata import Index
 from recordlayer.tuples import pack, unpack
 
 Pair = tuple[bytes, bytes]
@@ -50,6 +52,13 @@ class ValueIndex(StandardMaintainer):
     @property
     def idempotent(self) -> bool:
         return True
+
+    @classmethod
+    def direct(cls, index: Index) -> DirectEntry | None:
+        """See `index.direct`: unless somebody must look whether a value is there already."""
+        if cls is not ValueIndex or index.unique:
+            return None
+        return DirectEntry(kind=SET, operand=b"", removal=CLEAR, returned=b"", owned=True)
 
     # -- what a record has -----------------------------------------------------------------------------
 

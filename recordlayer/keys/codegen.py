@@ -47,9 +47,11 @@ _FLOATS = (Types.TYPE_FLOAT, Types.TYPE_DOUBLE)
 def _single(node: KeyExpression, scope: Scope, out: Writer) -> list[Column]:
     """Code that sets the columns of a node that always has exactly one row."""
     if isinstance(node, Field):
-        return [_field(node, scope, out)]
+        return [out.once(("column", node, scope), lambda: _field(node, scope, out))]
     if isinstance(node, Nesting):
-        return _single(node.child, _nested_scope(node.parent, scope, out), out)
+        parent = node.parent
+        nested = out.once(("message", parent, scope), lambda: _nested_scope(parent, scope, out))
+        return _single(node.child, nested, out)
     if isinstance(node, Then):
         return [column for part in node.parts for column in _single(part, scope, out)]
     if isinstance(node, ListOf):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from recordlayer import tuples
 from recordlayer.tuples.compiled import PACKING_NAMES, Kind, packing_source
 
 if TYPE_CHECKING:
     from recordlayer.pb.types import Descriptor
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ class Writer:
         }
         self._depth = 0
         self._count = 0
+        self._read: dict[tuple[object, ...], object] = {}
+        self._packed: dict[Column, str] = {}
 
     def add(self, line: str) -> None:
         self.lines.append("    " * self._depth + line)
@@ -98,6 +102,25 @@ class Writer:
     def variable(self) -> str:
         self._count += 1
         return f"c{self._count}"
+
+    def once(self, what: tuple[object, ...], make: Callable[[], T]) -> T:
+        """What `make` gives, with the lines it writes; the second time what it gave the first. Only where the lines of
+        the first time have run whenever those that follow do: not inside of loops and branches."""
+        if self._depth > 1:
+            return make()
+        if what not in self._read:
+            self._read[what] = make()
+        return cast("T", self._read[what])
+
+    def packed(self, column: Column) -> str:
+        """A variable with the bytes of a column's element, worked out once however many rows have the column."""
+        if column.constant is not None:
+            return column.packed
+        (named,) = in_variables([column], self)
+        if named not in self._packed:
+            variable = self._packed[named] = self.variable()
+            self.add(f"{variable} = {named.packed}")
+        return self._packed[named]
 
     def name(self, thing: object) -> str:
         self._count += 1

@@ -14,17 +14,21 @@ from recordlayer.index.functions import IndexFunctions
 from recordlayer.keys import RecordContext
 from recordlayer.keys.compiled import Keys, compile_keys
 from recordlayer.metadata import Index, RecordMetaData, RecordType
+from recordlayer.store.direct_writes import DirectWrites
 from recordlayer.store.primary_keys import PrimaryKeys
 from recordlayer.tuples import pack
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
+_MOST_STATES = 1_000
+"""Types times sets of indexes that are not readable: more are made again."""
+
 
 class Schema:
     """The functions of one metadata."""
 
-    __slots__ = ("_key_functions", "contexts", "functions", "indexes", "primary_keys")
+    __slots__ = ("_direct", "_indexes_of", "_key_functions", "contexts", "functions", "indexes", "primary_keys")
 
     def __init__(self, metadata: RecordMetaData) -> None:
         self.primary_keys = PrimaryKeys(metadata)
@@ -35,6 +39,19 @@ class Schema:
         """By packed subspace key."""
         self.contexts: dict[str, RecordContext] = {name: known.context for name, known in metadata.record_types.items()}
         self._key_functions: dict[type[Message], Keys] = {}
+        self._direct: dict[tuple[str, frozenset[str]], DirectWrites] = {}
+        self._indexes_of = {name: metadata.indexes_of(name) for name in metadata.record_types}
+
+    def direct_writes(self, record_type: RecordType, but: frozenset[str]) -> DirectWrites:
+        """What writes the direct entries of a type's records. `but`: names of indexes that are left out."""
+        key = record_type.name, but
+        known = self._direct.get(key)
+        if known is None:
+            if len(self._direct) > _MOST_STATES:
+                self._direct.clear()
+            indexes = [index for index in self._indexes_of[record_type.name] if index.name not in but]
+            known = self._direct[key] = DirectWrites(record_type, indexes)
+        return known
 
     def primary_key(self, record_type: RecordType, message: Message) -> bytes:
         """The packed primary key of a record.  Raises  InvalidKeyExpression if there is not exactly one."""

@@ -71,7 +71,7 @@ class RecordStore:
         self.visible: Callable[[StoredRecord], bool] | None = None
         """Tells which records are shown, in a store that hides those that have expired."""
         self.codec = Codec(metadata, serializer)
-        self.upkeep = Upkeep(context, metadata, states)
+        self.upkeep = Upkeep(context, metadata, states, layout.prefix)
         self.sampling: Sampling | None = None
         """Looks at some of the records that are changed; None for none."""
         self.counts: RecordCounts | None = None

@@ -10,7 +10,7 @@ Source  Record Layer, FDBRecordStore.updateSecondaryIndexes
 from __future__ import annotations
 
 from collections.abc import Coroutine, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from recordlayer.errors import IndexNotSupported
 from recordlayer.index.maintainer import Checked, IndexedRecord, Maintainer, Verdict, Write, as_checked
@@ -19,32 +19,52 @@ from recordlayer.index.standard import perform
 from recordlayer.index.state import IndexState
 from recordlayer.kv.context import Context
 from recordlayer.metadata import Index, RecordMetaData, RecordType
+from recordlayer.store.direct_writes import DirectWrites
 from recordlayer.store.record import StoredRecord
+from recordlayer.store.schema import schema_of
 from recordlayer.store.states import IndexStates
 
 Change = tuple[Maintainer, IndexedRecord | None, IndexedRecord | None]
 """An index type, and the record that it shall know before and after."""
 
 
+NO_VERDICTS: Sequence[Verdict] = ()
+
+
+class Kept(NamedTuple):
+    """Who keeps the indexes of one record type.
+
+    direct    writes the direct entries, None if there are none; `prefixes` are theirs
+    rest      maintainers of all other indexes
+    checked   those of them that may refuse records
+    """
+
+    direct: DirectWrites | None
+    prefixes: tuple[bytes, ...]
+    rest: tuple[Maintainer, ...]
+    checked: tuple[Checked, ...]
+
+
 class Upkeep:
     """The index types at work on one store in one transaction. They are made when first needed."""
 
-    __slots__ = ("_by_index", "_by_type", "_checked", "_context", "_metadata", "_states")
+    __slots__ = ("_by_index", "_by_type", "_context", "_kept", "_metadata", "_states", "_store")
 
-    def __init__(self, context: Context, metadata: RecordMetaData, states: IndexStates) -> None:
+    def __init__(self, context: Context, metadata: RecordMetaData, states: IndexStates, store: bytes) -> None:
         self._context = context
         self._metadata = metadata
         self._states = states
+        self._store = store
+        self._kept: dict[str, Kept] = {}
         self._by_index: dict[str, Maintainer | None] = {}
         self._by_type: dict[str, tuple[Maintainer, ...]] = {}
-        self._checked: dict[str, tuple[Checked, ...]] = {}
         states.told.append(self.forget)
 
     def forget(self) -> None:
         """Look at the states of the indexes again: one has changed."""
         self._by_index.clear()
         self._by_type.clear()
-        self._checked.clear()
+        self._kept.clear()
 
     def maintainer(self, index: Index) -> Maintainer | None:
         """The index type at work on an index; None if the index is disabled.
@@ -69,8 +89,27 @@ class Upkeep:
             all_of_them = [self.maintainer(index) for index in self._metadata.indexes_of(record_type)]
             found = tuple(one for one in all_of_them if one is not None)
             self._by_type[record_type.name] = found
-            self._checked[record_type.name] = tuple(one for one in map(as_checked, found) if one is not None)
         return found
+
+    def _keep(self, record_type: RecordType) -> Kept:
+        """Who keeps which indexes of a type. Maintainers of what is written directly are not made unless needed."""
+        kept = self._kept.get(record_type.name)
+        if kept is None:
+            self._refuse_what_is_only_read(record_type)
+            states, schema = self._states, schema_of(self._metadata)
+            direct = None
+            if states.chooses is None:
+                but = frozenset([name for name, state in states.marked if not state.is_readable])
+                direct = schema.direct_writes(record_type, but)
+            written = () if direct is None else direct.indexes
+            for index in written:
+                states.of(index)  # who changes its state conflicts with this transaction
+            others = [self.maintainer(index) for index in self._metadata.indexes_of(record_type) if index not in written]
+            rest = tuple(one for one in others if one is not None)
+            checked = tuple(one for one in map(as_checked, rest) if one is not None)
+            prefixes = () if direct is None else direct.prefixes(self._store)
+            kept = self._kept[record_type.name] = Kept(direct if written else None, prefixes, rest, checked)
+        return kept
 
     def _refuse_what_is_only_read(self, record_type: RecordType) -> None:
         """Indexes of other types, joined ones for instance, may depend on records of this one."""
@@ -84,10 +123,12 @@ class Upkeep:
                     hint="records of this type are only read here: write them with the Java Record Layer",
                 )
 
-    def verdicts(self, new: StoredRecord) -> list[Verdict]:
+    def verdicts(self, new: StoredRecord) -> Sequence[Verdict]:
         """The checks that a new record needs, begun."""
-        self.maintainers(new.record_type)
-        begun = [checked.check(new) for checked in self._checked[new.record_type.name]]
+        checked = self._keep(new.record_type).checked
+        if not checked:
+            return NO_VERDICTS
+        begun = [one.check(new) for one in checked]
         return [verdict for verdict in begun if verdict is not None]
 
     def prepare(
@@ -102,6 +143,14 @@ class Upkeep:
         if old is None or new is None or old.record_type is new.record_type:
             record = new if new is not None else old
             assert record is not None, "one of them is there"
+            kept = self._keep(record.record_type)
+            writes = [] if kept.direct is None else kept.direct.between(old, new, kept.prefixes)
+            if writes is not None:
+                changes = [(maintainer, old, new) for maintainer in kept.rest]
+                changes += more
+                if changes:
+                    writes += writes_of(changes)
+                return writes, changes
             changes = [(maintainer, old, new) for maintainer in self.maintainers(record.record_type)]
         else:
             before, after = self.maintainers(old.record_type), self.maintainers(new.record_type)

@@ -1,0 +1,86 @@
+"""The entries of several indexes as one generated function: what they have in common is read and packed once.
+
+    entries(message, context, suffix, prefixes)    a write of each index, in their order
+
+A record of a type with four indexes over one column, and a count of its groups, reads that column once and packs it
+once; there is one call and one look for errors instead of one each. `None` stands for what the function was not made
+for: a message of another class, a column that cannot be packed. Who asks then takes each index by itself.
+
+Cost    about 0.4 µs an index
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from recordlayer.keys.codegen import rows_code
+from recordlayer.keys.codewriter import Column, Interpreted, Scope, Writer, tuple_source
+from recordlayer.keys.expression import KeyExpression, RecordContext
+from recordlayer.keys.grouping import KeyWithValue
+from recordlayer.tuples.compiled import define
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+Write = tuple[int, bytes, bytes]
+Entries = Callable[["Message", RecordContext, bytes, Sequence[bytes]], "list[Write] | None"]
+
+
+class OneEntry(NamedTuple):
+    """An index of which each record has exactly one entry.
+
+    expression  its columns, in one row
+    kind        of write, the first item of each
+    operand     what is written where the expression has no columns for it
+    tail        what follows the columns in the key: None for the whole primary key, else these expressions
+    """
+
+    expression: KeyExpression
+    kind: int
+    operand: bytes
+    tail: tuple[KeyExpression, ...] | None
+
+
+def compile_entries(wanted: Sequence[OneEntry], message_class: type[Message], *, name: str) -> Entries | None:
+    """A function that gives (kind, prefix + packed columns + tail, operand) for each of `wanted`. None if one of them
+    has no generated form."""
+    out = Writer(many=False)
+    out.names |= {"_k_class": message_class}
+    made: list[str] = []
+    with out.block("if type(message) is not _k_class:"):
+        out.add("return None")
+    prefixes = [f"p{place}" for place in range(len(wanted))]
+    try:
+        with out.block("try:"):
+            out.add(f"{tuple_source(prefixes)} = prefixes")
+            for prefix, one in zip(prefixes, wanted, strict=True):
+                made.append(_write(one, prefix, Scope(message_class.DESCRIPTOR, "message"), out))
+            out.add(f"return [{', '.join(made)}]")
+    except Interpreted:
+        return None
+    with out.block("except _t_errors:"):
+        out.add("return None")
+    function: Entries = define(
+        out.lines, name=name, parameters=("message", "context", "suffix", "prefixes"), names=out.names
+    )
+    return function
+
+
+def _write(one: OneEntry, prefix: str, scope: Scope, out: Writer) -> str:
+    columns = _columns(one.expression, scope, out)
+    at = one.expression.split_point if isinstance(one.expression, KeyWithValue) else None
+    packed = [out.packed(column) for column in columns]
+    key = [prefix, *packed[:at]]
+    if one.tail is None:
+        key.append("suffix")
+    for expression in one.tail or ():
+        key += [out.packed(column) for column in _columns(expression, scope, out)]
+    value = repr(one.operand) if at is None else f"_t_join({tuple_source(packed[at:])})"
+    return f"({int(one.kind)}, _t_join({tuple_source(key)}), {value})"
+
+
+def _columns(expression: KeyExpression, scope: Scope, out: Writer) -> list[Column]:
+    found: list[Column] = []
+    rows_code(expression, scope, out, found.extend)
+    return found
