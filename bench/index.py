@@ -20,10 +20,10 @@ from google.protobuf import descriptor_pb2
 import recordlayer as rl
 from bench.harness import CPU, Case, Contender, Ops, Report, Settings, compare
 from recordlayer.index.registry import maintainer_for
-from recordlayer.index.standard import perform
 from recordlayer.keys import version
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import Engine
+from recordlayer.kv.mutations import perform
 from recordlayer.kv.registry import open_engine
 from recordlayer.metadata.definitions import (
     IndexDefinition,

@@ -23,11 +23,12 @@ from recordlayer.index.bounds import Bounds
 from recordlayer.index.direct import DirectEntry
 from recordlayer.index.entry import AggregateEntry, Items
 from recordlayer.index.judging import Off
-from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Write
+from recordlayer.index.maintainer import IndexedRecord, IndexSpace
 from recordlayer.index.spread import Cells
-from recordlayer.index.standard import StandardMaintainer, clear_entries, difference, perform, row_difference
+from recordlayer.index.standard import StandardMaintainer, clear_entries, difference, row_difference
 from recordlayer.keys.grouping import Grouping
 from recordlayer.kv.engine import KEY_LIMIT, VALUE_LIMIT, KeyValue, MutationType
+from recordlayer.kv.mutations import Write, perform
 from recordlayer.metadata import Index
 from recordlayer.metadata.index import CELLS
 from recordlayer.tuples import pack, unpack

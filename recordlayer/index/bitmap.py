@@ -18,11 +18,12 @@ from recordlayer.cursor.step import Cursor
 from recordlayer.cursor.transform import Empty, Map
 from recordlayer.errors import CorruptIndexEntry, IndexNotSupported, MalformedTuple, UniquenessViolation, UsageError
 from recordlayer.index.bounds import Bounds, End
-from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Items, Write
+from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Items
 from recordlayer.index.standard import StandardMaintainer, clear_entries, row_difference
 from recordlayer.index.state import IndexState
 from recordlayer.keys.grouping import Grouping
 from recordlayer.kv.engine import MutationType
+from recordlayer.kv.mutations import Write
 from recordlayer.tuples import pack, unpack
 from recordlayer.waiting.waitable import Waitable
 

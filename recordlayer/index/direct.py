@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from recordlayer.index.registry import type_of
+from recordlayer.keys import KeyExpression
 from recordlayer.keys.compiled_entries import OneEntry
 from recordlayer.metadata import Index, RecordType
 
@@ -46,7 +47,7 @@ def direct_entry(index: Index) -> DirectEntry | None:
 def as_one_entry(index: Index, record_type: RecordType, entry: DirectEntry) -> OneEntry:
     """The same for the generator: what stands where in the key."""
     positions = index.primary_key_positions
-    tail = None
+    tail: tuple[KeyExpression, ...] | None = None
     if not entry.owned:
         tail = ()
     elif positions is not None:

@@ -18,10 +18,11 @@ from recordlayer.cursor.step import Cursor
 from recordlayer.index.aggregate_rules import RULES, Rule
 from recordlayer.index.atomic import AtomicIndex
 from recordlayer.index.entry import Items
-from recordlayer.index.maintainer import STAMP_VALUE, IndexedRecord, Write
+from recordlayer.index.maintainer import IndexedRecord
 from recordlayer.index.pending import pending_read, pending_scan
 from recordlayer.index.standard import row_difference
 from recordlayer.kv.engine import KeyValue, MutationType
+from recordlayer.kv.mutations import STAMP_VALUE, Write
 from recordlayer.tuples import compare, has_incomplete_versionstamp, pack, pack_with_versionstamp, unpack
 
 _OFFSET_BYTES = 4

@@ -14,9 +14,9 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from recordlayer.index.maintainer import CLEAR, SET, IndexedRecord, IndexSpace, Items
-from recordlayer.index.standard import perform
+from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Items
 from recordlayer.kv.engine import KeyValue
+from recordlayer.kv.mutations import CLEAR, SET, perform
 from recordlayer.tuples import unpack
 
 Mend = Callable[[], Coroutine[Any, Any, None]]

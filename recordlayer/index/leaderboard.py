@@ -37,18 +37,18 @@ from recordlayer.index.leaderboard_directory import (
     negated,
 )
 from recordlayer.index.leaderboard_entries import WindowEntries, turned_round
-from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Items, Write
+from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Items
 from recordlayer.index.rank import RANKS, Sought, keep_ranks, ranked_set_options
 from recordlayer.index.ranked_set import RankedSet, RankedSetOptions, structure
 from recordlayer.index.standard import StandardMaintainer, same_rows
 from recordlayer.keys.grouping import Grouping
 from recordlayer.kv.engine import MutationType
+from recordlayer.kv.mutations import Write
 from recordlayer.tuples import SingleFloat, pack, unpack
 from recordlayer.waiting.overlap import gather
 
 _OFFSET = 1 << 63
-_SPARE = 9
-"""Bytes that the key of a window may take."""
+_SPARE = 9  # bytes that the key of a window may take
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from recordlayer.index.functions import IndexFunctions
 from recordlayer.index.state import IndexState
 from recordlayer.keys.expression import RecordContext
 from recordlayer.kv.context import Context
+from recordlayer.kv.mutations import Write
 from recordlayer.tuples import pack
 
 if TYPE_CHECKING:
@@ -26,15 +27,6 @@ if TYPE_CHECKING:
     from recordlayer.metadata import Index
 
 Items = tuple[Any, ...]
-
-SET, CLEAR = -1, -2
-STAMP, UNSTAMP, STAMP_VALUE = -3, -4, -5
-Write = tuple[int, bytes, bytes]
-"""SET, CLEAR or a MutationType; the key; the value or operand.
-
-Or what waits for the commit's version: STAMP sets a key that the operand in place of the key gives, UNSTAMP takes that
-back, STAMP_VALUE sets a value, of several for one key the largest. Operands end with the place of the version.
-"""
 
 
 class IndexedRecord(Protocol):

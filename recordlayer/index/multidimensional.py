@@ -20,7 +20,7 @@ from recordlayer.cursor.step import Cursor
 from recordlayer.errors import IndexNotSupported, UsageError
 from recordlayer.index.bounds import Bounds
 from recordlayer.index.entry import EntryLayout, IndexEntry
-from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Items, Write
+from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Items
 from recordlayer.index.multidimensional_scan import BoxScan, NearestScan
 from recordlayer.index.rtree import RTree, RTreeOptions
 from recordlayer.index.rtree_audit import audit_tree
@@ -29,6 +29,7 @@ from recordlayer.index.rtree_scan import Box
 from recordlayer.index.rtree_slots import Item
 from recordlayer.index.standard import StandardMaintainer, clear_entries, row_difference
 from recordlayer.keys.grouping import Dimensions, KeyWithValue
+from recordlayer.kv.mutations import Write
 from recordlayer.tuples import pack, unpack
 from recordlayer.waiting.overlap import gather
 

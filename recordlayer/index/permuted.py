@@ -19,11 +19,12 @@ from recordlayer.errors import CorruptIndexEntry, IndexNotSupported, MalformedTu
 from recordlayer.index.bounds import Bounds
 from recordlayer.index.entry import AggregateEntry
 from recordlayer.index.judging import Evidence, Fault, Mend, clearing
-from recordlayer.index.maintainer import CLEAR, SET, IndexedRecord, IndexSpace, Items, Write
-from recordlayer.index.standard import clear_entries, difference, perform
+from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Items
+from recordlayer.index.standard import clear_entries, difference
 from recordlayer.index.value import ValueIndex
 from recordlayer.keys.grouping import Grouping
 from recordlayer.kv.engine import KeyValue
+from recordlayer.kv.mutations import CLEAR, SET, Write, perform
 from recordlayer.tuples import pack, unpack
 from recordlayer.waiting.overlap import gather
 

@@ -34,11 +34,12 @@ from recordlayer.index.ranked_set import (
     RankedSetOptions,
 )
 from recordlayer.index.ranked_set_hash import NAMES, hash_function
-from recordlayer.index.standard import clear_entries, perform, row_difference
+from recordlayer.index.standard import clear_entries, row_difference
 from recordlayer.index.state import IndexState
 from recordlayer.index.value import ValueIndex
 from recordlayer.keys.grouping import Grouping
 from recordlayer.kv.engine import KeyValue, StreamingMode
+from recordlayer.kv.mutations import perform
 from recordlayer.tuples import pack, unpack
 from recordlayer.waiting.overlap import gather
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from recordlayer.errors import IndexEntryTooLarge, IndexNotSupported
 from recordlayer.index.built import built_part
 from recordlayer.index.filter import kept_rows
-from recordlayer.index.maintainer import CLEAR, SET, STAMP, UNSTAMP, IndexedRecord, IndexSpace, Items, Write
+from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Items
 from recordlayer.index.state import IndexState
-from recordlayer.kv.context import Context
-from recordlayer.kv.engine import KEY_LIMIT, VALUE_LIMIT, MutationType
+from recordlayer.kv.engine import KEY_LIMIT, VALUE_LIMIT
+from recordlayer.kv.mutations import Write, perform
 from recordlayer.tuples import pack
 
 if TYPE_CHECKING:
@@ -72,25 +72,6 @@ def _exact(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(
         _DOUBLE.pack(item) if type(item) is float else _exact(item) if type(item) is tuple else item for item in row
     )
-
-
-def perform(context: Context, writes: list[Write]) -> None:
-    """Write what was prepared."""
-    for kind, key, value in writes:
-        if kind == SET:
-            context.set(key, value)
-        elif kind == CLEAR:
-            context.clear(key)
-        elif kind > 0:
-            context.atomic(
-                cast("MutationType", kind), key, value
-            )  # constructing an enum would cost more than the write
-        elif kind == STAMP:
-            context.set_stamped_key(key, value)
-        elif kind == UNSTAMP:
-            context.drop_stamped_key(key)
-        else:
-            context.raise_stamped_value(key, value)
 
 
 def clear_entries(space: IndexSpace, prefix: Items, *, keyspace: int = 2) -> None:

@@ -22,7 +22,7 @@ from recordlayer.index.bunched import BUNCH_SIZE, Change, packed_positions
 from recordlayer.index.bunched_check import rebunch
 from recordlayer.index.entry import EntryLayout
 from recordlayer.index.judging import Evidence, Fault, audit
-from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Items, Write
+from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Items
 from recordlayer.index.standard import StandardMaintainer, clear_entries, difference
 from recordlayer.index.text_entry import TextEntry, TextLayout
 from recordlayer.index.text_judging import TextJudge, version_in
@@ -30,6 +30,7 @@ from recordlayer.index.text_scan import TextCursor
 from recordlayer.index.tokenizer import IndexTokenizer
 from recordlayer.keys.grouping import Grouping
 from recordlayer.kv.engine import KeyValue
+from recordlayer.kv.mutations import Write
 from recordlayer.tuples import pack
 from recordlayer.waiting.waitable import Turn
 

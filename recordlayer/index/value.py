@@ -20,13 +20,14 @@ from recordlayer.index.built import goes_by_index
 from recordlayer.index.direct import DirectEntry
 from recordlayer.index.entry import EntryLayout, IndexEntry
 from recordlayer.index.judging import Evidence, Fault, Mend, audit, clearing, columns_of
-from recordlayer.index.maintainer import CLEAR, SET, IndexedRecord, IndexSpace, Items, Write
+from recordlayer.index.maintainer import IndexedRecord, IndexSpace, Items
 from recordlayer.index.page import EntryPage
 from recordlayer.index.standard import StandardMaintainer, clear_entries, difference
 from recordlayer.index.uniqueness import UniqueKey, UniqueVerdict, forget, keeps_violations, remove_violations
 from recordlayer.keys.expression import RecordContext
 from recordlayer.keys.grouping import KeyWithValue
 from recordlayer.kv.engine import KEY_LIMIT, VALUE_LIMIT, KeyValue
+from recordlayer.kv.mutations import CLEAR, SET, Write
 from recordlayer.metadata import Index
 from recordlayer.tuples import pack, unpack
 

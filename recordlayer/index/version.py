@@ -19,11 +19,12 @@ from recordlayer.cursor.transform import Map
 from recordlayer.errors import InvalidKeyExpression
 from recordlayer.index.bounds import Bounds
 from recordlayer.index.entry import IndexEntry
-from recordlayer.index.maintainer import CLEAR, SET, STAMP, UNSTAMP, IndexedRecord, IndexSpace, Write
+from recordlayer.index.maintainer import IndexedRecord, IndexSpace
 from recordlayer.index.pending import pending_scan
 from recordlayer.index.standard import difference
 from recordlayer.index.value import Pair, ValueIndex
 from recordlayer.keys import KeyExpression, KeyWithValue, RecordContext, Version
+from recordlayer.kv.mutations import CLEAR, SET, STAMP, UNSTAMP, Write
 from recordlayer.tuples import Versionstamp, pack, pack_with_versionstamp
 
 _OFFSET_BYTES = 4

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from recordlayer.kv.mutations import Write, write_each
 from recordlayer.waiting.several import Several
 from recordlayer.waiting.waitable import Waitable
 
@@ -224,6 +225,15 @@ class Transaction(Protocol):
         The next chunk begins after the last key (ends before it, in reverse).
         """
 
+    def get_ranges(self, ranges: Sequence[tuple[bytes, bytes]], *, snapshot: bool = False) -> Waitable[list[Chunk]]:
+        """The first chunk of each of these ranges, in their order: what `get_range` gives with mode WANT_ALL. For many
+        ranges of a few pairs each; an engine that can do better than reading each by itself does.
+
+        Cost  1 read a range, 1 round trip.
+        """
+        want_all = StreamingMode.WANT_ALL
+        return Several([self.get_range(begin, end, snapshot=snapshot, mode=want_all) for begin, end in ranges])
+
     def watch(self, key: bytes) -> Waitable[None]:
         """Becomes ready when the value of `key` is no longer what this transaction saw, at the earliest after the
         commit; outlives the transaction. Cancelling it frees its place among the database's watches."""
@@ -246,6 +256,14 @@ class Transaction(Protocol):
     def atomic(self, kind: MutationType, key: bytes, operand: bytes) -> None:
         """Change the value of `key` without reading it. The versionstamped kinds end in a 4-byte little-endian offset
         of their 10-byte placeholder (in the key, or in the operand)."""
+
+    def write_many(self, writes: Sequence[Write]) -> None:
+        """Several writes of single keys, in their order: what `set`, `clear` and `atomic` do with each. If one cannot
+        be done, those before it are done.
+
+        As it stands here each is done by itself; an engine that can do better does.
+        """
+        write_each(self, writes)
 
     def add_conflict_range(self, kind: ConflictKind, begin: bytes, end: bytes) -> None:
         """Behave as if [begin, end) had been read, or written."""

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from recordlayer.index.maintainer import Verdict, Write
+from recordlayer.index.maintainer import Verdict
+from recordlayer.kv.mutations import Write, perform
 from recordlayer.store.expect import Expect, VersionBehavior
 from recordlayer.store.record import StoredRecord
-from recordlayer.store.records import Reading
 from recordlayer.store.split import RawRecord
 from recordlayer.store.store import RecordStore
 from recordlayer.store.synthesis import Synthesis
@@ -74,35 +74,47 @@ async def save_many(
 
 
 async def _write(store: RecordStore, plans: list[Planned]) -> None:
+    ready: list[Write] = []  # and not written yet: what belongs to a record goes together
     try:
         for plan in plans:
-            store.write_record(plan.new, plan.data, plan.old, plan.raw, plan.place)
-            await store.complete(plan.writes, plan.changes)
+            pair = store.one_write(plan.new, plan.data, plan.raw)
+            if pair is not None and not plan.changes:
+                ready.append(pair)
+                ready += plan.writes
+                continue
+            if pair is not None:
+                await store.complete([*ready, pair, *plan.writes], plan.changes)
+            else:
+                perform(store.context, ready)
+                store.write_record(plan.new, plan.data, plan.old, plan.raw, plan.place)
+                await store.complete(plan.writes, plan.changes)
+            ready = []
+        perform(store.context, ready)
     except BaseException as error:
         store.context.doom(error)
         raise
 
 
-async def delete_many(store: RecordStore, keys: Iterable[Any]) -> list[bool]:
+async def delete_many(store: RecordStore, wanted: Iterable[Any]) -> list[bool]:
     """Remove the records with these primary keys, all or none. For each whether there was one.
 
     Cost    1 range read each, 1 round trip; writes as one by one.
     Raises  as `RecordStore.delete`. Nothing has been written then.
     """
     store.header.check_may_write()
-    packed = [store.packed_key(key) for key in keys]
+    packed = [store.packed_key(key) for key in wanted]
     taken = await _take_turns(store, packed)
     try:
-        readings = {key: store.records.begin(key, exact=True) for key in packed}
+        keys = list(dict.fromkeys(packed))
+        reading = store.records.begin_all(keys, exact=True)
         found: dict[bytes, Removed] = {}
         try:
-            for key in list(readings):
-                raw = await store.records.finish(readings.pop(key))
+            for key, raw in zip(keys, await store.records.finish_all(reading), strict=True):
                 if raw is not None:
                     old = store.records.stored(key, raw)
                     found[key] = (old, raw, *store.upkeep.prepare(old, None))
         finally:
-            _cancel(readings)
+            reading.cancel()
         left = dict.fromkeys(found, True)
         there = [left.pop(key, False) for key in packed]
         places = [None if store.feed is None else store.feed.claim() for _ in found]
@@ -197,21 +209,19 @@ async def _plan(
 ) -> list[Planned]:
     """Everything that can be refused, and what to write; nothing is written yet."""
     records = store.records
-    readings: dict[bytes, Reading] = {}
-    for new in news:
-        if new.primary_key_bytes not in readings:
-            readings[new.primary_key_bytes] = records.begin(new.primary_key_bytes, exact=True)
-    latest: dict[bytes, tuple[StoredRecord | None, RawRecord | None]] = {}
+    keys = list(dict.fromkeys([new.primary_key_bytes for new in news]))
+    reading = records.begin_all(keys, exact=True)
     plans: list[Planned] = []
     try:
         begun = [store.upkeep.verdicts(new) for new in news]
+        found: dict[bytes, RawRecord | None] = dict(zip(keys, await records.finish_all(reading), strict=True))
+        latest: dict[bytes, StoredRecord] = {}
         for new, verdicts in zip(news, begun, strict=True):
             key = new.primary_key_bytes
-            if key in latest:
-                old, raw = latest[key]
-            else:
-                raw = await records.finish(readings.pop(key))
-                old = None if raw is None else records.stored(key, raw)
+            raw = found[key]
+            old = latest.get(key) if latest else None
+            if old is None and raw is not None:
+                old = records.stored(key, raw)
             expect.check(old, new)
             for verdict in verdicts:
                 await verdict.settle(old)
@@ -221,15 +231,11 @@ async def _plan(
             writes, changes = store.upkeep.prepare(old, new)
             place = None if dry or store.feed is None else store.feed.claim()
             plans.append(Planned(new, old, raw, data, verdicts, writes, changes, place))
-            latest[key] = new, RawRecord(data, new.version, records.shape(new, data))
+            if len(keys) < len(news):  # one comes twice: the second follows upon the first
+                latest[key], found[key] = new, RawRecord(data, new.version, records.shape(new, data))
     finally:
-        _cancel(readings)
-    return plans
-
-
-def _cancel(readings: dict[bytes, Reading]) -> None:
-    for reading in readings.values():
         reading.cancel()
+    return plans
 
 
 async def _take_turns(store: RecordStore, keys: Iterable[bytes]) -> list[bytes]:

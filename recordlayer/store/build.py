@@ -13,10 +13,10 @@ from recordlayer.index import build_notes
 from recordlayer.index.bounds import Bounds
 from recordlayer.index.maintainer import IndexedRecord, Maintainer, as_bringing, as_checked
 from recordlayer.index.registry import maintainer_for
-from recordlayer.index.standard import perform
 from recordlayer.index.state import IndexState
 from recordlayer.index.tidying import Tidying
 from recordlayer.kv.engine import MutationType
+from recordlayer.kv.mutations import perform
 from recordlayer.metadata import Index
 from recordlayer.pb.index_build_pb2 import IndexBuildIndexingStamp
 from recordlayer.store.layout import Keyspace

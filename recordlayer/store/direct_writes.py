@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from recordlayer.index.direct import as_one_entry, direct_entry
-from recordlayer.index.maintainer import Write
 from recordlayer.keys.compiled_entries import Entries, OneEntry, compile_entries
 from recordlayer.kv.engine import KEY_LIMIT, VALUE_LIMIT
+from recordlayer.kv.mutations import Write
 from recordlayer.tuples import pack
 
 if TYPE_CHECKING:

@@ -17,11 +17,13 @@ from recordlayer.errors import CorruptRecord
 from recordlayer.kv.context import Context
 from recordlayer.kv.counters import Counters
 from recordlayer.kv.engine import Chunk, KeyValue, StreamingMode
+from recordlayer.kv.mutations import SET, Write
 from recordlayer.store.layout import StoreLayout
 from recordlayer.store.record import Codec, StoredRecord
 from recordlayer.store.record_page import RecordPage
 from recordlayer.store.record_scan import RecordScan
 from recordlayer.store.split import (
+    PART,
     UNSPLIT,
     VERSION,
     RawRecord,
@@ -54,6 +56,22 @@ class Reading(NamedTuple):
         for waitable in (self.pairs, self.value, self.old_version):
             if waitable is not None:
                 waitable.cancel()
+
+
+class ReadingMany(NamedTuple):
+    """Loads under way: in one read of all ranges, or each by itself."""
+
+    primary_keys: Sequence[bytes]
+    chunks: Waitable[list[Chunk]] | None
+    each: Sequence[Reading]
+    snapshot: bool
+
+    def cancel(self) -> None:
+        """Nobody wants the records any more."""
+        if self.chunks is not None:
+            self.chunks.cancel()
+        for reading in self.each:
+            reading.cancel()
 
 
 class Records:
@@ -169,6 +187,36 @@ class Records:
         except CorruptRecord as error:
             raise in_words(error, self._context) from error.__cause__
 
+    def begin_all(self, primary_keys: Sequence[bytes], *, snapshot: bool = False, exact: bool = False) -> ReadingMany:
+        """Start to load several records, as `begin` does."""
+        layout = self._layout
+        if not self.splitting.has_suffixes or self._old_versions or self._preloaded or (self.points and not exact):
+            each = [self.begin(key, snapshot=snapshot, exact=exact) for key in primary_keys]
+            return ReadingMany(primary_keys, None, each, snapshot)
+        prefix = layout.records
+        ranges = [(prefix + key + b"\x00", prefix + key + b"\xff") for key in primary_keys]
+        return ReadingMany(primary_keys, self._context.get_ranges(ranges, snapshot=snapshot), (), snapshot)
+
+    async def finish_all(self, reading: ReadingMany) -> list[RawRecord | None]:
+        """The records whose load is under way, None for those that are not there.  Raises  CorruptRecord."""
+        if reading.chunks is None:
+            return [await self.finish(one) for one in reading.each]
+        context, prefix = self._context, self._layout.records
+        found: list[RawRecord | None] = []
+        for key, chunk in zip(reading.primary_keys, await reading.chunks, strict=True):
+            rows = chunk.rows
+            if not rows:
+                found.append(None)
+                continue
+            base = prefix + key
+            if chunk.more:
+                rows = rows + await context.read_all(rows[-1][0] + b"\x00", base + b"\xff", snapshot=reading.snapshot)
+            raw = self.assemble(base, rows)
+            if raw is not None and (version := pending_version(context, base)) is not None:
+                raw.version = version
+            found.append(raw)
+        return found
+
     async def _old_version(self, base: bytes, read: Waitable[bytes | None]) -> Versionstamp | None:
         key = self._old_version_key(base)
         pending = self._context.stamped_value(key)
@@ -203,6 +251,23 @@ class Records:
         record.shape = self.splitting.shape(base, len(data), versioned=versioned)
         self.splitting.write(self._context, base, data, None if old is None else old.shape)
         self._write_version(base, record.version, had_version=old is not None and old.version is not None)
+
+    def one_pair(self, record: StoredRecord, data: bytes, old: RawRecord | None) -> Write | None:
+        """The write that `write` makes where it is one pair in place of none or one, and neither has a version. That is
+        the caller's to perform then; None where there is more to it.  Cost  1 write."""
+        if (
+            record.version is not None
+            or len(data) > PART
+            or not self.splitting.has_suffixes
+            or (old is not None and (old.version is not None or old.shape.parts))
+        ):
+            return None
+        primary_key = record.primary_key_bytes
+        if self._preloaded:
+            self._preloaded.pop(primary_key, None)
+        key = self._layout.records + primary_key + UNSPLIT
+        record.shape = Shape(0, False, len(key), len(data))
+        return SET, key, data
 
     def _write_version(self, base: bytes, version: Versionstamp | None, *, had_version: bool) -> None:
         context = self._context

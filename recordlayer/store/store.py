@@ -17,10 +17,11 @@ from recordlayer.cursor.scan import FORWARD, ScanOptions
 from recordlayer.cursor.step import Cursor
 from recordlayer.errors import IndexNotReadable, UsageError
 from recordlayer.index.bounds import Bounds
-from recordlayer.index.maintainer import Aggregating, Maintainer, Verdict, Write
+from recordlayer.index.maintainer import Aggregating, Maintainer, Verdict
 from recordlayer.index.state import IndexState
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import ConflictKind
+from recordlayer.kv.mutations import Write, perform
 from recordlayer.metadata import Index, RecordMetaData
 from recordlayer.options import NO_LIMITS
 from recordlayer.store.change_layout import settings_in
@@ -35,7 +36,7 @@ from recordlayer.store.serializer import Serializer
 from recordlayer.store.split import RawRecord, Splitting
 from recordlayer.store.states import IndexStates
 from recordlayer.store.synthesis import NO_SYNTHESIS, Synthesis
-from recordlayer.store.upkeep import Change, Upkeep, claim_all
+from recordlayer.store.upkeep import Change, Upkeep, claim_all, pending_of
 from recordlayer.tuples import Versionstamp, pack
 from recordlayer.waiting.overlap import gather
 
@@ -163,8 +164,14 @@ class RecordStore:
         place = None if self.feed is None else self.feed.claim()
         if verdicts or synthesis.verdicts:
             claim_all(self.context, [*verdicts, *synthesis.verdicts])
-        self.write_record(new, data, old, raw, place)
-        await self.complete(writes, changes)
+        pair = self.one_write(new, data, raw)
+        if pair is None:
+            self.write_record(new, data, old, raw, place)
+        await self.complete(writes if pair is None else [pair, *writes], changes)
+
+    def one_write(self, new: StoredRecord, data: bytes, raw: RawRecord | None) -> Write | None:
+        """The write of a record where one pair is all there is to it; None where `write_record` does more."""
+        return self.records.one_pair(new, data, raw) if self.feed is None and self.counts is None else None
 
     def write_record(
         self, new: StoredRecord, data: bytes, old: StoredRecord | None, raw: RawRecord | None, place: int | None
@@ -180,7 +187,10 @@ class RecordStore:
         """Write what the indexes of a record need, which has been written. Where that fails, nothing can be committed:
         a record without its entries must not be."""
         try:
-            pending = self.upkeep.apply(writes, changes)
+            perform(self.context, writes)
+            if not changes:
+                return
+            pending = pending_of(changes)
             if len(pending) == 1:
                 await pending[0]
             elif pending:
@@ -214,8 +224,7 @@ class RecordStore:
 
     async def load_all_packed(self, packed: Sequence[bytes], *, snapshot: bool = False) -> list[StoredRecord | None]:
         """The same for primary keys as they are stored, and also of records that are not shown."""
-        readings = [self.records.begin(one, snapshot=snapshot) for one in packed]
-        raws = [await self.records.finish(reading) for reading in readings]
+        raws = await self.records.finish_all(self.records.begin_all(packed, snapshot=snapshot))
         pairs = zip(packed, raws, strict=True)
         return [None if raw is None else self.records.stored(one, raw) for one, raw in pairs]
 

@@ -13,11 +13,11 @@ from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from recordlayer.errors import IndexNotSupported
-from recordlayer.index.maintainer import Checked, IndexedRecord, Maintainer, Verdict, Write, as_checked
+from recordlayer.index.maintainer import Checked, IndexedRecord, Maintainer, Verdict, as_checked
 from recordlayer.index.registry import maintainer_for
-from recordlayer.index.standard import perform
 from recordlayer.index.state import IndexState
 from recordlayer.kv.context import Context
+from recordlayer.kv.mutations import Write
 from recordlayer.metadata import Index, RecordMetaData, RecordType
 from recordlayer.store.direct_writes import DirectWrites
 from recordlayer.store.record import StoredRecord
@@ -104,7 +104,9 @@ class Upkeep:
             written = () if direct is None else direct.indexes
             for index in written:
                 states.of(index)  # who changes its state conflicts with this transaction
-            others = [self.maintainer(index) for index in self._metadata.indexes_of(record_type) if index not in written]
+            others = [
+                self.maintainer(index) for index in self._metadata.indexes_of(record_type) if index not in written
+            ]
             rest = tuple(one for one in others if one is not None)
             checked = tuple(one for one in map(as_checked, rest) if one is not None)
             prefixes = () if direct is None else direct.prefixes(self._store)
@@ -159,12 +161,6 @@ class Upkeep:
         changes += more
         return writes_of(changes), changes
 
-    def apply(self, writes: list[Write], changes: list[Change]) -> list[Coroutine[Any, None, None]]:
-        """Write what was prepared; what is then still to be awaited."""
-        perform(self._context, writes)
-        pending = [maintainer.finish(one, other) for maintainer, one, other in changes]
-        return [coroutine for coroutine in pending if coroutine is not None]
-
 
 def writes_of(changes: Iterable[Change]) -> list[Write]:
     """What changes need to be written.  Raises  IndexEntryTooLarge and what an index type refuses."""
@@ -172,6 +168,12 @@ def writes_of(changes: Iterable[Change]) -> list[Write]:
     for maintainer, old, new in changes:
         writes += maintainer.prepare(old, new)
     return writes
+
+
+def pending_of(changes: Iterable[Change]) -> list[Coroutine[Any, None, None]]:
+    """What is still to be awaited when that is written."""
+    pending = [maintainer.finish(old, new) for maintainer, old, new in changes]
+    return [coroutine for coroutine in pending if coroutine is not None]
 
 
 def claim_all(context: Context, verdicts: Iterable[Verdict]) -> None:

@@ -71,7 +71,7 @@ async def _commit(transaction: Transaction) -> None:
     await transaction.commit()
 
 
-_WRITES = frozenset({"atomic", "clear", "clear_range", "set"})
+_WRITES = frozenset({"atomic", "clear", "clear_range", "set", "write_many"})
 _KEPT = frozenset({TransactionOption.TIMEOUT, TransactionOption.RETRY_LIMIT, TransactionOption.MAX_RETRY_DELAY})
 
 

@@ -13,6 +13,7 @@ import pytest
 import recordlayer as rl
 from recordlayer import field, q, query
 from recordlayer.blocking.database import Database
+from recordlayer.kv.mutations import Write, write_each
 from recordlayer.kv.registry import open_engine
 from recordlayer.world import World
 from tests.support.shop import PATH, Customer, Order, builder
@@ -52,6 +53,13 @@ class CountedTransaction:
     def get_many(self, keys: list[bytes], *, snapshot: bool = False) -> Any:
         self._ops.reads += len(keys)
         return self._inner.get_many(keys, snapshot=snapshot)
+
+    def get_ranges(self, ranges: list[tuple[bytes, bytes]], *, snapshot: bool = False) -> Any:
+        self._ops.reads += len(ranges)
+        return self._inner.get_ranges(ranges, snapshot=snapshot)
+
+    def write_many(self, writes: list[Write]) -> None:
+        write_each(self, writes)
 
     def __getattr__(self, name: str) -> Any:
         counter = _COUNTED.get(name)

@@ -18,9 +18,10 @@ from recordlayer.cursor.transform import Map
 from recordlayer.index import registry
 from recordlayer.index.bounds import Bounds
 from recordlayer.index.entry import AggregateEntry
-from recordlayer.index.maintainer import IndexedRecord, Write
+from recordlayer.index.maintainer import IndexedRecord
 from recordlayer.index.standard import StandardMaintainer, difference
 from recordlayer.kv.engine import MutationType
+from recordlayer.kv.mutations import Write
 from recordlayer.metadata.definitions import IndexDefinition
 from recordlayer.testing import History, IndexSuite
 from recordlayer.tuples import pack, unpack

@@ -26,11 +26,12 @@ from typing import Any, TypeVar
 import lmdb
 
 from recordlayer.errors import Closed, DiskError, EngineError, NewerFile, NotADatabase
-from recordlayer.kv.embedded.base_write import EMPTY, VERSION, BaseWrite
+from recordlayer.kv.embedded.base_write import VERSION, BaseWrite
 from recordlayer.kv.embedded.disk_errors import disk_errors, engine_error
 from recordlayer.kv.embedded.environment import FORMAT, FORMAT_KEY, environment, make_room_for_readers, make_trees
+from recordlayer.kv.embedded.full_scan import EMPTY, every_kind
 from recordlayer.kv.embedded.long_keys import HEAD, MARKER, LongKeys
-from recordlayer.kv.embedded.scanning import KeyValue, backward, forward, key_of
+from recordlayer.kv.embedded.scanning import KeyValue, backward, each_forward, forward, key_of
 from recordlayer.kv.embedded.tree_pages import Pages
 
 T = TypeVar("T")
@@ -188,12 +189,31 @@ class Base:
                         rows = backward(cursor, begin, end, limit) if reverse else forward(cursor, begin, end, limit)
                     if not self.has_long or MARKER not in map(len, map(key_of, rows)):
                         return rows
-                return list(islice(self.every_kind(txn, begin, end, reverse=reverse), limit))
+                return list(islice(every_kind(self, txn, begin, end, reverse=reverse), limit))
             finally:
                 txn.abort()
         except lmdb.Error as error:
             self._await_move(error, tries)
             return self.scan(begin, end, limit, reverse=reverse, tries=tries - 1)
+
+    def scan_many(
+        self, ranges: Sequence[tuple[bytes, bytes]], limit: int, tries: int = _TRIES
+    ) -> list[list[KeyValue]] | None:
+        """All pairs of each range, ascending, in one look at the file. None if one may have as many as `limit`, or if
+        there are keys that need a closer look."""
+        if self.has_long or self.has_empty or max([len(begin) for begin, _ in ranges], default=0) > HEAD:
+            return None
+        try:
+            txn = self._env.begin(self.data)
+            try:
+                with txn.cursor() as cursor:
+                    found = each_forward(cursor, ranges, limit)
+                return found if not found or len(max(found, key=len)) < limit else None
+            finally:
+                txn.abort()
+        except lmdb.Error as error:
+            self._await_move(error, tries)
+            return self.scan_many(ranges, limit, tries - 1)
 
     def stored_version(self, tries: int = _TRIES) -> int:
         """The version of the last commit, read from the file: the truth after a commit whose outcome is in doubt."""
@@ -213,32 +233,6 @@ class Base:
                 raise self.broken.again() from error
         if tries <= 1:
             raise engine_error(error, self.path) from error
-
-    def every_kind(self, txn: Any, begin: bytes, end: bytes, *, reverse: bool) -> Iterator[KeyValue]:
-        """The scan of a file that has the empty key or long keys: row by row, expanding markers."""
-        empty = txn.get(EMPTY, None, self.meta) if begin == b"" < end else None
-        if empty is not None and not reverse:
-            yield b"", empty
-        # A bound beyond the head lies inside the marker's bucket: seek to the marker, and past it at the other end.
-        low = begin if len(begin) <= HEAD else begin[:HEAD] + b"\0"
-        high = end if len(end) <= HEAD else end[:HEAD] + b"\1"
-        with txn.cursor(self.data) as cursor:
-            if reverse:
-                found = cursor.set_range(high) if high else False
-                found = cursor.prev() if found else cursor.last()
-            else:
-                found = cursor.set_range(low) if low else cursor.first()
-            while found:
-                key, value = cursor.item()
-                if key < low or key >= high:
-                    break
-                if len(key) == MARKER:
-                    yield from self.long.expand(txn, key[:HEAD], value, begin, end, reverse=reverse)
-                elif begin <= key < end:
-                    yield key, value
-                found = cursor.prev() if reverse else cursor.next()
-        if empty is not None and reverse:
-            yield b"", empty
 
     @contextmanager
     def pinned(self) -> Iterator[Any]:

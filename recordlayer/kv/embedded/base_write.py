@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import lmdb
 
+from recordlayer.kv.embedded.full_scan import EMPTY, every_kind
 from recordlayer.kv.embedded.long_keys import HEAD
 from recordlayer.kv.embedded.scanning import LARGEST_BATCH, KeyValue
 
 if TYPE_CHECKING:
     from recordlayer.kv.embedded.base import Base
 
-VERSION, EMPTY = b"version", b"empty"  # keys of the tree `meta`
+VERSION = b"version"
+"""In the tree `meta`: the version of the last commit."""
 
 
 class BaseWrite:
@@ -66,7 +68,7 @@ class BaseWrite:
     def pop_range(self, begin: bytes, end: bytes) -> Iterator[KeyValue]:
         """Clear [begin, end); the pairs that were there, in order. Consume it entirely."""
         if self._base.has_long or self._base.has_empty or len(begin) > HEAD or len(end) > HEAD:
-            while rows := list(islice(self._base.every_kind(self._txn, begin, end, reverse=False), LARGEST_BATCH)):
+            while rows := list(islice(every_kind(self._base, self._txn, begin, end, reverse=False), LARGEST_BATCH)):
                 for key, value in rows:
                     self.pop(key)
                     yield key, value

@@ -136,6 +136,24 @@ class Reading(TransactionState):
         except OPERATION_ERRORS as error:
             return self._read_failed(error)
 
+    def get_ranges(self, ranges: Sequence[tuple[bytes, bytes]], *, snapshot: bool = False) -> Waitable[list[Chunk]]:
+        if self._is_plain() and self._view is None and self._writes.untouched:
+            # The usual case: ranges with a few rows each, and nothing written yet.
+            try:
+                self._has_read = True
+                for begin, end in ranges:
+                    if type(begin) is not bytes or type(end) is not bytes or not begin < end <= END_OF_KEYS:
+                        break
+                else:
+                    found = self._point.database().few_rows(ranges, _SMALL)
+                    if found is not None:
+                        if not snapshot:
+                            self._add_read_ranges(ranges)
+                        return Ready([Chunk(rows, False) for rows in found])
+            except OPERATION_ERRORS as error:
+                return self._read_failed(error)
+        return Several([self.get_range(begin, end, snapshot=snapshot, mode=_WANT_ALL) for begin, end in ranges])
+
     def watch(self, key: bytes) -> Waitable[None]:
         try:
             self._check()
@@ -183,3 +201,11 @@ class Reading(TransactionState):
                 self._read_ranges = self._read_ranges.including(low, high)
         else:
             self._read_ranges = self._read_ranges.including(begin, end)
+
+    def _add_read_ranges(self, ranges: Sequence[tuple[bytes, bytes]]) -> None:
+        """The same for several at once, each of which begins before it ends, where nothing was written yet."""
+        size = 0
+        for begin, end in ranges:
+            self._read_ranges = self._read_ranges.including(begin, end)
+            size += len(begin) + len(end) + RANGE_BYTES
+        self._size += size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from itertools import islice
 from operator import itemgetter
 from typing import Any
@@ -34,6 +35,14 @@ def forward(cursor: Any, begin: bytes, end: bytes, limit: int) -> list[KeyValue]
         if len(part) < wanted or len(rows) >= limit:
             return rows
         batch = min(batch * 4, LARGEST_BATCH)
+
+
+def each_forward(cursor: Any, ranges: Iterable[tuple[bytes, bytes]], limit: int) -> list[list[KeyValue]]:
+    """`forward` for each of several ranges, most of which are expected to be empty."""
+    return [
+        forward(cursor, begin, end, limit) if cursor.set_range(begin) and cursor.key() < end else []
+        for begin, end in ranges
+    ]
 
 
 def backward(cursor: Any, begin: bytes, end: bytes, limit: int) -> list[KeyValue]:

@@ -8,10 +8,11 @@ from typing import Any
 
 from recordlayer.errors import CorruptFile, PathTaken
 from recordlayer.kv.embedded.base import Base
-from recordlayer.kv.embedded.base_write import EMPTY, VERSION
+from recordlayer.kv.embedded.base_write import VERSION
 from recordlayer.kv.embedded.data_file import damages_of, is_new, resolved, sync_directory
 from recordlayer.kv.embedded.disk_errors import disk_errors
 from recordlayer.kv.embedded.environment import FORMAT_KEY
+from recordlayer.kv.embedded.full_scan import EMPTY
 from recordlayer.kv.embedded.long_keys import HEAD, ID, MARKER, NESTED, PART
 from recordlayer.kv.embedded.ownership import lock_data, lock_name
 

@@ -64,6 +64,18 @@ class Snapshot:
             raise TooOld(read_version=self.version)
         return values
 
+    def few_rows(self, ranges: Sequence[tuple[bytes, bytes]], limit: int) -> list[list[KeyValue]] | None:
+        """All pairs of each range, in one look at the file; None if one may have as many as `limit`, or has changed.
+
+        Raises  TooOld.
+        """
+        found = self._base.scan_many(ranges, limit)
+        if found is None or self._window.changed_since(self.version):
+            return None
+        if not self._readers.reads(self.version):
+            raise TooOld(read_version=self.version)
+        return found
+
     def rows(self, begin: bytes, end: bytes, limit: int, *, reverse: bool = False) -> list[KeyValue]:
         """Up to `limit` pairs of [begin, end); fewer means that there are no more.  Raises  TooOld."""
         base, window = self._base, self._window

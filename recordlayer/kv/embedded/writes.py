@@ -145,6 +145,11 @@ class WriteMap:
         """Whether nothing was ever written that a read would have to look at."""
         return not (self.entries or self.cleared.starts or self.unreadable_ranges.starts)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether setting or clearing a key needs no look at what else is known of it: only `entries` change."""
+        return not (self.silent or self.unreadable or self.unreadable_ranges.starts)
+
     # -- writing
 
     def set(self, key: bytes, value: bytes, *, conflict: bool = True) -> None:

@@ -71,6 +71,10 @@ class Reading:
     def get_many(self, keys: Sequence[bytes], *, snapshot: bool = False) -> Waitable[list[bytes | None]]:
         return Several([self.get(key, snapshot=snapshot) for key in keys])
 
+    def get_ranges(self, ranges: Sequence[tuple[bytes, bytes]], *, snapshot: bool = False) -> Waitable[list[Chunk]]:
+        want_all = StreamingMode.WANT_ALL
+        return Several([self.get_range(begin, end, snapshot=snapshot, mode=want_all) for begin, end in ranges])
+
     def get_key(self, selector: KeySelector, *, snapshot: bool = False) -> Waitable[bytes]:
         try:
             pointer = self.pointer

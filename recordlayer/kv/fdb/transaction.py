@@ -8,6 +8,7 @@ committing, read version fixed, something read or written.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ctypes import byref, c_int64
 
 from recordlayer.errors import (
@@ -36,6 +37,7 @@ from recordlayer.kv.fdb import futures
 from recordlayer.kv.fdb.errors import error_of
 from recordlayer.kv.fdb.native import Native, Pointer, option_bytes
 from recordlayer.kv.fdb.reading import MOST, Reading
+from recordlayer.kv.mutations import Write, write_each
 from recordlayer.kv.option_values import Checked, transaction_option
 from recordlayer.waiting.waitable import Failed, Ready, Waitable
 
@@ -78,6 +80,9 @@ class FdbTransaction(Reading):
         legal.check_atomic(kind, key, operand, system=self._writes_system)
         self._touched = True
         self._native.transaction_atomic_op(pointer, key, len(key), operand, len(operand), kind)
+
+    def write_many(self, writes: Sequence[Write]) -> None:
+        write_each(self, writes)
 
     def add_conflict_range(self, kind: ConflictKind, begin: bytes, end: bytes) -> None:
         pointer = self._writable()

@@ -10,6 +10,7 @@ import pytest
 
 from recordlayer.errors import Closed, RecordLayerError
 from recordlayer.kv.engine import Engine, KeySelector, MutationType, Transaction, TransactionOption
+from recordlayer.kv.mutations import SET
 from recordlayer.testing.engine_suite.harness import Harness, both_drivers, each, setting
 from recordlayer.waiting.waitable import Waitable
 
@@ -20,6 +21,7 @@ Writing = Callable[[Harness, Transaction], None]
 READS: dict[str, object] = {
     "get": lambda suite, tr: tr.get(suite.key(b"a")),
     "get_many": lambda suite, tr: tr.get_many([suite.key(b"a"), suite.key(b"b")]),
+    "get_ranges": lambda suite, tr: tr.get_ranges([(suite.prefix, suite.behind)]),
     "get_key": lambda suite, tr: tr.get_key(KeySelector.first_greater_than(suite.key(b"a"))),
     "get_range": lambda suite, tr: tr.get_range(suite.prefix, suite.behind),
     "snapshot get": lambda suite, tr: tr.get(suite.key(b"a"), snapshot=True),
@@ -38,6 +40,7 @@ WRITES: dict[str, object] = {
     "clear": lambda suite, tr: tr.clear(suite.key(b"a")),
     "clear_range": lambda suite, tr: tr.clear_range(suite.prefix, suite.behind),
     "atomic": lambda suite, tr: tr.atomic(MutationType.ADD, suite.key(b"a"), b"\x01"),
+    "write_many": lambda suite, tr: tr.write_many([(SET, suite.key(b"a"), b"late")]),
     "add_conflict_range": lambda suite, tr: tr.add_conflict_range(1, suite.prefix, suite.behind),
 }
 

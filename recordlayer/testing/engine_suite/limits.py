@@ -18,6 +18,7 @@ from recordlayer.kv.engine import (
     Transaction,
     TransactionOption,
 )
+from recordlayer.kv.mutations import SET
 from recordlayer.testing.engine_suite.harness import Harness, each
 
 
@@ -166,6 +167,7 @@ class Limits(Harness):
             "get": lambda tr: tr.get("key"),
             "get_many": lambda tr: tr.get_many([b"key", "key"]),
             "get_key": lambda tr: tr.get_key("key"),
+            "get_ranges": lambda tr: tr.get_ranges([(b"a", b"b"), ("a", b"b")]),
             "get_range": lambda tr: tr.get_range("a", b"b"),
             "get_range selector": lambda tr: tr.get_range(b"a", KeySelector("b", False, 1)),  # type: ignore[arg-type]
             "watch": lambda tr: tr.watch(None),
@@ -186,6 +188,7 @@ class Limits(Harness):
             "clear": lambda tr: tr.clear("key"),
             "clear_range": lambda tr: tr.clear_range(b"a", "b"),
             "atomic": lambda tr: tr.atomic(MutationType.ADD, b"key", 1),
+            "write_many": lambda tr: tr.write_many([(SET, "key", b"")]),
         },
     )
     def test_writes_of_what_is_not_bytes_are_refused(self, call: object) -> None:

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from recordlayer.kv.engine import DatabaseOption, MutationType, TransactionOption
+from collections.abc import Callable
+from functools import partial
+
+from recordlayer.kv.engine import DatabaseOption, MutationType, Transaction, TransactionOption
+from recordlayer.kv.mutations import CLEAR, SET, Write, write_each
 from recordlayer.testing.engine_suite.harness import Harness
+
+
+def _written(writes: list[Write], tr: Transaction) -> None:
+    tr.write_many(writes)
 
 
 class OwnWrites(Harness):
@@ -29,6 +37,69 @@ class OwnWrites(Harness):
         assert self.rows(tr) == expected
         self.do(tr.commit())
         assert self.rows(self.begin()) == expected
+
+    def test_several_writes_at_once_are_those_one_after_the_other(self) -> None:
+        self.put(a=b"1", b=b"1", n=b"\x01", v=b"1")
+        key = self.key
+        stamp = MutationType.SET_VERSIONSTAMPED_VALUE
+        writes: list[Write] = [
+            (SET, key(b"a"), b"2"),
+            (CLEAR, key(b"b"), b""),
+            (MutationType.ADD, key(b"n"), b"\x02"),
+            (MutationType.ADD, key(b"n"), b"\x03"),
+            (SET, key(b"c"), b"gone"),
+            (CLEAR, key(b"c"), b""),
+            (SET, key(b"v"), b"2"),
+            (SET, key(b"d"), b"3"),
+            (MutationType.APPEND_IF_FITS, key(b"d"), b"4"),
+        ]
+
+        def nothing(tr: Transaction) -> None: ...
+
+        def quiet(tr: Transaction) -> None:
+            tr.set_option(TransactionOption.NEXT_WRITE_NO_WRITE_CONFLICT_RANGE)
+            tr.set(key(b"a"), b"quiet")
+
+        def next_is_quiet(tr: Transaction) -> None:
+            tr.set_option(TransactionOption.NEXT_WRITE_NO_WRITE_CONFLICT_RANGE)
+
+        before: dict[str, Callable[[Transaction], None]] = {
+            "nothing": nothing,
+            "quiet": quiet,
+            "next is quiet": next_is_quiet,
+            "a range": lambda tr: tr.clear_range(key(b"a"), key(b"o")),
+            "stamped": lambda tr: tr.atomic(stamp, key(b"v"), bytes(14)),
+            "watched": lambda tr: tr.watch(key(b"a")).cancel(),
+        }
+        for begin in before.values():
+            found = []
+            for together in (True, False):
+                self.commit(lambda tr: tr.clear_range(self.prefix, self.behind))
+                self.put(a=b"1", b=b"1", n=b"\x01", v=b"1")
+                tr = self.begun()
+                begin(tr)
+                tr.write_many(writes) if together else write_each(tr, writes)
+                size = self.do(tr.approximate_size())
+                self.do(tr.commit())
+                left = {name: value for name, value in self.stored().items() if name != b"v"}
+                found.append((size, left))
+            assert found[0] == found[1]
+
+    def test_what_was_written_before_one_of_several_that_is_refused_stays(self) -> None:
+        tr = self.begin()
+        writes: list[Write] = [(SET, self.key(b"a"), b"1"), (SET, b"\xff\xff", b""), (SET, self.key(b"b"), b"1")]
+        with self.refusing(2004):
+            tr.write_many(writes)
+        assert self.rows(tr) == [(b"a", b"1")]
+
+    def test_several_writes_conflict_each_with_who_read(self) -> None:
+        def read(tr: Transaction) -> None:
+            self.do(tr.get(self.key(b"a")))
+
+        for write in ((SET, b"2"), (CLEAR, b""), (MutationType.ADD, b"\x01")):
+            kind, value = write
+            writes: list[Write] = [(SET, self.key(b"b"), b""), (kind, self.key(b"a"), value)]
+            assert self.conflict(read, partial(_written, writes))
 
     def test_a_cleared_range_hides_what_was_before_and_not_what_comes_after(self) -> None:
         self.put_numbered(range(10))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from recordlayer.kv.engine import KEY_LIMIT, MutationType, Transaction
+from recordlayer.kv.engine import KEY_LIMIT, Chunk, MutationType, StreamingMode, Transaction
 from recordlayer.testing.engine_suite.harness import Harness, both_drivers, setting
 
 Drive = Callable[[Coroutine[Any, None, Any]], Any]
@@ -130,6 +130,51 @@ class Reads(Harness):
         tr = self.begin()
         tr.atomic(MutationType.SET_VERSIONSTAMPED_VALUE, self.key(b"b"), bytes(14))
         self.refused(1036, tr.get_many([self.key(b"a"), self.key(b"b")]))
+
+    @both_drivers
+    def test_several_ranges_are_read_at_once_as_each_alone(self, drive: Drive) -> None:
+        self.put_numbered(range(0, 100, 2))
+        self.put({b"many%03d" % number: b"x" for number in range(40)})
+        ends = [(30, 35), (10, 11), (11, 12), (98, 99), (0, 100), (20, 20)]
+        ranges = [(self.key(begin), self.key(end)) for begin, end in ends]
+        ranges += [(self.key(b"many"), self.key(b"many\xff")), (self.key(b"none"), self.key(b"nope"))]
+
+        async def read(snapshot: bool, written: bool) -> tuple[list[Chunk], list[Chunk]]:
+            tr = self.begin()
+            if written:
+                tr.set(self.key(31), b"own")
+                tr.clear(self.key(98))
+            together = await tr.get_ranges(ranges, snapshot=snapshot)
+            want_all = StreamingMode.WANT_ALL
+            return together, [await tr.get_range(*one, snapshot=snapshot, mode=want_all) for one in ranges]
+
+        for snapshot in (False, True):
+            for few in (ranges[:4], ranges):
+                for written in (False, True):
+                    ranges = few
+                    together, each = drive(read(snapshot, written))
+                    assert [(chunk.rows, chunk.more) for chunk in together] == [(one.rows, one.more) for one in each]
+
+    def test_several_ranges_are_read_at_one_version_and_conflict_each(self) -> None:
+        self.put(a=b"1", c=b"1")
+        pairs = [(self.key(b"a"), self.key(b"b")), (self.key(b"c"), self.key(b"d"))]
+        reader = self.begun()
+        self.put(a=b"2", d=b"2")
+        assert [chunk.rows for chunk in self.do(reader.get_ranges(pairs))] == [
+            [(self.key(b"a"), b"1")],
+            [(self.key(b"c"), b"1")],
+        ]
+
+        def read(tr: Transaction) -> None:
+            self.do(tr.get_ranges(pairs))
+
+        def look(tr: Transaction) -> None:
+            self.do(tr.get_ranges(pairs, snapshot=True))
+
+        for name in (b"a", b"aa", b"c"):
+            assert self.conflict(read, setting(self.key(name)))
+            assert not self.conflict(look, setting(self.key(name)))
+        assert not self.conflict(read, setting(self.key(b"b")))
 
     @both_drivers
     def test_a_waitable_may_be_awaited_again(self, drive: Drive) -> None:

@@ -33,6 +33,7 @@ from recordlayer.keys import (
     version,
 )
 from recordlayer.keys.compiled import compile_keys, compile_pairs, compile_rows
+from recordlayer.keys.compiled_entries import OneEntry, compile_entries
 from tests.unit.keys import protos
 
 BODY = """
@@ -341,3 +342,47 @@ def test_texts_that_are_not_utf_8_are_read_alike():
 
 def test_generated_functions_carry_their_name_into_tracebacks():
     assert compile_rows(field("i64"), CLASSES[0], name="rows of by_customer").__name__ == "rows of by_customer"
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(CLASSES),
+    st.lists(expressions.filter(lambda one: not one.creates_duplicates), min_size=1, max_size=4),
+    things,
+    ints,
+)
+def test_entries_of_several_indexes_are_what_each_alone_has(message_class, several, fields, numbers):
+    message = made(message_class, fields, numbers)
+    wanted = [OneEntry(one, -1 - place, b"v", None if place % 2 else ()) for place, one in enumerate(several)]
+    entries = compile_entries(wanted, message_class, name="entries")
+    if entries is None:
+        return  # a node without a generated form: the test below says which ones have one
+    prefixes = [b"p%d" % place for place in range(len(several))]
+
+    def each():
+        found = []
+        for one, prefix in zip(wanted, prefixes, strict=True):
+            keys = compile_keys(one.expression, message_class)
+            (key,) = keys(message, CONTEXT, prefix, b"s" if one.tail is None else b"")
+            found.append((one.kind, key, b"v"))
+        return found
+
+    expected = outcome(each)
+    found = entries(message, CONTEXT, b"s", prefixes)
+    assert (found is None) if expected[0] == "raises" else (found == expected[1]), expected
+
+
+def test_entries_cover_columns_and_end_with_the_rest_of_a_primary_key():
+    wanted = [
+        OneEntry(key_with_value(concat("i32", "s")), -1, b"", None),
+        OneEntry(field("s"), -1, b"", (field("i64"),)),
+        OneEntry(concat("s", Nesting(field("inner"), field("i"))), 2, b"one", ()),
+    ]
+    entries = compile_entries(wanted, CLASSES[0], name="entries")
+    message = CLASSES[0](i32=3, i64=4, s="x", inner={"i": 5})
+    assert entries(message, CONTEXT, b"key", [b"a", b"b", b"c"]) == [
+        (-1, tuples.pack((3,), b"a") + b"key", tuples.pack(("x",))),
+        (-1, tuples.pack(("x", 4), b"b"), b""),
+        (2, tuples.pack(("x", 5), b"c"), b"one"),
+    ]
+    assert entries(CLASSES[1](), CONTEXT, b"key", [b"a", b"b", b"c"]) is None, "of another class"
