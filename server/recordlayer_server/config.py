@@ -152,6 +152,8 @@ class Config:
     max_concurrent_streams: int = 256
     max_connection_age: timedelta = timedelta(0)
     deletions_kept: timedelta = timedelta(days=30)
+    asset_bytes: int = 16 << 20
+    asset_kept: timedelta = timedelta(days=1)
     lease: timedelta = timedelta(seconds=15)
     keepalive: timedelta = timedelta(seconds=60)
     log_level: str = "info"
@@ -226,6 +228,8 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
         max_concurrent_streams=int(given["max_concurrent_streams"].value),
         max_connection_age=_seconds(given["max_connection_age"]),
         deletions_kept=_seconds(given["deletions_kept"]),
+        asset_bytes=int(given["asset_bytes"].value),
+        asset_kept=_seconds(given["asset_kept"]),
         lease=_seconds(given["lease"]),
         keepalive=_seconds(given["keepalive"]),
         log_level=str(given["log_level"].value),

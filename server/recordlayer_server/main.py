@@ -106,6 +106,8 @@ async def serve(config: Config) -> int:
         load = config.load
         limits = Limits(
             deletions_kept=config.deletions_kept,
+            asset_bytes=config.asset_bytes,
+            asset_kept=config.asset_kept,
             targets_per_server=load.watch_targets,
             transactions_per_server=load.transactions,
             transactions_per_database=load.tenant_transactions,

@@ -89,6 +89,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("webhook_sends", int, 32, "webhooks that are sent at once; slow receivers have as many more", least=1),
     Setting("webhook_patience", float, 3 * 86_400.0, "seconds that a webhook may fail until it is disabled", least=1),
     Setting("lease", float, 15.0, "seconds that other servers wait for one that has fallen silent", least=1, most=600),
+    Setting("asset_bytes", int, 16 << 20, "the largest asset that is kept in the database", least=1, most=1 << 30),
+    Setting("asset_kept", float, 86_400.0, "seconds that an asset is kept that no record refers to", least=1),
     Setting("metrics_listen", str, "", "HOST:PORT where Prometheus finds the numbers, by HTTP; without it nowhere"),
     Setting("metrics_tenants", int, 50, "databases that have numbers of their own, at most", least=1, most=10_000),
     Setting("audit_log", str, "", "file to which a line is added for every administrative action"),

@@ -50,6 +50,7 @@ _WRAPPED = (
     client_aio.Client,
     client_aio.Replica,
     client_aio.Zone,
+    client_aio.ZoneAssets,
 )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from recordlayer.client.aio.assets import ZoneAssets
 from recordlayer.client.aio.client import Client, connect
 from recordlayer.client.aio.replica import Replica
 from recordlayer.client.aio.zone import Zone
 from recordlayer.client.edits import Delete, Loaded, Save
 
-__all__ = ["Client", "Delete", "Loaded", "Replica", "Save", "Zone", "connect"]
+__all__ = ["Client", "Delete", "Loaded", "Replica", "Save", "Zone", "ZoneAssets", "connect"]

@@ -18,7 +18,15 @@ import grpc
 
 from recordlayer.client.addresses import address_of
 from recordlayer.client.aio.zone import Zone
-from recordlayer.client.pb import context_pb2, records_pb2_grpc, sync_pb2_grpc, types_pb2, zones_pb2, zones_pb2_grpc
+from recordlayer.client.pb import (
+    assets_pb2_grpc,
+    context_pb2,
+    records_pb2_grpc,
+    sync_pb2_grpc,
+    types_pb2,
+    zones_pb2,
+    zones_pb2_grpc,
+)
 from recordlayer.client.refusals import refusal_of
 from recordlayer.client.retries import Attempts, Budget
 from recordlayer.client.transport import AsyncTransport
@@ -43,6 +51,7 @@ class Client:
         self._budget = Budget() if budget is None else budget
         self.records: Any = records_pb2_grpc.RecordsStub(transport.channel)
         self.sync: Any = sync_pb2_grpc.SyncStub(transport.channel)
+        self.assets: Any = assets_pb2_grpc.AssetsStub(transport.channel)
         self._zones: Any = zones_pb2_grpc.ZonesStub(transport.channel)
 
     async def __aenter__(self) -> Self:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import grpc
 from google.protobuf.message import Message
 
+from recordlayer.client.aio.assets import ZoneAssets
 from recordlayer.client.conditions import filter_of
 from recordlayer.client.edits import Delete, Loaded, Save
 from recordlayer.client.pb import records_pb2, sync_pb2, types_pb2
@@ -51,6 +52,11 @@ class Zone:
     @property
     def name(self) -> str:
         return self._name.name
+
+    @property
+    def assets(self) -> ZoneAssets:
+        """Bytes beside the records."""
+        return ZoneAssets(self.client, self._name)
 
     async def save(
         self, message: Message, *, name: str = "", change_tag: bytes | None = None, create: bool = False
