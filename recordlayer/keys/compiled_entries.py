@@ -42,12 +42,14 @@ class OneEntry(NamedTuple):
     tail: tuple[KeyExpression, ...] | None
 
 
-def compile_entries(wanted: Sequence[OneEntry], message_class: type[Message], *, name: str) -> Entries | None:
+def compile_entries(
+    wanted: Sequence[OneEntry], message_class: type[Message], *, name: str, key_limit: int, value_limit: int
+) -> Entries | None:
     """A function that gives (kind, prefix + packed columns + tail, operand) for each of `wanted`. None if one of them
     has no generated form."""
     out = Writer(many=False)
     out.names |= {"_k_class": message_class}
-    made: list[str] = []
+    made: list[tuple[str, str, str]] = []
     with out.block("if type(message) is not _k_class:"):
         out.add("return None")
     prefixes = [f"p{place}" for place in range(len(wanted))]
@@ -56,7 +58,11 @@ def compile_entries(wanted: Sequence[OneEntry], message_class: type[Message], *,
             out.add(f"{tuple_source(prefixes)} = prefixes")
             for prefix, one in zip(prefixes, wanted, strict=True):
                 made.append(_write(one, prefix, Scope(message_class.DESCRIPTOR, "message"), out))
-            out.add(f"return [{', '.join(made)}]")
+            sizes = [f"len({key}) > {key_limit}" for _, key, _ in made]
+            sizes += [f"len({value}) > {value_limit}" for _, _, value in made if value.isidentifier()]
+            with out.block(f"if {' or '.join(sizes)}:"):
+                out.add("return None")
+            out.add(f"return [{', '.join(tuple_source(list(one)) for one in made)}]")
     except Interpreted:
         return None
     with out.block("except _t_errors:"):
@@ -67,7 +73,8 @@ def compile_entries(wanted: Sequence[OneEntry], message_class: type[Message], *,
     return function
 
 
-def _write(one: OneEntry, prefix: str, scope: Scope, out: Writer) -> str:
+def _write(one: OneEntry, prefix: str, scope: Scope, out: Writer) -> tuple[str, str, str]:
+    """The kind, and where the key and the value are."""
     columns = _columns(one.expression, scope, out)
     at = one.expression.split_point if isinstance(one.expression, KeyWithValue) else None
     packed = [out.packed(column) for column in columns]
@@ -76,8 +83,13 @@ def _write(one: OneEntry, prefix: str, scope: Scope, out: Writer) -> str:
         key.append("suffix")
     for expression in one.tail or ():
         key += [out.packed(column) for column in _columns(expression, scope, out)]
-    value = repr(one.operand) if at is None else f"_t_join({tuple_source(packed[at:])})"
-    return f"({int(one.kind)}, _t_join({tuple_source(key)}), {value})"
+    key_variable = out.variable()
+    out.add(f"{key_variable} = _t_join({tuple_source(key)})")
+    value = repr(one.operand)
+    if at is not None:
+        value = out.variable()
+        out.add(f"{value} = _t_join({tuple_source(packed[at:])})")
+    return str(int(one.kind)), key_variable, value
 
 
 def _columns(expression: KeyExpression, scope: Scope, out: Writer) -> list[Column]:

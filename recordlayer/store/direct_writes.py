@@ -31,7 +31,7 @@ class DirectWrites:
     indexes  which those are, in the order of their writes
     """
 
-    __slots__ = ("_functions", "_keys", "_name", "_removals", "_wanted", "indexes")
+    __slots__ = ("_context", "_functions", "_keys", "_name", "_removals", "_wanted", "indexes")
 
     def __init__(self, record_type: RecordType, indexes: Iterable[Index]) -> None:
         found = [(index, entry) for index in indexes if (entry := direct_entry(index)) is not None]
@@ -40,6 +40,8 @@ class DirectWrites:
         self._wanted: list[OneEntry] = [as_one_entry(index, record_type, entry) for index, entry in found]
         self._removals = [(entry.removal, entry.returned) for _, entry in found]
         self._functions: dict[type[Message], Entries | None] = {}
+        versioned = any(index.root_expression.version_columns for index in self.indexes)
+        self._context = None if versioned else record_type.context
         self._name = f"entries_of_{record_type.name}"
 
     def prefixes(self, store: bytes) -> tuple[bytes, ...]:
@@ -50,17 +52,14 @@ class DirectWrites:
         message = record.message
         kind = type(message)
         if kind not in self._functions:
-            self._functions[kind] = compile_entries(self._wanted, kind, name=self._name)
+            self._functions[kind] = compile_entries(
+                self._wanted, kind, name=self._name, key_limit=KEY_LIMIT, value_limit=VALUE_LIMIT
+            )
         function = self._functions[kind]
         if function is None:
             return None
-        made = function(message, record.key_context, record.primary_key_bytes, prefixes)
-        if made is None:
-            return None
-        for _, key, value in made:
-            if len(key) > KEY_LIMIT or len(value) > VALUE_LIMIT:
-                return None  # the maintainer knows what to say
-        return made
+        context = self._context if self._context is not None else record.key_context
+        return function(message, context, record.primary_key_bytes, prefixes)
 
     def between(
         self, old: StoredRecord | None, new: StoredRecord | None, prefixes: Sequence[bytes]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import threading
+
+# What `signal` wraps: its enums cost more than the writes of a small commit.
+from _signal import SIGINT, getsignal, signal  # type: ignore[import-not-found]
 from collections.abc import Callable
 from types import FrameType
 from typing import TypeVarTuple
@@ -28,14 +30,14 @@ def report(error: Exception) -> None:
 
 def without_interrupts(work: Callable[[], bool]) -> bool:
     """Run `work` in the main thread and let Ctrl-C come after it: it takes microseconds and must not stop half-way."""
-    handler = signal.getsignal(signal.SIGINT)
+    handler = getsignal(SIGINT)
     if not callable(handler):
         return work()
     arrived: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: arrived.append((number, frame)))
+    signal(SIGINT, lambda number, frame: arrived.append((number, frame)))
     try:
         return work()
     finally:
-        signal.signal(signal.SIGINT, handler)
+        signal(SIGINT, handler)
         if arrived:
             handler(*arrived[0])

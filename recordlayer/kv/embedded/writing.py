@@ -148,6 +148,10 @@ class Writing(Reading):
             and len(end) <= KEY_LIMIT
         ):
             if kind is ConflictKind.READ:
+                if len(end) == len(begin) + 1 and self._writes.untouched and end == begin + b"\0":
+                    self._read_keys[begin] = None  # as if it had been got, in fewer steps
+                    self._size += 2 * len(begin) + 1 + RANGE_BYTES
+                    return
                 self._add_read_range(begin, end)
                 return
             if kind is ConflictKind.WRITE:
