@@ -130,9 +130,16 @@ class Calls:
     def _streaming(
         self, behaviour: Callable[..., Any], method: str, parse: Parse | None
     ) -> Callable[..., Awaitable[Any]]:
+        audited = is_audited(method)
+
         async def work(made: Call, request: Any, context: aio.ServicerContext) -> Any:
             if self._streams > self._asks.streams:
                 raise Overloaded(why="too many streams are open", retry_after=timedelta(seconds=1))
+            if audited and self._asks.audit is not None:
+                return await self._asks.audit.around(made, request, answered(made, request, context))
+            return await answered(made, request, context)
+
+        async def answered(made: Call, request: Any, context: aio.ServicerContext) -> Any:
             answer = behaviour(_parsed(request, parse, made), context)
             if not hasattr(answer, "__aiter__"):  # a handler that writes by itself, or has one reply to a stream
                 return await answer

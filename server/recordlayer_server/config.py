@@ -136,6 +136,8 @@ class Config:
     db: str
     containers: Mapping[str, bytes] = field(default_factory=dict)
     """From names to descriptions of their schemas."""
+    clusters: Mapping[str, str] = field(default_factory=dict)
+    """From names to URLs: where databases can be moved to."""
     listen: Address = Address("127.0.0.1", 50_051)
     tls: Tls | None = None
     security: Security = Security()
@@ -172,6 +174,7 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
     if not given["db"].value:
         problems.append(f"db: nobody names the database; say --db URL or {PREFIX}DB=URL, such as file:shop.rl or fdb:")
     containers = _containers(given["containers"], problems)
+    clusters = _clusters(given["clusters"], problems)
     listen = _address("listen", given["listen"], problems)
     tls = _tls(given, problems)
     metrics = _address("metrics_listen", given["metrics_listen"], problems) if given["metrics_listen"].value else None
@@ -191,6 +194,7 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
     return Config(
         db=str(given["db"].value),
         containers=containers,
+        clusters=clusters,
         listen=listen,
         tls=tls,
         security=security,
@@ -339,6 +343,17 @@ def _containers(given: Given, problems: list[str]) -> dict[str, bytes]:
             found[name] = Path(path).read_bytes()
         except OSError as error:
             problems.append(f"containers: the file {path!r} of {name} (from {given.source}): {error.strerror}")
+    return found
+
+
+def _clusters(given: Given, problems: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for one in str(given.value).split(",") if given.value else ():
+        name, equals, url = one.strip().partition("=")
+        if not equals or not name or ":" not in url or name in found:
+            problems.append(f"clusters = {one!r} (from {given.source}): give NAME=URL, each name once")
+            continue
+        found[name] = url
     return found
 
 

@@ -77,10 +77,11 @@ class Place:
 class Databases:
     """The databases of all containers in one database of the library's.
 
-    counted  count what each of them reads and writes, and keep it to the limits that are set for it
-    storage  bytes that each of them may have, 0 for any number
-    hooks    which webhooks may be made and are served here, None for none
-    lease    how long other servers wait for this one when it has fallen silent
+    counted   count what each of them reads and writes, and keep it to the limits that are set for it
+    storage   bytes that each of them may have, 0 for any number
+    hooks     which webhooks may be made and are served here, None for none
+    clusters  others that databases can be moved to, by their names
+    lease     how long other servers wait for this one when it has fallen silent
     """
 
     def __init__(
@@ -91,16 +92,18 @@ class Databases:
         counted: bool = False,
         storage: int = 0,
         hooks: Hooks | None = None,
+        clusters: Mapping[str, Databases] | None = None,
         lease: timedelta = LEASE,
     ) -> None:
         self.database = database
         self.limits = limits
         self.storage = Storage(database, most=storage)
         self.hooks = hooks
+        self.clusters = {} if clusters is None else clusters
         self.instance = Instance(database, lease=lease, webhooks=hooks is not None)
         self.operations_due = asyncio.Event()
         """Set when something may be to be done about operations of Admin."""
-        self._counted = counted
+        self.counted = counted
         self._places: OrderedDict[Tenant, Place] = OrderedDict()
         self._metadata: OrderedDict[tuple[str, int], StoredMetaData] = OrderedDict()
         self._seal: ContinuationSeal | None = None
@@ -192,7 +195,7 @@ class Databases:
     def worker(self, tenant: Tenant | None) -> aio.Database | aio.Tenant:
         """What runs the work of a database: itself, with its limits in keys and bytes, if it is to be counted and is
         known; work before that is little, and counts for nobody."""
-        place = None if tenant is None or not self._counted else self._places.get(tenant)
+        place = None if tenant is None or not self.counted else self._places.get(tenant)
         return self.database if place is None else self.database.tenant(place.base)
 
     async def is_full(self, tenant: Tenant) -> bool:

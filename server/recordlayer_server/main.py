@@ -96,11 +96,9 @@ async def serve(config: Config) -> int:
     from recordlayer_server.upkeep import upkeep
 
     logs.configure(config.log_level, config.log_format)
-    # A cluster that is away just now is a matter of health, and not a reason to refuse to start.
-    options: dict[str, Any] = {"connect_timeout": 0} if config.db.startswith("fdb:") else {}
     around = around_of(config)
     async with (
-        aio.open(config.db, observer=observer_of(config, around), **options) as database,
+        aio.open(config.db, observer=observer_of(config, around), **_opening(config.db)) as database,
         AsyncExitStack() as beside,
     ):
         load = config.load
@@ -112,12 +110,17 @@ async def serve(config: Config) -> int:
             transactions_per_server=load.transactions,
             transactions_per_database=load.tenant_transactions,
         )
+        clusters = {
+            name: Databases(await beside.enter_async_context(aio.open(url, **_opening(url))), hooks=config.hooks)
+            for name, url in config.clusters.items()
+        }
         databases = Databases(
             database,
             limits=limits,
             counted=load.tenant_limits,
             storage=load.tenant_storage,
             hooks=config.hooks,
+            clusters=clusters,
             lease=config.lease,
         )
         serving = Serving(config, database, services=services(databases), around=around, limits=limits)
@@ -138,6 +141,11 @@ async def serve(config: Config) -> int:
         )
         await stop.wait()
         return 1 if await serving.drain(hurry) else 0
+
+
+def _opening(url: str) -> dict[str, Any]:
+    """A cluster that is away just now is a matter of health, and not a reason to refuse to start."""
+    return {"connect_timeout": 0} if url.startswith("fdb:") else {}
 
 
 def _on_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:

@@ -47,6 +47,7 @@ class Setting:
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("db", str, "", "the database: memory:, file:PATH, fdb: or fdb:CLUSTER_FILE"),
+    Setting("clusters", str, "", "NAME=URL,...: other databases, that those of callers can be moved to"),
     Setting("containers", str, "", "NAME=FILE,...: containers and the descriptor sets of their schemas"),
     Setting("listen", str, "127.0.0.1:50051", "HOST:PORT or [IPv6]:PORT; port 0 takes a free one"),
     Setting("tls_certificate", str, "", "PEM file: the server's certificate chain"),

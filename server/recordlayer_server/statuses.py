@@ -87,6 +87,16 @@ TABLE: Mapping[str, Row] = {
     "store_missing": Row(code_pb2.PERMISSION_DENIED, "FORBIDDEN"),
     "meta_data_missing": Row(code_pb2.PERMISSION_DENIED, "FORBIDDEN"),
     "name_not_interned": Row(code_pb2.PERMISSION_DENIED, "FORBIDDEN"),
+    "tenant_not_empty": Row(code_pb2.ALREADY_EXISTS, "EXISTS"),
+    "store_moved": Row(code_pb2.FAILED_PRECONDITION, "MOVED", fields=("to",)),
+    # exports and imports
+    "stream_damaged": Row(code_pb2.INVALID_ARGUMENT, "BAD_REQUEST", fields=("found",), hint=True),
+    "stream_truncated": Row(code_pb2.INVALID_ARGUMENT, "BAD_REQUEST", hint=True),
+    "stream_too_new": Row(code_pb2.INVALID_ARGUMENT, "BAD_REQUEST"),
+    "import_refused": Row(code_pb2.INVALID_ARGUMENT, "BAD_REQUEST"),
+    "import_interrupted": Row(code_pb2.FAILED_PRECONDITION, "OPERATION_RUNNING"),
+    "tenant_changed": Row(code_pb2.ABORTED, "CONTENTION", retry=1.0, fields=("found",)),
+    "tenant_frozen": Row(code_pb2.FAILED_PRECONDITION, "STORE_LOCKED", fields=("lock", "format_version")),
     # what passes
     "stale_meta_data": Row(code_pb2.UNAVAILABLE, "STALE_METADATA", retry=1.0),
     "store_locked": Row(code_pb2.UNAVAILABLE, "STORE_LOCKED", retry=5.0, fields=("state", "reason")),

@@ -187,7 +187,9 @@ def _least(method: str) -> dict[str, Any]:
 
 
 def test_each_method_needs_the_right_and_is_audited(tmp_path: Path) -> None:
-    methods = [f"/recordlayer.v1.Admin/{one.name}" for one in admin_pb2.DESCRIPTOR.services_by_name["Admin"].methods]
+    service = admin_pb2.DESCRIPTOR.services_by_name["Admin"]
+    methods = [f"/recordlayer.v1.Admin/{one.name}" for one in service.methods]
+    streams = {one.name for one in service.methods if one.client_streaming or one.server_streaming}
     assert {RIGHTS.get(method) for method in methods} == {Right.ADMIN}
     assert all(is_audited(method) for method in methods)
 
@@ -197,6 +199,8 @@ def test_each_method_needs_the_right_and_is_audited(tmp_path: Path) -> None:
                 await writer.create("a", title="t")
                 for method in methods:
                     name = method.rpartition("/")[2]
+                    if name in streams:
+                        continue  # tests/server/test_tenants.py
                     call = Operator(writer.channel).ask(name, **_least(name))
                     assert await refusal(call) == ("PERMISSION_DENIED", "FORBIDDEN"), method
             async with Bearer.calling(server, "owner") as owner:

@@ -80,6 +80,36 @@ class AdminStub:
                 request_serializer=recordlayer_dot_v1_dot_admin__pb2.DropIndexesRequest.SerializeToString,
                 response_deserializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
                 _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/recordlayer.v1.Admin/GetUsage',
+                request_serializer=recordlayer_dot_v1_dot_admin__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=recordlayer_dot_v1_dot_admin__pb2.GetUsageReply.FromString,
+                _registered_method=True)
+        self.SetLimits = channel.unary_unary(
+                '/recordlayer.v1.Admin/SetLimits',
+                request_serializer=recordlayer_dot_v1_dot_admin__pb2.SetLimitsRequest.SerializeToString,
+                response_deserializer=recordlayer_dot_v1_dot_admin__pb2.SetLimitsReply.FromString,
+                _registered_method=True)
+        self.ExportDatabase = channel.unary_stream(
+                '/recordlayer.v1.Admin/ExportDatabase',
+                request_serializer=recordlayer_dot_v1_dot_admin__pb2.ExportDatabaseRequest.SerializeToString,
+                response_deserializer=recordlayer_dot_v1_dot_admin__pb2.ExportDatabaseReply.FromString,
+                _registered_method=True)
+        self.ImportDatabase = channel.stream_unary(
+                '/recordlayer.v1.Admin/ImportDatabase',
+                request_serializer=recordlayer_dot_v1_dot_admin__pb2.ImportDatabaseRequest.SerializeToString,
+                response_deserializer=recordlayer_dot_v1_dot_admin__pb2.ImportDatabaseReply.FromString,
+                _registered_method=True)
+        self.DeleteDatabase = channel.unary_unary(
+                '/recordlayer.v1.Admin/DeleteDatabase',
+                request_serializer=recordlayer_dot_v1_dot_admin__pb2.DeleteDatabaseRequest.SerializeToString,
+                response_deserializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
+                _registered_method=True)
+        self.MoveDatabase = channel.unary_unary(
+                '/recordlayer.v1.Admin/MoveDatabase',
+                request_serializer=recordlayer_dot_v1_dot_admin__pb2.MoveDatabaseRequest.SerializeToString,
+                response_deserializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
+                _registered_method=True)
         self.GetOperation = channel.unary_unary(
                 '/recordlayer.v1.Admin/GetOperation',
                 request_serializer=recordlayer_dot_v1_dot_admin__pb2.GetOperationRequest.SerializeToString,
@@ -177,6 +207,44 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetUsage(self, request, context):
+        """A database as a whole.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetLimits(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportDatabase(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportDatabase(self, request_iterator, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteDatabase(self, request, context):
+        """Each starts an operation on all of a database; no other may be about it then.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MoveDatabase(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetOperation(self, request, context):
         """Operations are found by container, environment and name; the right is needed for what they are about.
         """
@@ -268,6 +336,36 @@ def add_AdminServicer_to_server(servicer, server):
             'DropIndexes': grpc.unary_unary_rpc_method_handler(
                     servicer.DropIndexes,
                     request_deserializer=recordlayer_dot_v1_dot_admin__pb2.DropIndexesRequest.FromString,
+                    response_serializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.SerializeToString,
+            ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=recordlayer_dot_v1_dot_admin__pb2.GetUsageRequest.FromString,
+                    response_serializer=recordlayer_dot_v1_dot_admin__pb2.GetUsageReply.SerializeToString,
+            ),
+            'SetLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetLimits,
+                    request_deserializer=recordlayer_dot_v1_dot_admin__pb2.SetLimitsRequest.FromString,
+                    response_serializer=recordlayer_dot_v1_dot_admin__pb2.SetLimitsReply.SerializeToString,
+            ),
+            'ExportDatabase': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportDatabase,
+                    request_deserializer=recordlayer_dot_v1_dot_admin__pb2.ExportDatabaseRequest.FromString,
+                    response_serializer=recordlayer_dot_v1_dot_admin__pb2.ExportDatabaseReply.SerializeToString,
+            ),
+            'ImportDatabase': grpc.stream_unary_rpc_method_handler(
+                    servicer.ImportDatabase,
+                    request_deserializer=recordlayer_dot_v1_dot_admin__pb2.ImportDatabaseRequest.FromString,
+                    response_serializer=recordlayer_dot_v1_dot_admin__pb2.ImportDatabaseReply.SerializeToString,
+            ),
+            'DeleteDatabase': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteDatabase,
+                    request_deserializer=recordlayer_dot_v1_dot_admin__pb2.DeleteDatabaseRequest.FromString,
+                    response_serializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.SerializeToString,
+            ),
+            'MoveDatabase': grpc.unary_unary_rpc_method_handler(
+                    servicer.MoveDatabase,
+                    request_deserializer=recordlayer_dot_v1_dot_admin__pb2.MoveDatabaseRequest.FromString,
                     response_serializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.SerializeToString,
             ),
             'GetOperation': grpc.unary_unary_rpc_method_handler(
@@ -548,6 +646,168 @@ class Admin:
             target,
             '/recordlayer.v1.Admin/DropIndexes',
             recordlayer_dot_v1_dot_admin__pb2.DropIndexesRequest.SerializeToString,
+            recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recordlayer.v1.Admin/GetUsage',
+            recordlayer_dot_v1_dot_admin__pb2.GetUsageRequest.SerializeToString,
+            recordlayer_dot_v1_dot_admin__pb2.GetUsageReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recordlayer.v1.Admin/SetLimits',
+            recordlayer_dot_v1_dot_admin__pb2.SetLimitsRequest.SerializeToString,
+            recordlayer_dot_v1_dot_admin__pb2.SetLimitsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportDatabase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/recordlayer.v1.Admin/ExportDatabase',
+            recordlayer_dot_v1_dot_admin__pb2.ExportDatabaseRequest.SerializeToString,
+            recordlayer_dot_v1_dot_admin__pb2.ExportDatabaseReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportDatabase(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/recordlayer.v1.Admin/ImportDatabase',
+            recordlayer_dot_v1_dot_admin__pb2.ImportDatabaseRequest.SerializeToString,
+            recordlayer_dot_v1_dot_admin__pb2.ImportDatabaseReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteDatabase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recordlayer.v1.Admin/DeleteDatabase',
+            recordlayer_dot_v1_dot_admin__pb2.DeleteDatabaseRequest.SerializeToString,
+            recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MoveDatabase(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recordlayer.v1.Admin/MoveDatabase',
+            recordlayer_dot_v1_dot_admin__pb2.MoveDatabaseRequest.SerializeToString,
             recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
             options,
             channel_credentials,

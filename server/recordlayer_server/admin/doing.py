@@ -19,6 +19,7 @@ from recordlayer.online.repairer import RepairReport
 from recordlayer.online.scrub_report import ScrubFinding, ScrubReport
 from recordlayer.store.header import FormatVersion
 from recordlayer_server import places
+from recordlayer_server.admin import moving
 from recordlayer_server.admin.everywhere import Walk, await_version
 from recordlayer_server.admin.journal import Entry, Shown
 from recordlayer_server.admin.part import absent
@@ -91,6 +92,8 @@ class Doing:
             "scrub": self._scrub,
             "repair": self._repair,
             "drop": self._drop,
+            "delete": self._delete,
+            "move": self._move,
         }
         self.finished = await works[kind]()
 
@@ -224,6 +227,28 @@ class Doing:
 
             await self._databases.database.run(drop)
         await self._see_states(names)
+        return True
+
+    async def _delete(self) -> bool:
+        return await self._whole(lambda progress, noted: moving.delete(self._databases, self._tenant, progress, noted))
+
+    async def _move(self) -> bool:
+        said = self._shown.move
+        return await self._whole(
+            lambda progress, noted: moving.move(self._databases, self._tenant, said, progress, noted)
+        )
+
+    async def _whole(self, work: Callable[[Shown.Progress, Callable[[], bool]], Awaitable[None]]) -> bool:
+        """Whether a work on all of the database has come to its end."""
+
+        def noted() -> bool:
+            self._begun = self.changed = True
+            return self._stopped
+
+        try:
+            await work(self._shown.progress, noted)
+        except moving.Interrupted:
+            return False
         return True
 
     # -- what they have in common

@@ -51,8 +51,11 @@ class Operations(Part):
     async def DropIndexes(self, request: admin_pb2.DropIndexesRequest, _: Any) -> Reply:
         return await self._start(request, "drop")
 
-    async def _start(self, request: Any, work: str, *, everywhere: bool = False) -> Reply:
-        """Note an operation. The same request under the same name is one operation, however often it comes."""
+    async def _start(self, request: Any, work: str, *, everywhere: bool = False, opened: bool = True) -> Reply:
+        """Note an operation. The same request under the same name is one operation, however often it comes.
+
+        opened  the database has to be one that can be opened
+        """
         call = current()
         tenant = places.everywhere(*call.permit_everywhere()) if everywhere else call.permit()
         indexes = checked_indexes(request, work, most=self._databases.limits.schema_indexes)
@@ -66,12 +69,11 @@ class Operations(Part):
         entry.row.asked = asked(request)
 
         async def begin(tx: Transaction) -> tuple[Entry, int]:
-            if everywhere:
-                metadata = await self._databases.metadata(tx, tenant)
-                if metadata is None:
-                    raise statuses.forbidden()
-            else:
-                metadata = (await self._opened(tx, tenant)).metadata
+            metadata = await self._databases.metadata(tx, tenant)
+            if metadata is None:
+                raise statuses.forbidden()
+            if not everywhere:
+                await (self._opened if opened else self._placed)(tx, tenant)
             for index in indexes:
                 metadata.index(index)
             made = await start(tx, entry, most=self._databases.limits.operations_per_database)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from recordlayer.client.pb import admin_pb2_grpc
 from recordlayer_server.admin.indexes import Indexes
-from recordlayer_server.admin.operations import Operations
 from recordlayer_server.admin.stores import Stores
+from recordlayer_server.admin.tenants import Tenants
 
 NAME = "recordlayer.v1.Admin"
 
 
-class Admin(Stores, Indexes, Operations, admin_pb2_grpc.AdminServicer):  # type: ignore[misc]  # generated, without types
+class Admin(Stores, Indexes, Tenants, admin_pb2_grpc.AdminServicer):  # type: ignore[misc]  # generated, without types
     """All methods; those of a part are in its file."""

@@ -19,6 +19,8 @@ from recordlayer_server.values import timestamp
 
 FASTEST = 1_000_000
 """Records a second."""
+_WHOLE = frozenset({"repair", "delete", "move"})
+"""Works that are about all of a database."""
 
 
 def asked_rate(request: Any) -> int | None:
@@ -32,7 +34,7 @@ def asked_rate(request: Any) -> int | None:
 
 def checked_indexes(request: Any, work: str, *, most: int) -> list[str]:
     """The indexes that a request names.  Raises  Refusal where it needs some, or says what does not go together."""
-    if work == "repair":
+    if work in _WHOLE:
         return []
     said = getattr(request, work)
     names = list(said.indexes)
@@ -127,7 +129,7 @@ async def start_of_schema(
 def _about(shown: Shown) -> frozenset[str] | None:
     """The indexes that an operation is about; None for all of them."""
     kind = shown.WhichOneof("work")
-    names = None if kind == "repair" else getattr(shown, str(kind)).indexes
+    names = None if kind in _WHOLE else getattr(shown, str(kind)).indexes
     return frozenset(names) if names else None
 
 

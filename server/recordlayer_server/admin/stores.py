@@ -127,13 +127,15 @@ class Stores(Part):
             return await self._placed(tx, tenant)
 
         place = await self._run(call, where, reads_only=True)
+        # An export that was cut off with its server has locked all the stores there are.
+        thawed = 0 if request.reason else await databases.database.tenant(place.base).thaw()
         found = (await databases.database.tenant(place.base).stores(limit=len(_KINDS))).stores
         if not found:
             raise absent(tenant)
         reasons = {one.prefix: one.info.lock.reason for one in found if one.info.lock is not None}
 
         async def work(tx: Transaction) -> bool:
-            unlocked = False
+            unlocked = thawed > 0
             locked = ((place.metadata, place.records), (ZONES, place.zones), (ASSETS, place.assets))
             for metadata, path in locked:
                 reason = reasons.get(path.key())

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass
 
 from recordlayer.aio import RecordStore, Transaction
-from recordlayer.errors import RecordLayerError
+from recordlayer.errors import RecordLayerError, StoreMoved
 from recordlayer_server import logs, places
 from recordlayer_server.assets import catalog
 from recordlayer_server.assets.catalog import Name
@@ -41,6 +41,8 @@ async def collect_assets(databases: Databases) -> int:
     async for tenant in all_databases(databases):
         try:
             collected += await _collected(databases, tenant)
+        except StoreMoved:
+            continue  # what is elsewhere now is looked after there
         except RecordLayerError as error:
             name = places.label(tenant)
             logs.write(logs.server, logging.WARNING, "assets were not collected", tenant=name, error=error.code)

@@ -29,13 +29,13 @@ class Storage:
 
     def __init__(self, database: aio.Database, *, most: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
-        self._most = most
+        self.most = most
         self._clock = clock
         self._sizes: OrderedDict[bytes, tuple[int, float]] = OrderedDict()
 
     async def is_full(self, place: Subspace) -> bool:
         """Whether a database has as much as it may.  Cost  1 size, once in ten seconds for each database."""
-        if not self._most:
+        if not self.most:
             return False
         key, now = place.key(), self._clock()
         size, looked = self._sizes.get(key, (0, float("-inf")))
@@ -46,11 +46,11 @@ class Storage:
             self._sizes.move_to_end(key)
             while len(self._sizes) > REMEMBERED:
                 self._sizes.popitem(last=False)
-        return size >= self._most
+        return size >= self.most
 
     def exceeded(self) -> statuses.Refusal:
         """What a write to a full database ends with. Sending it again is no use: something has to go first."""
         text = "this database has as much as it may: delete something"
-        violation = error_details_pb2.QuotaFailure.Violation(subject="database", description=f"{self._most} bytes")
+        violation = error_details_pb2.QuotaFailure.Violation(subject="database", description=f"{self.most} bytes")
         failure = error_details_pb2.QuotaFailure(violations=[violation])
-        return statuses.refusal(code_pb2.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED", text, failure, limit=self._most)
+        return statuses.refusal(code_pb2.RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED", text, failure, limit=self.most)

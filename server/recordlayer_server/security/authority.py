@@ -41,6 +41,7 @@ RIGHTS: Mapping[str, Right] = {
         for name in (
             *("ListStores", "GetDatabase", "LockDatabase", "UnlockDatabase", "ListIndexes"),
             *("BuildIndexes", "ScrubIndexes", "RepairRecords", "DropIndexes"),
+            *("GetUsage", "SetLimits", "ExportDatabase", "ImportDatabase", "DeleteDatabase", "MoveDatabase"),
             *("GetOperation", "WaitOperation", "ListOperations"),
             *("CancelOperation", "PauseOperation", "ResumeOperation", "ThrottleOperation"),
         )

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from recordlayer import Retry
 from recordlayer.aio import Transaction
-from recordlayer.errors import NameNotInterned, RecordLayerError
+from recordlayer.errors import NameNotInterned, RecordLayerError, StoreMoved
 from recordlayer.keyspace import KeySpacePath
 from recordlayer_server import logs, places
 from recordlayer_server.databases import Databases
@@ -41,6 +41,8 @@ async def forget_old_changes(databases: Databases) -> int:
         for kind in _STORES:
             try:
                 removed += await _trimmed(databases, tenant, kind)
+            except StoreMoved:
+                continue  # what is elsewhere now is looked after there
             except RecordLayerError as error:
                 name = places.label(tenant)
                 logs.write(logs.server, logging.WARNING, "changes were not trimmed", tenant=name, error=error.code)

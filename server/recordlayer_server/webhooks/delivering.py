@@ -23,7 +23,7 @@ from google.rpc import code_pb2
 from recordlayer import Retry
 from recordlayer.aio import Transaction
 from recordlayer.aio.feed import FeedWatch
-from recordlayer.errors import RecordLayerError
+from recordlayer.errors import RecordLayerError, StoreMoved
 from recordlayer_server import logs, statuses
 from recordlayer_server.config import Hooks
 from recordlayer_server.databases import Databases
@@ -139,6 +139,8 @@ class Delivering:
                     return
                 self._say(logging.INFO, "a webhook waits", reason=refused.status.message)
                 await self._rest(_SLEEP)
+            except StoreMoved:
+                return  # it is served where its database is now
             except RecordLayerError as error:
                 self._say(logging.WARNING, "a webhook waits for its database", error=error.code)
                 await self._rest(_TROUBLE)

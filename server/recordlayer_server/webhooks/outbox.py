@@ -80,7 +80,7 @@ async def put(
         events=events,
         lost=lost,
     )
-    delivery.pending = json_format.MessageToJson(told, indent=None, ensure_ascii=True).encode()
+    delivery.pending = _body(told)
     await _save(databases, tx, tenant, delivery)
 
 
@@ -148,6 +148,15 @@ async def resume(
     return signing.secret_of(delivery.secret) if new_secret else ""
 
 
+def rename(delivery: stored.Delivery) -> None:
+    """Let what waits, and all that comes, have other ids than those of the webhook that this is a copy of."""
+    delivery.stream = secrets.token_hex(8)
+    if delivery.HasField("pending"):
+        told = json_format.Parse(delivery.pending, subscriptions_pb2.Notification())
+        told.id = id_of(delivery)
+        delivery.pending = _body(told)
+
+
 def id_of(delivery: stored.Delivery) -> str:
     """What tells the notification that waits from all others."""
     return f"{delivery.stream}-{delivery.number}"
@@ -182,6 +191,10 @@ def shown(delivery: stored.Delivery) -> Shown:
     if delivery.disabled:
         made.state = Shown.DISABLED
     return made
+
+
+def _body(told: subscriptions_pb2.Notification) -> bytes:
+    return bytes(json_format.MessageToJson(told, indent=None, ensure_ascii=True).encode())
 
 
 async def _save(databases: Databases, tx: Transaction, tenant: Tenant, delivery: stored.Delivery) -> None:
