@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -62,6 +63,45 @@ class Save:
 
 
 @dataclass(frozen=True, slots=True)
+class Update:
+    """Change some fields of a record, and leave the others as they are; without a change tag whatever it holds, and
+    made if it is not there.
+
+    message     has the fields that change
+    fields      their names, "customer" or "address.city": one that is named and not set in the message is unset. None:
+                those that are set in it
+    transforms  of `recordlayer.client.transforms`, behind the fields
+    """
+
+    message: Message
+    name: str
+    fields: Sequence[str] | None = field(default=None, kw_only=True)
+    transforms: Sequence[records_pb2.Transform] = field(default=(), kw_only=True)
+    change_tag: bytes | None = field(default=None, kw_only=True)
+    key: str = field(default_factory=_key, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise UsageError(what="an update without a name", hint="name the record that changes")
+        if isinstance(self.fields, str) or (self.fields is not None and not self.fields):
+            raise UsageError(fields=self.fields, hint="name at least one field, or leave it away: those that are set")
+
+    def operation(self, zone: types_pb2.ZoneName) -> records_pb2.Operation:
+        kind = "FORCE_UPDATE" if self.change_tag is None else "UPDATE"
+        made = _operation(kind, zone, self.name, self.change_tag)
+        made.record.record_type = self.message.DESCRIPTOR.name
+        made.record.message = self.message.SerializePartialToString()
+        made.given_fields.extend(self.fields or ())
+        made.transforms.extend(self.transforms)
+        return made
+
+    def outcome(self, record: types_pb2.Record) -> Loaded[Any]:
+        """As the server has it now."""
+        message = type(self.message).FromString(record.message)
+        return Loaded(name=record.name.name, message=message, change_tag=record.change_tag)
+
+
+@dataclass(frozen=True, slots=True)
 class Delete:
     """Take a record away; without a change tag whatever it holds."""
 
@@ -74,6 +114,17 @@ class Delete:
 
     def outcome(self, record: types_pb2.Record) -> None:
         return None
+
+
+Edit = Save | Update | Delete
+
+
+def want_outcomes(request: Any, edits: Sequence[Edit]) -> None:
+    """Ask for the contents of what was changed where they are not known here."""
+    if any(isinstance(edit, Update) for edit in edits):
+        request.form = types_pb2.MESSAGE
+    else:
+        request.desired_keys.SetInParent()  # names and change tags alone
 
 
 def _operation(kind: str, zone: types_pb2.ZoneName, name: str, change_tag: bytes | None) -> records_pb2.Operation:

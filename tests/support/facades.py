@@ -49,6 +49,8 @@ _WRAPPED = (
     aio.TenantExport,
     client_aio.Client,
     client_aio.Replica,
+    client_aio.Transaction,
+    client_aio.TransactionZone,
     client_aio.Zone,
     client_aio.ZoneAssets,
 )

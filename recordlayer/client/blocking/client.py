@@ -11,19 +11,24 @@ When calls are tried again says `recordlayer.client.retries`.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import grpc
 
 from recordlayer.client.addresses import address_of
+from recordlayer.client.blocking.transaction import Transaction, run_until_committed
 from recordlayer.client.blocking.zone import Zone
 from recordlayer.client.pb import (
     assets_pb2_grpc,
     context_pb2,
     records_pb2_grpc,
+    sync_pb2,
     sync_pb2_grpc,
+    transactions_pb2_grpc,
     types_pb2,
     zones_pb2,
     zones_pb2_grpc,
@@ -31,6 +36,24 @@ from recordlayer.client.pb import (
 from recordlayer.client.refusals import refusal_of
 from recordlayer.client.retries import Attempts, Budget
 from recordlayer.client.transport import Transport
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseChanges:
+    """A page of zones that have changed, or may have.
+
+    changed   ask these for their changes
+    deleted   these are gone
+    complete  `changed` are all zones that there are: others that you know are gone
+    """
+
+    changed: list[str]
+    deleted: list[str]
+    token: bytes
+    more_coming: bool
+    complete: bool
 
 
 class Client:
@@ -53,6 +76,7 @@ class Client:
         self.records: Any = records_pb2_grpc.RecordsStub(transport.channel)
         self.sync: Any = sync_pb2_grpc.SyncStub(transport.channel)
         self.assets: Any = assets_pb2_grpc.AssetsStub(transport.channel)
+        self.transactions: Any = transactions_pb2_grpc.TransactionsStub(transport.channel)
         self._zones: Any = zones_pb2_grpc.ZonesStub(transport.channel)
 
     def __enter__(self) -> Self:
@@ -95,6 +119,39 @@ class Client:
             if not page.continuation:
                 return names
             request.continuation = page.continuation
+
+    def changes(self, token: bytes = b"") -> DatabaseChanges:
+        """Which zones have changed since a token; without one, all there are. Ask again at once while more is coming.
+
+        Raises  CallRefused with the reason TOKEN_EXPIRED: begin without a token
+        """
+        request = sync_pb2.DatabaseChangesRequest(context=self.context, token=token)
+        reply = self.call(self.sync.DatabaseChanges, request)
+        return DatabaseChanges(
+            changed=[zone.name.name for zone in reply.zones if not zone.deleted],
+            deleted=[zone.name.name for zone in reply.zones if zone.deleted],
+            token=reply.token,
+            more_coming=reply.more_coming,
+            complete=reply.complete,
+        )
+
+    def transaction(self, *, read_only: bool = False, key: str = "") -> Transaction:
+        """One interactive transaction, as a context; it is never tried again: `run` does that.
+
+        read_only  writes are refused, and others may change what was read
+        key        an idempotency key, 1 to 64 bytes: what was committed with it before is not committed again
+        """
+        return Transaction(self, read_only=read_only, key=key)
+
+    def run(self, function: Callable[[Transaction], T], *, read_only: bool = False) -> T:
+        """The result of `function(transaction)`, committed; begun again when others have changed what it read, or an
+        answer was lost, and committed once.
+
+        `function` may run several times: it must not change anything outside but through the transaction.
+
+        Raises  what the function raises; CallRefused, NoAnswer when the time of a call is over
+        """
+        return run_until_committed(self, function, read_only=read_only, key=uuid.uuid4().hex)
 
     def _change_zone(self, kind: str, name: str) -> None:
         operation = zones_pb2.ZoneOperation(type=kind, name=types_pb2.ZoneName(name=name))

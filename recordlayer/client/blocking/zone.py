@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import grpc
 from google.protobuf.message import Message
 
 from recordlayer.client.blocking.assets import ZoneAssets
+from recordlayer.client.blocking.bulk import bulk
+from recordlayer.client.blocking.records import Fields, Records, want
+from recordlayer.client.blocking.streaming import streamed, watched
 from recordlayer.client.conditions import filter_of
-from recordlayer.client.edits import Delete, Loaded, Save
+from recordlayer.client.edits import Edit, Loaded, want_outcomes
 from recordlayer.client.pb import records_pb2, sync_pb2, types_pb2
-from recordlayer.client.refusals import reason_of, refusal_of
+from recordlayer.client.refusals import refusal_of
 from recordlayer.client.values import python_of, value_of
 from recordlayer.errors import RecordLayerError, UsageError
 from recordlayer.query.paths import q
@@ -23,15 +25,8 @@ from recordlayer.query.predicate import Predicate
 
 if TYPE_CHECKING:
     from recordlayer.client.blocking.client import Client
-    from recordlayer.client.retries import Attempts
 
 M = TypeVar("M", bound=Message)
-
-Fields = Sequence[str] | None
-"""Which fields are wanted: "customer", or "address.city" for a field of a message; None: all of them."""
-
-_NAMES = 200
-"""Of one request; GetServerInfo says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +36,10 @@ class Changes:
     records: list[types_pb2.Record]
     token: bytes
     more_coming: bool
+    reset: bool = False
 
 
-class Zone:
+class Zone(Records):
     """Records of one zone."""
 
     def __init__(self, client: Client, name: types_pb2.ZoneName) -> None:
@@ -51,35 +47,11 @@ class Zone:
         self._name = name
 
     @property
-    def name(self) -> str:
-        return self._name.name
-
-    @property
     def assets(self) -> ZoneAssets:
         """Bytes beside the records."""
         return ZoneAssets(self.client, self._name)
 
-    def save(
-        self, message: Message, *, name: str = "", change_tag: bytes | None = None, create: bool = False
-    ) -> Loaded[Any]:
-        """The record as saved, with its new change tag and, where no name was given to a new one, the server's.
-
-        change_tag  the record must still have it; None: replace whatever is there
-        create      it must not be there yet
-
-        Raises  ChangeTagStale, with the server's record; RecordExists; UniquenessViolation
-        """
-        (saved,) = self.modify([Save(message, name, change_tag=change_tag, create=create)])
-        assert isinstance(saved, Loaded), "an atomic batch fails as a whole"
-        return saved
-
-    def delete(self, name: str, *, change_tag: bytes | None = None) -> None:
-        """Delete a record; without a change tag whatever it holds.  Raises  ChangeTagStale"""
-        self.modify([Delete(name, change_tag=change_tag)])
-
-    def modify(
-        self, edits: Sequence[Save | Delete], *, atomic: bool = True
-    ) -> list[Loaded[Any] | RecordLayerError | None]:
+    def modify(self, edits: Sequence[Edit], *, atomic: bool = True) -> list[Loaded[Any] | RecordLayerError | None]:
         """What became of each edit, in their order: the record as saved, None if it was deleted.
 
         atomic  all or nothing: the first failure is raised, and its `operation` says which edit it was. Without it the
@@ -96,7 +68,7 @@ class Zone:
             delays: list[float] = []
             for at, result in zip(open_edits, reply.results, strict=True):
                 if not result.status.code:
-                    outcomes[at] = edits[at].outcome(result.record)
+                    outcomes[at] = self._outcome(edits[at], result.record)
                     continue
                 outcomes[at] = refusal_of(result.status)
                 delay = attempts.told(result.status)
@@ -109,9 +81,10 @@ class Zone:
             open_edits = again
         return outcomes
 
-    def _batch(self, edits: Sequence[Save | Delete], *, atomic: bool) -> records_pb2.ModifyRequest:
+    def _batch(self, edits: Sequence[Edit], *, atomic: bool) -> records_pb2.ModifyRequest:
         request = records_pb2.ModifyRequest(context=self.client.context, atomic=atomic)
         request.operations.extend(edit.operation(self._name) for edit in edits)
+        want_outcomes(request, edits)
         if not atomic:
             for edit, operation in zip(edits, request.operations, strict=True):
                 operation.idempotency_key = edit.key
@@ -121,65 +94,12 @@ class Zone:
             request.idempotency_key = uuid.uuid4().hex
         return request
 
-    def load(self, kind: type[M], name: str) -> Loaded[M] | None:
-        """The record with this name, None if there is none.  Raises  UsageError for one of another type"""
-        return (self.load_many(kind, [name])).get(name)
-
-    def load_many(self, kind: type[M], names: Sequence[str]) -> dict[str, Loaded[M]]:
-        """Those of the names that are there.  Raises  UsageError for a record of another type"""
-        found = {}
-        for name, record in (self.records(names)).items():
-            if (one := self.decoded(kind, record)) is not None:
-                found[name] = one
-        return found
-
-    def records(self, names: Sequence[str]) -> dict[str, types_pb2.Record]:
-        """Those of the names that are there, of whatever type, with the form MESSAGE."""
-        found: dict[str, types_pb2.Record] = {}
-        for start in range(0, len(names), _NAMES):
-            some = names[start : start + _NAMES]
-            request = records_pb2.LookupRequest(context=self.client.context, form=types_pb2.MESSAGE)
-            request.names.extend(types_pb2.RecordName(zone=self._name, name=name) for name in some)
-            reply = self.client.call(self.client.records.Lookup, request)
-            for name, result in zip(some, reply.results, strict=True):
-                if not result.status.code:
-                    found[name] = result.record
-                elif reason_of(result.status) != "NOT_FOUND":
-                    raise refusal_of(result.status)
-        return found
-
-    def query(
-        self,
-        kind: type[M],
-        where: Predicate | None = None,
-        *,
-        sort: Sequence[str] = (),
-        page: int = 0,
-        sort_in_memory: int = 0,
-    ) -> Iterator[Loaded[M]]:
-        """The records of a type that fulfil a condition, page after page; each page is a call of its own.
-
-        sort            fields; "-field" for all of them: descending
-        page            records of a page; 0: as the server likes
-        sort_in_memory  so many records may be sorted by the server where no index has the order
-
-        Raises  CallRefused, with the reason INDEX_REQUIRED where no index serves
-        """
-        request = self._query(kind, where, sort=sort, page=page, sort_in_memory=sort_in_memory)
-        while True:
-            reply = self.client.call(self.client.records.Query, request)
-            for record in reply.records:
-                if (one := self.decoded(kind, record)) is not None:
-                    yield one
-            if not reply.continuation:  # a page without records is no end
-                return
-            request.continuation = reply.continuation
-
     def explain(
         self, kind: type[M], where: Predicate | None = None, *, sort: Sequence[str] = (), analyze: bool = False
     ) -> records_pb2.ExplainReply:
         """What a query will do and cost, and why; `analyze` runs one page of it."""
         request = records_pb2.ExplainRequest(query=self._query(kind, where, sort=sort), analyze=analyze)
+        request.query.context.CopyFrom(self.client.context)
         reply: records_pb2.ExplainReply = self.client.call(self.client.records.Explain, request)
         return reply
 
@@ -227,7 +147,7 @@ class Zone:
         request = sync_pb2.ZoneChangesRequest(context=self.client.context, form=types_pb2.MESSAGE, limit=limit)
         request.zones.add(zone=self._name, token=token)
         request.record_types.extend(kind.DESCRIPTOR.name for kind in kinds)
-        _want(request, fields)
+        want(request, fields)
         (one,) = (self.client.call(self.client.sync.ZoneChanges, request)).zones
         if one.status.code:
             raise refusal_of(one.status)
@@ -239,93 +159,82 @@ class Zone:
 
         Raises  CallRefused, with the reason ZONE_NOT_FOUND when the zone is gone; NoAnswer
         """
-        attempts: Attempts | None = None
-        while True:
-            requests = [
-                sync_pb2.WatchRequest(open=sync_pb2.WatchRequest.Open(context=self.client.context)),
-                sync_pb2.WatchRequest(add=sync_pb2.WatchRequest.Add(target=1, zone=self._name, token=token)),
-            ]
-            try:
-                call = self.client.transport.stream(self.client.sync.Watch, requests, self.client.metadata())
-                try:
-                    for reply in call:
-                        attempts = None  # it went well: after a cut, however long from now, they begin anew
-                        kind = reply.WhichOneof("kind")
-                        if kind == "removed":
-                            raise refusal_of(reply.removed.status)
-                        for current in [reply.current] if kind == "current" else reply.progress.targets:
-                            token = current.token
-                        if kind == "reset":
-                            token = b""
-                        if kind in ("changed", "reset", "current"):
-                            yield kind
-                finally:
-                    call.cancel()
-            except grpc.RpcError as error:
-                attempts = self.client.attempts() if attempts is None else attempts
-                self.client.transport.sleep(attempts.delay_behind(error))
+        add = sync_pb2.WatchRequest.Add(target=1, zone=self._name, token=token)
+        for reply in watched(self.client, add):
+            kind = reply.WhichOneof("kind")
+            if kind in ("changed", "reset", "current"):
+                yield kind
 
-    def _query(
-        self,
-        kind: type[M],
-        where: Predicate | None,
-        *,
-        sort: Sequence[str] = (),
-        page: int = 0,
-        sort_in_memory: int = 0,
-    ) -> records_pb2.QueryRequest:
-        request = records_pb2.QueryRequest(
-            context=self.client.context,
-            zone=self._name,
-            record_types=[kind.DESCRIPTOR.name],
-            form=types_pb2.MESSAGE,
-            limit=page,
-            sort_in_memory=sort_in_memory,
-        )
-        if where is not None:
-            request.filter.CopyFrom(filter_of(where))
-        for one in sort:
-            request.sort.add(field=one.removeprefix("-"), descending=one.startswith("-"))
-        return request
+    def follow(
+        self, token: bytes = b"", *, kinds: Sequence[type[Message]] = (), fields: Fields = None
+    ) -> Iterator[Changes]:
+        """The changes behind a token as they come, without end. A page for which nothing more is coming says that all
+        has been told; one that is `reset` that what was told does not count any more, and all of it follows anew.
 
-    def decoded(self, kind: type[M], record: types_pb2.Record) -> Loaded[M] | None:
-        """A record of a reply as a message; None where it was too large for the reply and has gone since.
+        kinds, fields  as in `changes`
 
-        Raises  UsageError for one of another type
+        Raises  CallRefused, with the reason ZONE_NOT_FOUND when the zone is gone; NoAnswer
         """
-        if record.record_type != kind.DESCRIPTOR.name:
-            raise UsageError(
-                record=record.name.name, type=record.record_type, hint=f"it is no {kind.DESCRIPTOR.name}: load its own"
-            )
-        whole = self.whole(record)
-        if whole is None:
-            return None
-        return Loaded(name=whole.name.name, message=kind.FromString(whole.message), change_tag=whole.change_tag)
+        add = sync_pb2.WatchRequest.Add(target=1, zone=self._name, token=token, content=True, form=types_pb2.MESSAGE)
+        add.record_types.extend(kind.DESCRIPTOR.name for kind in kinds)
+        want(add, fields)
+        for reply in watched(self.client, add):
+            kind = reply.WhichOneof("kind")
+            if kind == "changed":
+                yield Changes(list(reply.changed.records), reply.changed.token, more_coming=True)
+            elif kind == "current":
+                yield Changes([], reply.current.token, more_coming=False)
+            elif kind == "reset":
+                yield Changes([], b"", more_coming=True, reset=True)
+
+    def _look_up(self, request: records_pb2.LookupRequest) -> records_pb2.LookupReply:
+        request.context.CopyFrom(self.client.context)
+        reply: records_pb2.LookupReply = self.client.call(self.client.records.Lookup, request)
+        return reply
+
+    def _page(self, request: records_pb2.QueryRequest) -> records_pb2.QueryReply:
+        request.context.CopyFrom(self.client.context)
+        reply: records_pb2.QueryReply = self.client.call(self.client.records.Query, request)
+        return reply
 
     def whole(self, record: types_pb2.Record) -> types_pb2.Record | None:
-        """The record with its message; one that fits into no reply is fetched in chunks, as it is then. None if it has
-        gone since."""
         if record.WhichOneof("content") != "chunked":
             return record
         request = records_pb2.QueryRequest(context=self.client.context, zone=self._name, form=types_pb2.MESSAGE)
         request.record_types.append(record.record_type)
         request.filter.CopyFrom(filter_of(q["$name"] == record.name.name))
-        found: types_pb2.Record | None = self.client.call(self._chunks, request)
-        return found
+        for found in streamed(self.client, request):
+            return found
+        return None
 
-    def _chunks(self, request: records_pb2.QueryRequest, **said: Any) -> types_pb2.Record | None:
-        found: types_pb2.Record | None = None
-        contents = bytearray()
-        for reply in self.client.records.QueryStream(request, **said):
-            for record in reply.records:
-                found = record
-            contents += reply.chunk
-        if found is not None and found.WhichOneof("content") == "chunked":
-            found.message = bytes(contents)
-        return found
+    def stream(
+        self,
+        kind: type[M],
+        where: Predicate | None = None,
+        *,
+        sort: Sequence[str] = (),
+        sort_in_memory: int = 0,
+        fields: Fields = None,
+    ) -> Iterator[Loaded[M]]:
+        """As `query`, in one call, which the server goes on with as fast as records are taken: for many records. A call
+        that is cut off goes on where it was.
 
+        Raises  as `query`
+        """
+        request = self._query(kind, where, sort=sort, sort_in_memory=sort_in_memory, fields=fields)
+        request.context.CopyFrom(self.client.context)
+        for record in streamed(self.client, request):
+            yield Loaded(name=record.name.name, message=kind.FromString(record.message), change_tag=record.change_tag)
 
-def _want(request: Any, fields: Fields) -> None:
-    if fields is not None:
-        request.desired_keys.SetInParent()
-        request.desired_keys.fields.extend(fields)
+    def modify_stream(
+        self, edits: Iterable[Edit], *, batch: int = 100
+    ) -> Iterator[Loaded[Any] | RecordLayerError | None]:
+        """What became of each edit, in their order, as in a `modify` that is not atomic; several batches are under way
+        at once, and records may be larger than a message. Edits are taken as they are sent: for many. Messages come
+        back as they were given, those of an Update too.
+
+        batch  edits that are sent together, fewer if they are large
+
+        Raises  CallRefused, NoAnswer; what had been told until then is done
+        """
+        return bulk(self.client, self._name, edits, batch)
