@@ -124,5 +124,15 @@ def elements(message: Message, field: FieldDescriptor) -> Sequence[Any]:
 
 def _entry_with_message(entry: type[Message], key: Any, value: Message) -> Message:
     made: Any = entry(key=key)
-    made.value.CopyFrom(value)
+    take_over(made.value, value)
     return made  # type: ignore[no-any-return]
+
+
+def take_over(into: Message, other: Message) -> None:
+    """Have a field's message be like another one of the same type, which may be of another pool: that of a program's
+    generated classes, where metadata was loaded."""
+    if type(into) is type(other):
+        into.CopyFrom(other)
+    else:
+        into.ParseFromString(other.SerializePartialToString())
+        into.SetInParent()

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from recordlayer.keys import KeyExpression
+from recordlayer.keys import KeyExpression, access
 from recordlayer.keys import serial as keys_serial
 from recordlayer.metadata import files
 from recordlayer.metadata.record_type import RecordType
@@ -149,7 +149,7 @@ class JoinedType:
         for constituent in self.constituents:
             part = parts[constituent.name]
             if part is not None:
-                getattr(message, constituent.name).CopyFrom(part.message)
+                access.take_over(getattr(message, constituent.name), part.message)
             key.append(None if part is None else part.primary_key)
         owner = parts[self.owner(parts)]
         assert owner is not None, "an owner is there"

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from recordlayer.keys import FanType, Field, KeyExpression, Nesting
+from recordlayer.keys import FanType, Field, KeyExpression, Nesting, access
 from recordlayer.keys import serial as keys_serial
 from recordlayer.metadata import files
 from recordlayer.metadata.record_type import RecordType
@@ -87,7 +87,7 @@ class UnnestedType:
         key: list[Any] = [self.record_type_key]
         for name in self.names:
             part, place = chosen[name]
-            getattr(message, name).CopyFrom(part)
+            access.take_over(getattr(message, name), part)
             if name == self.parent:
                 key.append(primary_key)
             else:

@@ -15,6 +15,7 @@ from recordlayer.store import marking
 from recordlayer.tuples import pack
 from recordlayer.world import World
 from tests.behaviour.conftest import Shop
+from tests.support.every_index import LATER
 from tests.support.shop import FILE, PATH, Customer, Order, builder
 
 ITEM, ORDER = field("item"), field("order")
@@ -275,3 +276,16 @@ def test_what_cannot_be_meant_is_refused() -> None:
     ):
         with pytest.raises(errors.SchemaError):
             wrong()
+
+
+def test_messages_of_a_programs_own_classes_are_taken_apart_and_joined_under_loaded_metadata(db: Any) -> None:
+    with db.transaction() as tx:
+        store = tx.store(LATER, path=PATH, format_version=13)
+        store.save(Customer(id=1, ref="ana", name="ANA"))
+        for items in ([("tea", 3), ("jam", 5)], [("jam", 6)]):
+            made = order(1, "ana", *items)
+            made.total = 9
+            store.save(made)
+        assert [entry.key for entry in store.scan_index("by_sku").all()] == [("jam", 9)]
+        assert [entry.key for entry in store.scan_index("sales").all()] == [("ANA", 9)]
+        assert store.check() == []

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.disk_shim import Record, build, environment_for, records
+from tests.support.disk_shim import build, environment_for, records
 from tests.support.embedded import LONG, open_embedded, opened
-from tests.support.power_cut import Disk
+from tests.support.power_cut import images
 from tests.support.processes import fork, in_fork, output_of
 from tests.support.workload import check, run
 
@@ -91,41 +91,6 @@ WRITER = """
         for worker in workers: worker.join()
     print("done")
 """
-
-
-def acknowledged_in(marks: list[bytes], threads: int) -> list[int]:
-    numbers = [0] * threads
-    for mark in marks:
-        if mark[:1].isdigit():
-            thread, number = map(int, mark.split())
-            numbers[thread] = number
-    return numbers
-
-
-def first_names(history: list[Record], path: Path) -> dict[tuple[int, int], str]:
-    """A database is made under a name of its own; whatever file is written first has that one."""
-    names: dict[tuple[int, int], str] = {}
-    for record in history:
-        if record.file != (0, 0):
-            names.setdefault(record.file, f"{path}-new" if not names else str(path))
-    return names
-
-
-Image = tuple[bytes | None, list[int], bool]
-
-
-def images(history: list[Record], path: Path, threads: int, numbers: random.Random, count: int) -> list[Image]:
-    """Contents that the disk may hold at moments drawn from the history, with what was acknowledged by then."""
-    names = first_names(history, path)
-    moments = sorted(numbers.choices(range(len(history) + 1), k=count))
-    disk, done = Disk(), 0
-    drawn: list[Image] = []
-    for moment in moments:
-        for record in history[done:moment]:
-            disk.apply(record, names)
-        done = moment
-        drawn.append((disk.drawn(str(path), numbers), acknowledged_in(disk.marks, threads), b"open" in disk.marks))
-    return drawn
 
 
 @pytest.mark.timeout(3600)

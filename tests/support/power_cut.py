@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.support.disk_shim import Record
 
@@ -112,3 +113,41 @@ class Disk:
         names = numbers.choice([self._named, self._durable_names])
         file = names.get(name)
         return bytes(self._files[file].drawn(numbers)) if file is not None else None
+
+
+# -- a whole history
+
+Image = tuple[bytes | None, list[int], bool]
+"""What may be found of a database, the last number that each thread was told was durable, and whether it was open."""
+
+
+def acknowledged_in(marks: list[bytes], threads: int) -> list[int]:
+    numbers = [0] * threads
+    for mark in marks:
+        if mark[:1].isdigit():
+            thread, number = map(int, mark.split())
+            numbers[thread] = number
+    return numbers
+
+
+def first_names(history: list[Record], path: Path) -> dict[tuple[int, int], str]:
+    """A database is made under a name of its own; whatever file is written first has that one."""
+    names: dict[tuple[int, int], str] = {}
+    for record in history:
+        if record.file != (0, 0):
+            names.setdefault(record.file, f"{path}-new" if not names else str(path))
+    return names
+
+
+def images(history: list[Record], path: Path, threads: int, numbers: random.Random, count: int) -> list[Image]:
+    """Contents that the disk may hold at moments drawn from the history, with what was acknowledged by then."""
+    names = first_names(history, path)
+    moments = sorted(numbers.choices(range(len(history) + 1), k=count))
+    disk, done = Disk(), 0
+    drawn: list[Image] = []
+    for moment in moments:
+        for record in history[done:moment]:
+            disk.apply(record, names)
+        done = moment
+        drawn.append((disk.drawn(str(path), numbers), acknowledged_in(disk.marks, threads), b"open" in disk.marks))
+    return drawn
