@@ -44,7 +44,8 @@ def planned(store: RecordStore, query: Query) -> Planned:
     if store.states.chooses is not None and isinstance(query, Query):
         query = query.of_chosen
     if isinstance(query, GroupQuery):
-        return plan_groups(query, store.metadata, store.states.peek, knowledge=known(store))
+        marked = store.states.marked
+        return plan_groups(query, store.metadata, store.states.peek, states=marked, knowledge=known(store))
     if isinstance(query, JoinQuery):
         return plan_join(query, store.metadata, store.states.peek, knowledge=known(store))
     if not isinstance(query, RecordQuery):

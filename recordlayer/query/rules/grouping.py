@@ -3,10 +3,12 @@ the query allows it."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from recordlayer.errors import NoPlan
 from recordlayer.query.advice import missing_index
@@ -17,11 +19,12 @@ from recordlayer.query.having import decider
 from recordlayer.query.knowledge import ASSUMED, Knowledge
 from recordlayer.query.plan.base import Plan
 from recordlayer.query.plan.group import FilterGroups, GroupInMemory, StreamGroups
-from recordlayer.query.planner import Found, Planned, Survey, plan
+from recordlayer.query.planner import Found, Planned, Survey, keep, plan, readable_indexes
 from recordlayer.query.planner import sources as index_sources
-from recordlayer.query.predicate import shown
-from recordlayer.query.problem import problem_of
+from recordlayer.query.predicate import Path, Predicate, shown
+from recordlayer.query.problem import Problem, problem_of
 from recordlayer.query.rules.kept_groups import groups_from_indexes
+from recordlayer.query.shape import Key, shape_of, values_key
 
 if TYPE_CHECKING:
     from recordlayer.metadata import RecordMetaData
@@ -32,68 +35,176 @@ MOST_PERMUTED = 3
 
 
 def plan_groups(
-    query: GroupQuery, metadata: RecordMetaData, state_of: StateOf, *, knowledge: Knowledge = ASSUMED
+    query: GroupQuery,
+    metadata: RecordMetaData,
+    state_of: StateOf,
+    *,
+    states: Key | None = None,
+    knowledge: Knowledge = ASSUMED,
 ) -> Planned:
-    """The cheapest plan of a query for groups.
+    """The cheapest plan of a query for groups. For queries that differ in their values only it is kept which way was
+    the cheapest, as `planner.plan` does.
 
     Raises  NoPlan when records come group by group from no index, and none may be held; as `plan`.
     """
-    groups = Groups.of(query, metadata)
-    decide = None if query.condition is None else decider(query.condition)
-    by = ", ".join(shown(path) for path in query.columns)
-    work = ", ".join(f"{one} as {name}" for name, one in query.aggregates)
+    readable = readable_indexes(metadata, state_of) if states is None else states
+    bare = query if query.condition is None else replace(query, condition=None)
+    shape, values = shape_of(bare.source)
+    told = values_key(values)
+    way = (shape, bare.columns, bare.aggregates, bare.in_memory, knowledge, readable)
+    cache = _CACHE.get(metadata)
+    if cache is None:
+        cache = _CACHE[metadata] = _Cache(OrderedDict(), OrderedDict())
+    key = None if told is None else (way, told)
+    found = None if key is None else cache.plans.get(key)
+    if found is None:
+        now = {name: state_of(index) for name, index in metadata.indexes.items()}
+        # What is kept must not keep a store and its transaction.
+        asking = _Asking(bare, metadata, lambda index: now[index.name], readable, knowledge)
+        choice = cache.choices.get((way, ()))
+        found = None if choice is None else asking.by_choice(choice)
+        if found is None:
+            found, choice = asking.by_survey()
+            if not any(index.predicate is not None for index in metadata.indexes.values()):
+                keep(cache.choices, (way, ()), choice)  # else it depends on values which indexes have all records
+        if key is not None:
+            keep(cache.plans, key, found)
+    return found if query.condition is None else _having(query, query.condition, found)
 
-    def having(found: Plan) -> Plan:
-        return found if query.condition is None or decide is None else FilterGroups(found, query.condition, decide)
 
-    def grouped(source: Plan, *, ordered: bool) -> Plan:
-        return having(
-            StreamGroups(source, groups, by=by, work=work)
-            if ordered
-            else GroupInMemory(source, groups, by=by, work=work, size=query.in_memory)
-        )
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Which way the groups of one shape go.
 
-    kept_for = problem_of(query.source, metadata, state_of, knowledge=knowledge)
-    kept = [having(one) for one in groups_from_indexes(kept_for, query, groups, by=by, work=work)]
-    sources = list(_sources(query, metadata, state_of, knowledge))
-    if not sources and not kept:
-        problem = problem_of(replace(query.source, sort=query.columns), metadata, state_of)
-        raise NoPlan(
-            query=str(query),
-            hint=f"no index has the records group by group; {missing_index(problem)} would, or group_by(..., "
-            "in_memory=1000) lets so many groups be held in memory",
-        )
-    streams = [grouped(one.plan, ordered=ordered) for one, ordered in sources]
-    best = min([*kept, *streams], key=lambda one: (one.estimate.cost, one.line))
+    ordered  in which order the records come that are folded as they stream by; None if groups are held in memory
+    indexes  those that keep the groups; none where records are folded
+    cost     of the records' plan, or of the whole
+    """
 
-    def survey() -> Survey:
+    ordered: tuple[Path, ...] | None
+    indexes: frozenset[str]
+    cost: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """A query for groups, without a condition on them, and what it is asked of."""
+
+    query: GroupQuery
+    metadata: RecordMetaData
+    state_of: StateOf
+    readable: Key
+    knowledge: Knowledge
+
+    def by_choice(self, choice: _Choice) -> Planned | None:
+        """The plan that goes the same way; None if it costs something else."""
+        if choice.indexes:
+            kept, _ = self._kept(choice.indexes)
+            best = min(kept, key=_by_cost, default=None)
+            if best is None or best.estimate.cost != choice.cost:
+                return None
+        else:
+            source = self._source(choice.ordered or ())
+            if source.plan.estimate.cost != choice.cost:
+                return None
+            best = self._folded(source.plan, ordered=choice.ordered is not None)
+        return Planned(self.query, best, self.knowledge, self._survey)
+
+    def by_survey(self) -> tuple[Planned, _Choice]:
+        """The cheapest plan of all, and which way it goes.  Raises  NoPlan."""
+        kept, _ = self._kept()
+        sources = list(self._sources())
+        if not sources and not kept:
+            problem = problem_of(replace(self.query.source, sort=self.query.columns), self.metadata, self.state_of)
+            raise NoPlan(
+                query=str(self.query),
+                hint=f"no index has the records group by group; {missing_index(problem)} would, or group_by(..., "
+                "in_memory=1000) lets so many groups be held in memory",
+            )
+        ways: list[tuple[Plan, _Choice]] = [
+            (one, _Choice(None, frozenset(index_sources(one)), one.estimate.cost)) for one in kept
+        ]
+        for source, order in sources:
+            choice = _Choice(order, frozenset(), source.plan.estimate.cost)
+            ways.append((self._folded(source.plan, ordered=order is not None), choice))
+        best, choice = min(ways, key=lambda one: _by_cost(one[0]))
+        return Planned(self.query, best, self.knowledge, self._survey), choice
+
+    def _survey(self) -> Survey:
+        kept, problem = self._kept()
         found: Found = [(None, one) for one in kept]
-        rejected = dict(kept_for.rejected)
-        for one, ordered in sources:
-            found += [(None, grouped(source, ordered=ordered)) for source in (one.plan, *one.others)]
-            rejected = {**one.rejected, **rejected}  # an index that keeps groups says why it cannot give these
-        used = set[str]().union(*[index_sources(plan) for plan in kept])
+        rejected = dict(problem.rejected)
+        for source, order in self._sources():
+            plans = (source.plan, *source.others)
+            found += [(None, self._folded(one, ordered=order is not None)) for one in plans]
+            rejected = {**source.rejected, **rejected}  # an index that keeps groups says why it cannot give these
+        used = set[str]().union(*[index_sources(one) for one in kept])
         rejected = {name: reason for name, reason in rejected.items() if name not in used}
-        found.sort(key=lambda pair: (pair[1].estimate.cost, pair[1].line))
+        found.sort(key=lambda pair: _by_cost(pair[1]))
         return Survey(found, rejected, Effort())
 
-    return Planned(query, best, knowledge, survey)
+    def _kept(self, only: frozenset[str] | None = None) -> tuple[list[Plan], Problem]:
+        """The plans that read no records."""
+        query, (by, work) = self.query, self._words()
+        problem = problem_of(query.source, self.metadata, self.state_of, only=only, knowledge=self.knowledge)
+        groups = Groups.of(query, self.metadata)
+        return list(groups_from_indexes(problem, query, groups, by=by, work=work)), problem
+
+    def _folded(self, source: Plan, *, ordered: bool) -> Plan:
+        """The plan that makes groups of what another one gives."""
+        by, work = self._words()
+        groups = Groups.of(self.query, self.metadata)
+        if ordered:
+            return StreamGroups(source, groups, by=by, work=work)
+        return GroupInMemory(source, groups, by=by, work=work, size=self.query.in_memory)
+
+    def _words(self) -> tuple[str, str]:
+        by = ", ".join(shown(path) for path in self.query.columns)
+        return by, ", ".join(f"{one} as {name}" for name, one in self.query.aggregates)
+
+    def _source(self, order: tuple[Path, ...]) -> Planned:
+        source = replace(self.query.source, fields=needed(self.query), sort=order)
+        return plan(source, self.metadata, self.state_of, states=self.readable, knowledge=self.knowledge)
+
+    def _sources(self) -> Iterator[tuple[Planned, tuple[Path, ...] | None]]:
+        """Plans for the records, and in which order of columns they come; None if they do not come group by group."""
+        columns = self.query.columns
+        if not columns:
+            yield self._source(()), ()
+            return
+        orders = permutations(columns) if len(columns) <= MOST_PERMUTED else [columns]
+        for order in orders:
+            try:
+                yield self._source(order), order
+            except NoPlan:
+                continue
+            break
+        if self.query.in_memory:
+            yield self._source(()), None
 
 
-def _sources(
-    query: GroupQuery, metadata: RecordMetaData, state_of: StateOf, knowledge: Knowledge
-) -> Iterator[tuple[Planned, bool]]:
-    """Plans for the records, and whether they come group by group."""
-    source = replace(query.source, fields=needed(query))
-    if not query.columns:
-        yield plan(source, metadata, state_of, knowledge=knowledge), True
-        return
-    orders = permutations(query.columns) if len(query.columns) <= MOST_PERMUTED else [query.columns]
-    for order in orders:
-        try:
-            yield plan(replace(source, sort=order), metadata, state_of, knowledge=knowledge), True
-        except NoPlan:
-            continue
-        break
-    if query.in_memory:
-        yield plan(source, metadata, state_of, knowledge=knowledge), False
+def _by_cost(one: Plan) -> tuple[float, str]:
+    return one.estimate.cost, one.line
+
+
+def _having(query: GroupQuery, condition: Predicate, found: Planned) -> Planned:
+    """The same plans, of which only groups are given for which a condition is true."""
+    decide = decider(condition)
+
+    def survey() -> Survey:
+        all_found = found.survey
+        filtered: Found = [(rule, FilterGroups(one, condition, decide)) for rule, one in all_found.found]
+        return replace(all_found, found=filtered)
+
+    return Planned(query, FilterGroups(found.plan, condition, decide), found.knowledge, survey)
+
+
+@dataclass(frozen=True, slots=True)
+class _Cache:
+    """What is kept for one metadata: plans by shape and values, and ways to go by shape."""
+
+    plans: OrderedDict[Key, Planned]
+    choices: OrderedDict[Key, _Choice]
+
+
+_CACHE: WeakKeyDictionary[RecordMetaData, _Cache] = WeakKeyDictionary()
