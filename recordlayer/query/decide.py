@@ -28,28 +28,32 @@ Decide = Callable[[Any, Any], Truth]
 
 def leaf(comparison: Compare, field: FieldDescriptor) -> Decide:
     """Decides on the value of a field.  Raises  WrongType, QueryError."""
-    operator, path = comparison.operator, shown(comparison.path)
+    operator, value = comparison.operator, comparison.value
     if operator is Operator.IS_NULL:
         return lambda value, record: value is None
     if operator is Operator.NOT_NULL:
         return lambda value, record: value is not None
     if access.is_message(field) and not access.is_tuple_field(field.message_type):
-        raise QueryError(field=path, hint=f"{field.name} holds a message: compare a field of it, or use is_null()")
-    check_bound(path, comparison.value)
+        hint = f"{field.name} holds a message: compare a field of it, or use is_null()"
+        raise QueryError(field=shown(comparison.path), hint=hint)
+    if isinstance(value, Parameter):
+        check_bound(shown(comparison.path), value)
     convert = value_converter(field)
     if operator is Operator.LIKE:
-        return _like(comparison.value, field, path)
+        return _like(value, field, shown(comparison.path))
     if operator is Operator.TEXT:
-        return _words(comparison.value, field, path)
+        return _words(value, field, shown(comparison.path))
     if operator is Operator.IN:
-        among = frozenset([_comparable(field, convert(value)) for value in comparison.value])
+        among = frozenset([_comparable(field, convert(one)) for one in value])
         return lambda value, record: None if value is None else value in among
     if operator is Operator.STARTS_WITH:
-        start = convert(comparison.value)
+        start = convert(value)
         if not isinstance(start, (str, bytes)):
-            raise WrongType(field=path, value=start, hint="only text and bytes have a beginning to look for")
+            raise WrongType(
+                field=shown(comparison.path), value=start, hint="only text and bytes have a beginning to look for"
+            )
         return lambda value, record: None if value is None else value.startswith(start)
-    operand = _comparable(field, convert(comparison.value))
+    operand = _comparable(field, convert(value))
     if operator is Operator.DISTINCT:
         return lambda value, record: value is None or value != operand
     if operator is Operator.NOT_DISTINCT:

@@ -114,15 +114,21 @@ def _not(part: Decide) -> Decide:
 # -- along a path ----------------------------------------------------------------------------------------------------
 
 
-def _compare(comparison: Compare, descriptor: Descriptor) -> Decide:
+def comparing(comparison: Compare, descriptor: Descriptor) -> Callable[[Any], Decide]:
+    """From a value to what decides this comparison with that value in the place of its own: all but the value is looked
+    up once.  Raises  as `compiled`; so does the function."""
     path = comparison.path
     as_list = _is_about_list(comparison)
     fields = resolve(path, descriptor, as_list=as_list)
-    if as_list:
-        decide, read = on_list(comparison, fields[-1]), None
-    else:
-        decide, read = leaf(comparison, fields[-1]), value_reader(fields[-1])
-    return _along(path, descriptor, decide, read)
+    end = on_list if as_list else leaf
+    read = None if as_list else value_reader(fields[-1])
+    operator, last = comparison.operator, fields[-1]
+    above = _fields_along(path, descriptor)
+    return lambda value: _through_all(above, path, end(Compare(path, operator, value), last), read)
+
+
+def _compare(comparison: Compare, descriptor: Descriptor) -> Decide:
+    return comparing(comparison, descriptor)(comparison.value)
 
 
 def _is_about_list(comparison: Compare) -> bool:
@@ -142,6 +148,11 @@ def _matches(predicate: Matches, descriptor: Descriptor, type_name: str) -> Deci
 
 def _along(path: Path, descriptor: Descriptor, decide: Decide, read: Callable[[Any], Any] | None) -> Decide:
     """Decides on a message by what is decided on the end of a path; `read` turns the field there into a value."""
+    return _through_all(_fields_along(path, descriptor), path, decide, read)
+
+
+def _fields_along(path: Path, descriptor: Descriptor) -> list[FieldDescriptor]:
+    """The fields that the steps of a path name."""
     fields: list[FieldDescriptor] = []
     for step in path:
         field = descriptor.fields_by_name[step.name]
@@ -151,6 +162,12 @@ def _along(path: Path, descriptor: Descriptor, decide: Decide, read: Callable[[A
             inner = inner.fields_by_name["value"].message_type
         if inner is not None:
             descriptor = inner
+    return fields
+
+
+def _through_all(
+    fields: list[FieldDescriptor], path: Path, decide: Decide, read: Callable[[Any], Any] | None
+) -> Decide:
     for place in range(len(path) - 1, -1, -1):
         decide = _through(fields[place], path[place], decide, read)
         read = None
@@ -241,8 +258,7 @@ def resolve(path: Path, descriptor: Descriptor, *, as_list: bool = False) -> lis
 
 
 def _check_step(field: FieldDescriptor, step: PathStep, path: Path, place: int, *, whole: bool) -> None:
-    name, here = step.name, shown(path[: place + 1])
-    hint = ""
+    name, hint = step.name, ""
     if step.entry is not None:
         hint = "" if access.is_map(field) else f"{name} is no map: leave entry() out"
     elif not access.is_repeated(field):
@@ -251,6 +267,7 @@ def _check_step(field: FieldDescriptor, step: PathStep, path: Path, place: int, 
         elif whole:
             hint = f"{name} is not repeated: it is never empty, and no list"
     elif not step.any and not whole:
+        here = shown(path[: place + 1])
         entry = f', or q.{here}.entry("key") for one of its values' if access.is_map(field) else ""
         hint = f"{name} is repeated: write q.{here}.one_of_them(){entry}"
     if hint:

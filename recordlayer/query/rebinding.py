@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from recordlayer.errors import RecordLayerError
 from recordlayer.index.bounds import Bounds
 from recordlayer.query.decide import Decide
-from recordlayer.query.evaluate import compiled
+from recordlayer.query.evaluate import comparing, compiled
 from recordlayer.query.normal import normalized
 from recordlayer.query.plan.base import Plan
 from recordlayer.query.plan.covering import Cover
@@ -22,7 +22,7 @@ from recordlayer.query.plan.fetch import Fetch
 from recordlayer.query.plan.filter import FilterEntries, FilterRecords, FilterTypes
 from recordlayer.query.plan.merge import IntersectEntries, Ordered, UnionEntries
 from recordlayer.query.plan.scan import ScanIndex, ScanRecords
-from recordlayer.query.predicate import Predicate
+from recordlayer.query.predicate import Compare, Predicate
 from recordlayer.query.problem import Problem
 from recordlayer.query.slot import (
     Constraint,
@@ -164,26 +164,27 @@ class _Maker:
 
     def _above(self, node: Plan) -> Make:
         """A node that has no values itself."""
+        kind = type(node)
         (below,) = [self.of(child) for child in node.children]
-        blank = _blank(node)
+        like = _kept(node)
 
         def make(values: Values) -> Any:
-            new = blank()
-            new.__dict__["children"] = (below(values),)
-            return new
+            own = like.copy()
+            own["children"] = (below(values),)
+            return _node(kind, own)
 
         return make
 
     def _merged(self, node: Any) -> Make:
         below = [(self.of(source.plan), source.key) for source in node._sources]
-        blank = _blank(node)
+        kind, like = type(node), _kept(node)
 
         def make(values: Values) -> Any:
             sources = tuple([Ordered(each(values), key) for each, key in below])
-            new = blank()
-            new.__dict__["_sources"] = sources
-            new.__dict__["children"] = tuple([source.plan for source in sources])
-            return new
+            own = like.copy()
+            own["_sources"] = sources
+            own["children"] = tuple([source.plan for source in sources])
+            return _node(kind, own)
 
         return make
 
@@ -193,33 +194,40 @@ class _Maker:
         places = slots_in(predicate)
         self.places |= places
         (below,) = [self.of(child) for child in node.children]
-        blank = _blank(node)
-        always = None if places else decided(compiled(predicate, record_type))
+        kind, like = type(node), _kept(node)
+        if not places:
+            like["_decide"] = decided(compiled(predicate, record_type))
+        decide_for = self._decide_for(predicate)
 
         def make(values: Values) -> Any:
-            new = blank()
-            own = new.__dict__
+            own = like.copy()
             own["children"] = (below(values),)
-            if always is not None:
-                own["_decide"] = always
-            else:
+            if places:
                 own["_predicate"] = Worded(predicate, values)
-                own["_decide"] = decided(compiled(filled(predicate, values), record_type))
-            return new
+                own["_decide"] = decided(decide_for(values))
+            return _node(kind, own)
 
         return make
+
+    def _decide_for(self, predicate: Predicate) -> Callable[[Values], Decide]:
+        """What makes the function that decides a condition with values in its slots."""
+        record_type = self._type
+        if isinstance(predicate, Compare) and type(predicate.value) is Slot:
+            place, compare = predicate.value.place, comparing(predicate, record_type.descriptor)
+            return lambda values: compare(values[place])
+        return lambda values: compiled(filled(predicate, values), record_type)
 
     def _scan(self, node: Any) -> Make:
         ranges = [self._bounds(bounds) for bounds in node.ranges]
         answered: tuple[Predicate, ...] = node._answered
-        blank = _blank(node)
+        kind, like = type(node), _kept(node)
+        only = ranges[0] if len(ranges) == 1 else None
 
         def make(values: Values) -> Any:
-            new = blank()
-            own = new.__dict__
-            own["ranges"] = tuple([each(values) for each in ranges])
+            own = like.copy()
+            own["ranges"] = tuple([each(values) for each in ranges]) if only is None else (only(values),)
             own["_answered"] = [Worded(one, values) for one in answered]
-            return new
+            return _node(kind, own)
 
         return make
 
@@ -252,15 +260,13 @@ def _always(value: Any) -> Make:
     return lambda values: value
 
 
-def _blank(node: Plan) -> Callable[[], Any]:
-    """Makes nodes like this one, without the words that it has worked out for itself."""
-    kind = type(node)
-    own = vars(node).items()
-    kept = {name: value for name, value in own if not isinstance(getattr(kind, name, None), cached_property)}
+def _kept(node: Plan) -> dict[str, Any]:
+    """What a node is made of, without the words that it has worked out for itself."""
+    kind, own = type(node), vars(node).items()
+    return {name: value for name, value in own if not isinstance(getattr(kind, name, None), cached_property)}
 
-    def make() -> Any:
-        new = object.__new__(kind)
-        new.__dict__.update(kept)
-        return new
 
-    return make
+def _node(kind: type[Plan], own: dict[str, Any]) -> Any:
+    new = object.__new__(kind)
+    new.__dict__ = own
+    return new
