@@ -1,5 +1,5 @@
 """Queries against raw sqlite3 on the same records: one by key, 100 in a range, 100 covered, unions, counts, sorts,
-groups, joins.
+groups, joins; and what planning is of running a query.
 
 One operation is one query, in a transaction and store that are open already; sqlite3 has one connection, prepared
 statements and the indexes that it needs. Ours gives parsed messages, sqlite3 gives rows of all six columns.
@@ -20,6 +20,7 @@ import recordlayer as rl
 from bench.harness import CPU, Case, Contender, Ops, Report, Settings, compare
 from bench.record import FIELDS
 from recordlayer import agg, q, query
+from recordlayer.query.execute import planned
 from recordlayer.testing.clock import ManualClock
 
 RECORDS = 20_000
@@ -37,6 +38,8 @@ TARGETS = {
     "in of 20 keys": 3.0,
 }
 """Upper bounds of ours / sqlite3."""
+PLANNING = 0.05
+"""Upper bound of planning / running the same query: values that were not planned with yet, of a shape that was."""
 
 Field = descriptor_pb2.FieldDescriptorProto
 
@@ -212,6 +215,40 @@ class Bench:
             Ops(reads=21, round_trips=3),
             limit=None,
             times=10,
+        )
+
+        yield self._planning("planning for other values, 10 by an index", lambda n: items.where(q.name == names[n]))
+        yield self._planning(
+            "planning for other values, 10 of a filter",
+            lambda n: items.where(q.name == names[n], q.active == (n % 2 == 0), q.price < 10.0 + n),
+        )
+
+    def _planning(self, name: str, asked: Callable[[int], Any], *, times: int = 200) -> Case:
+        """Planning queries of one shape, each with values of its own, against running them."""
+        made: list[Any] = []
+
+        def make() -> None:
+            made[:] = [asked(number) for number in range(times)]  # a query keeps its plan
+
+        def run_planning() -> None:
+            with self._db.transaction() as tx:
+                core = tx.store(self._metadata, path=PATH).core
+                for one in made:
+                    planned(core, one)
+
+        def run_whole() -> None:
+            with self._db.transaction() as tx:
+                store = tx.store(self._metadata, path=PATH)
+                for one in made:
+                    store.query(one, snapshot=True).all()
+
+        return compare(
+            name,
+            ours=Contender(run=run_planning, operations=times, prepare=make),
+            peers={"running it": Contender(run=run_whole, operations=times, prepare=make)},
+            settings=self._settings,
+            target={"running it": PLANNING},
+            timer=CPU,
         )
 
     def _query(

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import Any, Generic, TypeVar
 
 from recordlayer.cursor.continuation import bytes_field, decode_fields, encode_fields, flag_field
+from recordlayer.cursor.page import Page
 from recordlayer.cursor.step import Batch, Cursor, Stop, never
 from recordlayer.cursor.transform import CursorFactory, Empty
 from recordlayer.errors import BadContinuation
@@ -32,6 +34,39 @@ class KeyOfAll(Generic[T]):
 
     def __init__(self, of_all: Callable[[Sequence[T]], list[Any]]) -> None:
         self.of_all = of_all
+
+
+class Merged(Page[T]):
+    """Values of several batches with their keys. Those who need the keys alone have them without a value being made.
+
+    keys    of the values, in order
+    of_all  what gives these keys of the values; None if the sources have different ways
+    """
+
+    __slots__ = ("_origins", "keys", "of_all")
+
+    def __init__(
+        self,
+        keys: list[Any],
+        origins: Sequence[tuple[Sequence[T], int]],
+        of_all: Callable[[Sequence[T]], list[Any]] | None,
+    ) -> None:
+        """`origins`: for each value the values of a batch, and its place among them."""
+        self._values = None
+        self.keys = keys
+        self._origins = origins
+        self.of_all = of_all
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def make(self) -> list[T]:
+        return [
+            values.pick((place,))[0] if isinstance(values, Page) else values[place] for values, place in self._origins
+        ]
+
+    def part(self, places: slice) -> Merged[T]:
+        return Merged(self.keys[places], self._origins[places], self.of_all)
 
 
 class _Held(Generic[T]):
@@ -79,6 +114,11 @@ class _Source(Generic[T]):
         self._key = key
         self.held: _Held[T] = _Held(base, Batch([], never, Stop.EXHAUSTED if exhausted else None), key)
         self.taken = 0
+
+    @property
+    def way(self) -> Callable[[Sequence[T]], list[Any]] | None:
+        """What gives the keys of all values together."""
+        return self._key.of_all if isinstance(self._key, KeyOfAll) else None
 
     @property
     def is_used_up(self) -> bool:
@@ -136,23 +176,23 @@ class _Merge(Cursor[T]):
         held = [source.held for source in sources]
         values: list[T] = []
         places: list[tuple[int, ...]] = []
-        keys = self._merge_sets(values) if all(one.distinct for one in held) else None
-        if keys is None:
+        merged = self._merge_sets() if all(one.distinct for one in held) else None
+        if merged is None:
             self._merge(values, places)
 
         def continuation(taken: Sequence[int]) -> bytes:
             return encode_fields({n: one.state(t) for n, (one, t) in enumerate(zip(held, taken, strict=True), 1)})
 
         def resume(index: int) -> bytes:
-            return continuation(
-                places[index] if keys is None else [self._behind(one.keys, keys[index]) for one in held]
-            )
+            if merged is None:
+                return continuation(places[index])
+            return continuation([self._behind(one.keys, merged.keys[index]) for one in held])
 
         stop = self._stop()
         end = None
         if stop is not None and stop is not Stop.EXHAUSTED:
             end = continuation([source.taken for source in sources]) or None
-        return Batch(values, resume, stop, end)
+        return Batch(values if merged is None else merged, resume, stop, end)
 
     def _behind(self, keys: list[Any], key: Any) -> int:
         """How many keys of a batch come before what follows a key."""
@@ -164,10 +204,14 @@ class _Merge(Cursor[T]):
         """Take what can be told from the batches at hand; behind each value how many of each have been taken."""
         raise NotImplementedError
 
-    def _merge_sets(self, values: list[T]) -> list[Any] | None:
-        """The same for batches that have no key twice, with less to do for each value; gives the keys of the values.
-        None, and nothing is taken, where it cannot."""
+    def _merge_sets(self) -> Merged[T] | None:
+        """The same for batches that have no key twice, with less to do for each value. None, and nothing is taken,
+        where it cannot."""
         return None
+
+    def _merged(self, keys: list[Any], origins: Sequence[tuple[Sequence[T], int]]) -> Merged[T]:
+        ways = {source.way for source in self._sources}
+        return Merged(keys, origins, ways.pop() if len(ways) == 1 else None)
 
     def _stop(self) -> Stop | None:
         """Why there is nothing behind what has been taken, None if there is or may be."""
@@ -200,22 +244,22 @@ class Union(_Merge[T]):
         for source, count in zip(sources, taken, strict=True):
             source.taken = count
 
-    def _merge_sets(self, values: list[T]) -> list[Any]:
-        given: dict[Any, T] = {}
+    def _merge_sets(self) -> Merged[T]:
+        given: dict[Any, tuple[Sequence[T], int]] = {}
         sources, backward = self._sources, self._first is max
         # A source of which more may come has given nothing yet behind its last key.
         open_ends = [source.held.keys for source in sources if source.held.batch.stop is not Stop.EXHAUSTED]
         if not all(open_ends):
-            return []
+            return self._merged([], [])
         bound = None if not open_ends else self._first([keys[-1] for keys in open_ends])
         for source in reversed(sources):
             keys = source.held.keys
             until = len(keys) if bound is None else self._behind(keys, bound)
-            given.update(zip(keys[source.taken : until], source.held.batch.values[source.taken : until], strict=True))
+            origins = zip(repeat(source.held.batch.values), range(source.taken, until))
+            given.update(zip(keys[source.taken : until], origins, strict=True))
             source.taken = max(until, source.taken)
         merged = sorted(given, reverse=backward)
-        values += [given[key] for key in merged]
-        return merged
+        return self._merged(merged, [given[key] for key in merged])
 
     def _stop(self) -> Stop | None:
         stops = [source.stop for source in self._sources]
@@ -230,7 +274,7 @@ class Interleaved(Union[Any]):
 
     __slots__ = ()
 
-    def _merge_sets(self, values: list[Any]) -> None:  # type: ignore[override]  # values of one key all come
+    def _merge_sets(self) -> None:  # type: ignore[override]  # values of one key all come
         return None
 
     def _merge(self, values: list[Any], places: list[tuple[int, ...]]) -> None:
@@ -273,7 +317,7 @@ class Intersection(_Merge[T]):
         for source, count in zip(sources, taken, strict=True):
             source.taken = count
 
-    def _merge_sets(self, values: list[T]) -> list[Any] | None:
+    def _merge_sets(self) -> Merged[T] | None:
         sources = self._sources
         keys = [source.held.keys[source.taken :] for source in sources]
         if len(sources) != 2 or not all(keys):
@@ -281,8 +325,8 @@ class Intersection(_Merge[T]):
         common = set(keys[0]).intersection(keys[1])
         first = sources[0]
         found = [place for place, key in enumerate(keys[0], first.taken) if key in common] if common else []
-        values += [first.held.batch.values[place] for place in found]
-        merged = [first.held.keys[place] for place in found]
+        values = first.held.batch.values
+        merged = self._merged([first.held.keys[place] for place in found], [(values, place) for place in found])
         # The source that ends first is used up; of the other, what is behind that may still be found.
         bound = self._first([one[-1] for one in keys])
         for source in sources:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from recordlayer.cursor.merge import Merged
 from recordlayer.cursor.page import Page
 from recordlayer.index.entry import SIZES, EntryLayout, IndexEntry, behind
 from recordlayer.kv.engine import KeyValue
@@ -43,6 +44,12 @@ class EntryPage(Page[IndexEntry]):
     def part(self, places: slice) -> EntryPage:
         return EntryPage(self.layout, self.pairs[places], self.start, self.known, self.same)
 
+    def pick(self, places: Sequence[int]) -> list[IndexEntry]:
+        if self._values is not None:
+            return super().pick(places)
+        layout, start, pairs = self.layout, self.start, self.pairs
+        return [IndexEntry(layout, pairs[place][0][start:], pairs[place][1]) for place in places]
+
     def primary_keys(self) -> list[bytes]:
         """The packed primary key of each entry: `IndexEntry.primary_key_bytes`."""
         layout = self.layout
@@ -67,4 +74,6 @@ def primary_keys_of(entries: Sequence[IndexEntry]) -> list[bytes]:
     """The packed primary key of each entry."""
     if isinstance(entries, EntryPage) and not entries.is_made:
         return entries.primary_keys()
+    if isinstance(entries, Merged) and entries.of_all is primary_keys_of:
+        return entries.keys
     return [entry.primary_key_bytes for entry in entries]

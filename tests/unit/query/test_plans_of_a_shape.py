@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recordlayer as rl
-from recordlayer import errors, field, q, query
+from recordlayer import agg, errors, field, q, query
 from recordlayer.cursor.step import drain
 from recordlayer.index.state import IndexState
 from recordlayer.kv.context import Context
@@ -22,6 +22,8 @@ from recordlayer.query.explain import explain
 from recordlayer.query.knowledge import ASSUMED
 from recordlayer.query.plan.base import Run
 from recordlayer.query.planner import Asking, plan
+from recordlayer.query.rules import grouping
+from recordlayer.query.rules.grouping import plan_groups
 from recordlayer.store.check import check
 from recordlayer.store.open import open_store
 from recordlayer.store.store import RecordStore
@@ -255,3 +257,40 @@ def test_a_page_goes_on_with_the_plan_of_another_process(monkeypatch: pytest.Mon
     assert sorted(run_blocking(pages(4))) == expected
     run_blocking(verified(store))
     context.close()
+
+
+GROUPED: dict[str, Any] = {
+    "in memory": lambda n: query("Order").where(q.customer == f"c{n}").group_by("note", in_memory=10),
+    "streaming": lambda n: query("Order").where(q.total > n).group_by("total"),
+    "in another order": lambda n: query("Order").where(q.customer == f"c{n}").group_by("note", "total"),
+    "over all": lambda n: query("Order").where(q.customer == f"c{n}"),
+    "kept": lambda n: query("Order").where(q.customer == f"c{n}").group_by("customer"),
+}
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_groups_of_a_shape_are_planned_once_and_are_those_that_each_would_have_alone(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def metadata() -> rl.RecordMetaData:
+        made = builder().index("Order", "by_three", rl.concat("customer", "total", "note"))
+        made = made.index("Order", "by_total", rl.concat("total", "customer"))
+        return made.index("Order", "per_customer", rl.count(group_by="customer")).build()
+
+    def ask(number: int) -> Any:
+        return GROUPED[name](number).aggregate(n=agg.count(), most=agg.max("total")).having(q.n > number)
+
+    used = metadata()
+    first = plan_groups(ask(1), used, readable)
+    looked: list[Any] = []
+    survey = grouping._Asking.by_survey
+    monkeypatch.setattr(grouping._Asking, "by_survey", lambda self: looked.append(self.query) or survey(self))
+    for number in range(2, 6):
+        found, alone = plan_groups(ask(number), used, readable), plan_groups(ask(number), metadata(), readable)
+        assert len(looked) == number - 1, "the one without anything kept has looked at all"
+        assert found.plan.line == alone.plan.line != first.plan.line
+        assert found.plan.identity == alone.plan.identity
+        assert found.plan.estimate == alone.plan.estimate
+        assert [one.line for one in found.others] == [one.line for one in alone.others]
+        assert found.rejected == alone.rejected
+    assert plan_groups(ask(1), used, readable).plan.line == first.plan.line
