@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from recordlayer.metadata import Index, RecordMetaData
     from recordlayer.query.columns import Column
     from recordlayer.query.match import Match
+    from recordlayer.query.predicate import Predicate
     from recordlayer.query.query import SortKey
 
 
@@ -66,19 +67,35 @@ class Knowledge:
         return known or max(1.0, entries * (1 - (1 - GROUPS) ** len(keys)))
 
     def scanned(
-        self, found: Match, columns: Sequence[Column], *, of: float, unique: bool = False, share: float = 1.0
+        self,
+        found: Match,
+        columns: Sequence[Column],
+        *,
+        of: float,
+        unique: bool = False,
+        share: float = 1.0,
+        counted: Sequence[Predicate] = (),
     ) -> float:
-        """About how many of so many rows the ranges of a scan have. `share`: the part that is of the types asked for,
-        which counts where a column of the record's type is bound and records were counted."""
+        """About how many of so many rows the ranges of a scan have.
+
+        share    the part that is of the types asked for: it counts where a column of the record's type is bound and
+                 records were counted
+        counted  conditions that are true of all these rows anyhow
+        """
         each = 1.0
         if not unique:
             bound = columns[: found.equalities]
-            each = of * self.part_bound([column for column in bound if not column.is_constant])
+            free = [one for one in bound if not one.is_constant and not any(map(one.answers, counted))]
+            each = of * self.part_bound(free)
             if self.total is not None and any(column.is_constant for column in bound):
                 each *= share
-            if found.has_range:
+            if found.has_range and not self._all_have(columns[found.equalities], found, counted):
                 each *= TEXT if found.is_text else RANGE
         return max(1.0, each) * len(found.ranges)
+
+    def _all_have(self, column: Column, found: Match, counted: Sequence[Predicate]) -> bool:
+        """Whether all rows lie in the range of a column."""
+        return all(any(one is other for other in counted) for one in found.answered if column.answers(one))
 
     def part_bound(self, columns: Sequence[Column]) -> float:
         """The part of the rows that have one value in each of these columns."""

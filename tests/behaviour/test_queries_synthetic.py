@@ -1,5 +1,5 @@
 """Queries for records that are not stored: joined and unnested ones. Every plan of a query gives what nested loops and
-plain Python find, whole, page by page and key by key."""
+plain Python find; the one that is chosen also page by page and key by key."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ from recordlayer.query.plan.base import Run
 from recordlayer.tuples import pack
 from recordlayer.waiting.drivers import run_blocking
 from tests.behaviour.conftest import Shop
-from tests.support.joins import TYPES, key_of
+from tests.support.joins import JOINS, key_of, part, rows_of
 from tests.support.shop import PATH, Customer, Order, builder
 
-JOINS = [one for one in TYPES if one.name in ("Inner", "Left", "Right", "Full")]
 ORDER, CUSTOMER = field("order"), field("customer")
 
 
@@ -55,19 +54,6 @@ def drawn(numbers: random.Random) -> Any:
     return made
 
 
-Row = dict[str, Any]
-
-
-def part(row: Row, *path: str) -> Any:
-    """A field of a constituent, None where one on the way is not set."""
-    found: Any = row
-    for name in path:
-        found = found.get(name) if isinstance(found, dict) else getattr(found, name) if found.HasField(name) else None
-        if found is None:
-            return None
-    return found
-
-
 CONDITIONS: list[tuple[Any, Any]] = [
     (None, lambda row: True),
     (q.order.total >= 1, lambda row: (part(row, "order", "total") or 0) >= 1),
@@ -94,19 +80,6 @@ OF_LINES: list[tuple[Any, Any]] = [
     (q.item.price < 2, lambda row: row["item"].price < 2),
     (q.order.tags.one_of_them() == "a", lambda row: "a" in row["order"].tags),
 ]  # fmt: skip
-
-
-def rows_of(name: str, records: list[Any]) -> dict[tuple[Any, ...], Row]:
-    """The records of a type by their keys without that of the type."""
-    orders = [one for one in records if one.DESCRIPTOR.name == "Order"]
-    if name == "Line":
-        return {((one.id,), (at,)): {"order": one, "item": item} for one in orders for at, item in enumerate(one.items)}
-    by_key = {(key_of(one),): one for one in records}
-    kind = next(one for one in JOINS if one.name == name)
-    return {
-        key: {place: by_key[own] for place, own in zip(kind.constituents, key, strict=True) if own is not None}
-        for key in kind.keys(records)
-    }
 
 
 def all_of(core: Any, plan: Any) -> list[Any]:
@@ -154,27 +127,25 @@ def test_every_plan_gives_what_nested_loops_give(db: Any, name: str) -> None:
     shop.save(*records)
     rows = rows_of(name, records)
     used: set[str] = set()
-    sorts: list[Any] = [None, q.order.total]
-    with db.transaction() as tx:
-        store = tx.store(ALL, path=PATH)
-        core = store.core
-        for condition, decide in [*CONDITIONS, *(OF_LINES if name == "Line" else OF_JOINED)]:
-            expected = sorted((key for key, row in rows.items() if decide(row)), key=lambda key: pack(key))
-            for sort in sorts:
-                for reverse in (False, True) if sort is not None else (False,):
-                    asked = query(name) if condition is None else query(name).where(condition)
+    for condition, decide in [*CONDITIONS, *(OF_LINES if name == "Line" else OF_JOINED)]:
+        expected = sorted((key for key, row in rows.items() if decide(row)), key=lambda key: pack(key))
+        with db.transaction() as tx:  # one for each: they live five seconds
+            store = tx.store(ALL, path=PATH)
+            core = store.core
+            for sort, reverse in ((None, False), (q.order.total, False), (q.order.total, True)):
+                asked = query(name) if condition is None else query(name).where(condition)
+                if sort is not None:
+                    asked = asked.order_by(sort, reverse=reverse, in_memory=3)
+                found = planned(core, asked)
+                assert squeezed(core, found.plan) == all_of(core, found.plan), found.plan.line
+                for plan in (found.plan, *found.others):
+                    keys = all_of(core, plan)
+                    assert sorted(keys, key=lambda key: pack(key)) == expected, (plan.line, str(asked))
                     if sort is not None:
-                        asked = asked.order_by(sort, reverse=reverse, in_memory=3)
-                    found = planned(core, asked)
-                    for plan in (found.plan, *found.others):
-                        keys = all_of(core, plan)
-                        assert sorted(keys, key=lambda key: pack(key)) == expected, (plan.line, str(asked))
-                        assert squeezed(core, plan) == keys, plan.line
-                        if sort is not None:
-                            totals = [part(rows[key], "order", "total") for key in keys]
-                            in_order = sorted(totals, key=lambda one: (one is not None, one or 0), reverse=reverse)
-                            assert totals == in_order, plan.line
-                        used.add(plan.line.partition("(")[0])
+                        totals = [part(rows[key], "order", "total") for key in keys]
+                        in_order = sorted(totals, key=lambda one: (one is not None, one or 0), reverse=reverse)
+                        assert totals == in_order, plan.line
+                    used.add(plan.line.partition("(")[0])
             assert store.count(query(name) if condition is None else query(name).where(condition)) == len(expected)
     assert {"Filter", "FetchParts", "Make", "Sort"} <= used
     shop.check()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from hypothesis import strategies as st
@@ -27,8 +28,13 @@ class Condition:
         return str(self.predicate)
 
 
+def at(name: str) -> Any:
+    """The field of a record, or of a message in it: "total", "order.total"."""
+    return reduce(lambda path, step: path[step], name.split("."), rl.q)
+
+
 def compare_with(name: str, values: list[Any]) -> st.SearchStrategy[Condition]:
-    path = rl.q[name]
+    path = at(name)
     operators: dict[str, tuple[Callable[[Any], Predicate], Callable[[Any, Any], bool]]] = {
         "==": (lambda v: path == v, lambda a, b: a == b),
         "!=": (lambda v: path != v, lambda a, b: a != b),
@@ -49,7 +55,7 @@ def compare_with(name: str, values: list[Any]) -> st.SearchStrategy[Condition]:
 
 def one_of(name: str, values: list[Any]) -> st.SearchStrategy[Condition]:
     def made(chosen: list[Any]) -> Condition:
-        return Condition(rl.q[name].in_(chosen), lambda row: None if row[name] is None else row[name] in chosen)
+        return Condition(at(name).in_(chosen), lambda row: None if row[name] is None else row[name] in chosen)
 
     return st.builds(made, st.lists(st.sampled_from(values), max_size=3))
 
@@ -61,7 +67,7 @@ def like(pattern: str, test: Callable[[str], bool]) -> Condition:
 
 
 def same(name: str, value: Any) -> Condition:
-    return Condition(rl.q[name].is_not_distinct_from(value), lambda row: row[name] == value)
+    return Condition(at(name).is_not_distinct_from(value), lambda row: row[name] == value)
 
 
 def pair(value: str, number: int) -> Condition:
@@ -77,11 +83,11 @@ def pair(value: str, number: int) -> Condition:
 
 
 def is_null(name: str) -> Condition:
-    return Condition(rl.q[name].is_null(), lambda row: row[name] is None)
+    return Condition(at(name).is_null(), lambda row: row[name] is None)
 
 
 def not_null(name: str) -> Condition:
-    return Condition(rl.q[name].not_null(), lambda row: row[name] is not None)
+    return Condition(at(name).not_null(), lambda row: row[name] is not None)
 
 
 def some_tag(least: bool, tag: str) -> Condition:

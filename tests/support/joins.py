@@ -135,3 +135,32 @@ TYPES = (
         (("first", "customer", "last"), ("customer", "first", "last"), ("last", "customer", "first")),
     ),
 )
+
+
+JOINS = [one for one in TYPES if one.name in ("Inner", "Left", "Right", "Full")]
+"""Those of an order and a customer."""
+
+Row = dict[str, Any]
+
+
+def part(row: Row, *path: str) -> Any:
+    """A field of a constituent, None where one on the way is not set."""
+    found: Any = row
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else getattr(found, name) if found.HasField(name) else None
+        if found is None:
+            return None
+    return found
+
+
+def rows_of(name: str, records: list[Any]) -> dict[tuple[Any, ...], Row]:
+    """The records of a type by their keys without that of the type."""
+    orders = [one for one in records if one.DESCRIPTOR.name == "Order"]
+    if name == "Line":
+        return {((one.id,), (at,)): {"order": one, "item": item} for one in orders for at, item in enumerate(one.items)}
+    by_key = {(key_of(one),): one for one in records}
+    kind = next(one for one in JOINS if one.name == name)
+    return {
+        key: {place: by_key[own] for place, own in zip(kind.constituents, key, strict=True) if own is not None}
+        for key in kind.keys(records)
+    }

@@ -148,16 +148,16 @@ def _following(problem: Problem, branches: Sequence[Branch], rest: Branch) -> It
 
 
 def _common_order(problem: Problem) -> tuple[SortKey, ...] | None:
-    """The fields by which entries of different indexes are merged: those of the order asked for, then the primary key.
-    None where the primary key is not made of fields."""
+    """What entries of different indexes are merged by: the order asked for, then the primary key. None where the
+    primary key is not the same for all types."""
     first = problem.types[0]
     if any(known.primary_key != first.primary_key for known in problem.types):
         return None
     columns = [
         column for column in primary_key_columns(first, single=len(problem.types) == 1) if not column.is_constant
     ]
-    paths = [column.path for column in columns if column.path is not None and not column.repeats]
-    return (*problem.query.sort, *paths) if len(paths) == len(columns) else None
+    keys = [column.key for column in columns if column.key is not None and not column.repeats]
+    return (*problem.query.sort, *keys) if len(keys) == len(columns) else None
 
 
 def _words(problem: Problem) -> str:

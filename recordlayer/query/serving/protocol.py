@@ -90,7 +90,9 @@ class Asked:
         problem = self.problem
         of = problem.knowledge.entries(self.index, problem.metadata)
         share = len(problem.names) / len(problem.metadata.kinds_of(self.index))
-        return problem.knowledge.scanned(found, self.columns, of=of, unique=unique, share=share)
+        left = problem.left_by(self.index)
+        counted = [one for one in found.answered if not any(one is other for other in left)]
+        return problem.knowledge.scanned(found, self.columns, of=of, unique=unique, share=share, counted=counted)
 
     def refuse(self, reason: str) -> None:
         """Say why the index does not help: explanations show it."""

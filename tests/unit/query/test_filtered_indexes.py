@@ -27,6 +27,7 @@ from recordlayer.query.rules.grouping import plan_groups
 from tests.support.shop import shop_file
 
 ORDER = query("Order")
+ANA = compare("customer", "=", "ana")
 
 
 def readable(index: Index) -> IndexState:
@@ -282,3 +283,18 @@ def test_an_index_that_cannot_be_used_does_not_stand_in_the_way_of_advice() -> N
     metadata = metadata_of("proto2", large=("customer", LARGE))
     asked = problem_of(ORDER.where(q.customer == "a"), metadata, readable)
     assert helpful_index(asked) == '.index("Order", "by_customer", field("customer"))'
+
+
+def test_a_condition_that_an_index_has_chosen_its_records_by_is_counted_once() -> None:
+    """What is asked for is all that the index has: not a part of it again."""
+    metadata = metadata_of(
+        "proto2", above=("total", compare("total", ">", 0)), of_ana=(rl.concat("customer", "total"), ANA)
+    )
+
+    def keys(asked: Any, index: str) -> float:
+        return plan(asked.use_indexes(index).select("total", "id"), metadata, readable).plan.estimate.keys
+
+    assert keys(ORDER.where(q.total > 0), "above") == 3_000
+    assert keys(ORDER.where(q.total > 5), "above") == 900
+    assert keys(ORDER.where(q.customer == "ana"), "of_ana") == 100
+    assert keys(ORDER.where(q.customer == "ana", q.total > 5), "of_ana") == 30
