@@ -250,6 +250,7 @@ class OnlineIndexer:
     ) -> int | None:
         """One transaction of the build, in one part of the records. How many it looked at; None if nothing is missing
         there."""
+        store.header.check_may_write()  # a store that is copied or moved must not change under that
         current = [_same(store, index) for index in begun.targets]
         for index in current:
             state = store.states.of(index)
@@ -283,6 +284,7 @@ class OnlineIndexer:
         return share.records
 
     async def _finish(self, index: Index, store: RecordStore) -> None:
+        store.header.check_may_write()
         found = _same(store, index)
         await mark_readable(store, found, unique_pending=self._policy.unique_pending)
         erase_notes(store, found)

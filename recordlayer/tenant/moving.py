@@ -201,7 +201,7 @@ class Mover:
                 await importer.feed(data)
                 self._tell(copied=importer.report)
             await self._all_frozen(old, exporter.stream)
-            self._tell(copied=await importer.finish())
+            copied = await importer.finish()
         except Exception:
             exporter.leave()
             _, finished = await self._here.run(lambda context: imported(context, new))
@@ -209,6 +209,7 @@ class Mover:
                 await importer.abandon()
                 await exporter.thaw()
             raise
+        self._report = replace(self._report, copied=copied)  # told with the next stage: nothing is taken back any more
         return exporter.stream
 
     async def _all_frozen(self, old: TenantPlace, stream: bytes) -> None:

@@ -457,3 +457,19 @@ def test_stopping_from_outside_ends_the_build_after_the_transaction_under_way(
     assert (report.finished, report.transactions) == (False, 3)
     assert indexer(db, metadata).build().finished
     check(db, metadata)
+
+
+def test_a_build_does_not_go_on_in_a_store_that_is_locked(db: Any, metadata: rl.RecordMetaData) -> None:
+    """Who copies or moves a store has locked it, and must find it as it was."""
+    other = beside(db)
+
+    def lock(report: Any) -> None:
+        with other.transaction() as tx:
+            tx.store(metadata, path=PATH, format_version=12).header.forbid_updates(reason="it is moved")
+
+    with pytest.raises(errors.StoreLocked):
+        indexer(db, metadata, told=lock).build()
+    with db.transaction() as tx:
+        assert tx.store(metadata, path=PATH).header.unlock()
+    assert indexer(db, metadata).build().finished
+    check(db, metadata)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -14,8 +15,12 @@ from grpc import aio as grpc_aio
 
 from recordlayer import aio
 from recordlayer.client.pb import admin_pb2, context_pb2
+from recordlayer.tenant import Guard
+from recordlayer_server import places
+from recordlayer_server.admin import moving
 from recordlayer_server.config import Hooks, Load, Showing
 from recordlayer_server.databases import Databases
+from recordlayer_server.places import Tenant
 from recordlayer_server.webhooks import registry
 from tests.server.test_admin import refusal
 from tests.server.test_guarded import Bearer
@@ -240,3 +245,69 @@ def test_rights_are_asked_on_both_sides_and_everything_is_audited(tmp_path: Path
     assert ("token:owner", "GetUsage", "OK") in seen
     assert ("token:owner", "MoveDatabase", "FORBIDDEN") in seen
     assert ("token:writer", "ExportDatabase", "FORBIDDEN") in seen
+
+
+def held(monkeypatch: pytest.MonkeyPatch, name: str) -> tuple[asyncio.Event, asyncio.Event]:
+    """The next move waits before it calls a function of its module: whether it has come there, and lets it go on."""
+    real, reached, go_on = getattr(moving, name), asyncio.Event(), asyncio.Event()
+
+    async def wait(*arguments: Any) -> Any:
+        monkeypatch.setattr(moving, name, real)
+        reached.set()
+        await go_on.wait()
+        return await real(*arguments)
+
+    monkeypatch.setattr(moving, name, wait)
+    return reached, go_on
+
+
+def test_a_move_is_cancelled_before_its_end_or_ended_by_the_next_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with photos(hooks=Hooks()) as (server, databases), calling(server) as channel:
+            operator, caller = Operator(channel, user="ana"), Caller(channel, user="ana")
+            await filled(caller)
+            await Owner(caller).hook(of_zone("z"), "https://hooks.example.com/z")
+            async with working(databases) as runner:
+                reached, go_on = held(monkeypatch, "_make_all")
+                name = (await operator.ask("MoveDatabase", move={"to": private("bea")})).operation.name
+                await reached.wait()
+                assert await refusal(operator.ask("DeleteDatabase")) == ("FAILED_PRECONDITION", "OPERATION_RUNNING")
+                cancelling = asyncio.create_task(operator.ask("CancelOperation", name=name))
+                await until(lambda: all(doing._stopped for doing, _ in runner._running.values()))
+                go_on.set()
+                assert (await cancelling).operation.state == State.CANCELLED
+                await caller.create("as before")
+                assert await Caller(channel, user="bea").names() == []
+                reached, _ = held(monkeypatch, "register")
+                name = (await operator.ask("MoveDatabase", move={"to": private("bea")})).operation.name
+                await reached.wait()
+            second = Databases(databases.database, hooks=Hooks())
+            async with working(second):
+                moved = (await operator.ask("WaitOperation", name=name, within=30)).operation
+                assert (moved.state, moved.starts) == (State.SUCCEEDED, 2)
+            assert len(await Caller(channel, user="bea").names()) == 31
+            [hook] = await registry.all_hooks(databases.database)
+            assert hook.tenant.user == "bea"
+            with pytest.raises(grpc_aio.AioRpcError) as caught:
+                await caller.create("late")
+            assert reason(caught.value) == "MOVED"
+
+    run(scenario())
+
+
+def test_a_database_that_a_dead_export_has_frozen_is_unlocked() -> None:
+    async def scenario() -> None:
+        async with photos() as (server, databases), calling(server) as channel:
+            operator, caller = Operator(channel, user="ana"), Caller(channel, user="ana")
+            await filled(caller)
+            ana = Tenant(CONTAINER, places.DEVELOPMENT, places.PRIVATE, "ana")
+            tenant = databases.database.tenant(places.of_database(ana))
+            async for _ in tenant.export(guard=Guard.FREEZE):
+                break  # and its server is no more
+            with pytest.raises(grpc_aio.AioRpcError) as caught:
+                await caller.create("late")
+            assert reason(caught.value) == "STORE_LOCKED"
+            assert (await operator.ask("UnlockDatabase")).unlocked
+            await caller.create("late")
+
+    run(scenario())
