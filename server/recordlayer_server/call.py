@@ -27,6 +27,7 @@ from recordlayer_server.security.identity import Identity
 
 if TYPE_CHECKING:
     from recordlayer_server.operation.tenant_calls import TenantCalls
+    from recordlayer_server.running_calls import RunningCalls
 
 WORD = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
@@ -70,10 +71,12 @@ class Call:
         "_authority",
         "_tenants",
         "begun",
+        "beside",
         "container",
         "context",
         "deadline",
         "device",
+        "follows",
         "identity",
         "keys_read",
         "keys_written",
@@ -97,6 +100,7 @@ class Call:
         authority: Authority,
         tenants: TenantCalls | None = None,
         stopping: asyncio.Event | None = None,
+        beside: RunningCalls | None = None,
     ) -> None:
         self.method = method
         self.request_id = request_id
@@ -108,6 +112,10 @@ class Call:
         self._tenants = tenants
         self.stopping = stopping if stopping is not None else asyncio.Event()
         """Set when the server begins to stop: what would go on for ever ends then."""
+        self.beside = beside
+        """All that run on the server, if that is known."""
+        self.follows = 0
+        """How many zones it watches."""
         self.begun = False
         """Whether it counts among the calls of its tenant."""
         self.keys_read = self.keys_written = 0
@@ -182,6 +190,12 @@ class Call:
             everybody = Tenant(self.tenant.container, self.tenant.environment, scope, "")
             self._authority.check(Asked(self.identity, everybody, (), method or self.method))
         return self.tenant.container, self.tenant.environment
+
+    def permit_server(self) -> None:
+        """Nothing, if the caller may do this whatever it is about: by a rule that names no container and no
+        environment.  Raises  Refusal."""
+        for scope in (PUBLIC, PRIVATE):
+            self._authority.check(Asked(self.identity, Tenant("", 0, scope, ""), (), self.method))
 
     def ended(self) -> None:
         """The call has ended: another one of its tenant may begin."""

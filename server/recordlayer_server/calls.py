@@ -33,6 +33,7 @@ from recordlayer_server.limits import DEFAULT, Limits
 from recordlayer_server.operation.admission import Priority
 from recordlayer_server.operation.around import Around
 from recordlayer_server.places import label
+from recordlayer_server.running_calls import Running, RunningCalls
 from recordlayer_server.security.authority import is_audited
 from recordlayer_server.security.identity import ANONYMOUS
 
@@ -44,6 +45,9 @@ Work = Callable[[Call, Any, aio.ServicerContext], Awaitable[Any]]
 
 _HEALTH = "/grpc.health.v1.Health/"
 _ENDLESS = {_HEALTH + "Watch"}  # streams that last as long as the connection: nobody waits for them
+_ADMIN = "/recordlayer.v1.Admin/"
+_PATIENT = {_ADMIN + name for name in ("WaitOperation", "CancelOperation", "PauseOperation")}
+"""Methods that mostly wait for something: they take no place of calls that work."""
 _MAKERS = {
     (False, False): grpc.unary_unary_rpc_method_handler,
     (False, True): grpc.unary_stream_rpc_method_handler,
@@ -65,7 +69,7 @@ class Calls:
         self._limits = limits
         self._streams = 0
         self._deadlines = Deadlines()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._running = RunningCalls()
         self._cutting = self._refusing = False
         self._stopping = asyncio.Event()
         self._idle = asyncio.Event()
@@ -73,8 +77,8 @@ class Calls:
 
     @property
     def running(self) -> int:
-        """How many calls run, without those that only watch."""
-        return len(self._tasks)
+        """How many calls run, without those that only watch the health."""
+        return len(self._running)
 
     def refuse(self) -> None:
         """Answer new calls with UNAVAILABLE and when to try again, but for those that ask for the health; those that
@@ -85,9 +89,7 @@ class Calls:
     def cut_off(self) -> int:
         """End all that run with UNAVAILABLE; how many."""
         self._cutting = True
-        for task in self._tasks:
-            task.cancel()
-        return len(self._tasks)
+        return self._running.end(lambda _: True)
 
     async def idle(self) -> None:
         """Come back when no call runs."""
@@ -107,20 +109,23 @@ class Calls:
         return make(behaviour, kept, handler.response_serializer)
 
     def _single(self, behaviour: Callable[..., Any], method: str, parse: Parse | None) -> Callable[..., Awaitable[Any]]:
-        is_health, audited = method.startswith(_HEALTH), is_audited(method)
+        is_health, is_patient, audited = method.startswith(_HEALTH), method in _PATIENT, is_audited(method)
 
         async def work(made: Call, request: Any, context: aio.ServicerContext) -> Any:
             parsed, admission = _parsed(request, parse, made), self._asks.admission
-            if admission is None or is_health:
-                return await behaviour(parsed, context)
+            if admission is None or is_health or is_patient:
+                return await answer(made, parsed, context)
             priority = Priority.BATCH if made.priority == context_pb2.BATCH else Priority.INTERACTIVE
             since = await admission.enter(priority, time_left=made.time_left)
             try:
-                if audited and self._asks.audit is not None:
-                    return await self._asks.audit.around(made, parsed, behaviour(parsed, context))
-                return await behaviour(parsed, context)
+                return await answer(made, parsed, context)
             finally:
                 admission.leave(priority, since)
+
+        async def answer(made: Call, parsed: Any, context: aio.ServicerContext) -> Any:
+            if audited and self._asks.audit is not None:
+                return await self._asks.audit.around(made, parsed, behaviour(parsed, context))
+            return await behaviour(parsed, context)
 
         async def call(request: Any, context: aio.ServicerContext) -> Any:
             return await self._around(method, request, context, work)
@@ -159,9 +164,6 @@ class Calls:
         began = time.monotonic()
         task = asyncio.current_task()
         assert task is not None, "grpc runs handlers in tasks"
-        if method not in _ENDLESS:
-            self._tasks.add(task)
-            self._idle.clear()
         asks, is_health, span = self._asks, method.startswith(_HEALTH), None
         shown = context.invocation_metadata() or ()
         call = Call(
@@ -173,7 +175,11 @@ class Calls:
             authority=asks.authority,
             tenants=asks.tenants,
             stopping=self._stopping,
+            beside=self._running,
         )
+        if method not in _ENDLESS:
+            self._running.add(task, Running(call, context, began, endless))
+            self._idle.clear()
         enter(call)
         if asks.tracing is not None and not is_health:
             span = asks.tracing.begin(method, shown)
@@ -202,12 +208,13 @@ class Calls:
         except aio.AbortError:
             raise
         except asyncio.CancelledError:
-            if task not in self._tasks or not self._cutting:
+            if task not in self._running or not (self._cutting or self._running.was_ended(task)):
                 code = grpc.StatusCode.CANCELLED.name
                 raise
             task.uncancel()
-            reason = "STOPPING"
-            await _abort(context, call, _stopping().status)
+            refusal = _stopping() if self._cutting else _ended()
+            reason = statuses.reason_of(refusal.status)
+            await _abort(context, call, refusal.status)
         except Exception as error:
             status = statuses.known(error)
             if status is None:
@@ -217,8 +224,8 @@ class Calls:
             reason = statuses.reason_of(status)
             await _abort(context, call, status)
         finally:
-            self._tasks.discard(task)
-            if not self._tasks:
+            self._running.discard(task)
+            if not self._running:
                 self._idle.set()
             self._streams -= endless
             code, took = code or _name(context.code()), time.monotonic() - began
@@ -261,6 +268,10 @@ def _log(level: int, call: Call, code: str, reason: str, took: float, unforeseen
 
 def _stopping() -> statuses.Refusal:
     return statuses.refusal(code_pb2.UNAVAILABLE, "STOPPING", "the server stops", retry=0.1)
+
+
+def _ended() -> statuses.Refusal:
+    return statuses.refusal(code_pb2.UNAVAILABLE, "ENDED", "an operator has ended the call", retry=1.0)
 
 
 async def _abort(context: aio.ServicerContext, call: Call, status: status_pb2.Status) -> None:

@@ -139,6 +139,8 @@ class Config:
     clusters: Mapping[str, str] = field(default_factory=dict)
     """From names to URLs: where databases can be moved to."""
     listen: Address = Address("127.0.0.1", 50_051)
+    admin: Address | None = None
+    """Where Admin is served; None: where all others are."""
     tls: Tls | None = None
     security: Security = Security()
     load: Load = Load()
@@ -176,6 +178,9 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
     containers = _containers(given["containers"], problems)
     clusters = _clusters(given["clusters"], problems)
     listen = _address("listen", given["listen"], problems)
+    admin = _address("admin_listen", given["admin_listen"], problems) if given["admin_listen"].value else None
+    if admin is not None and admin == listen and admin.port:
+        problems.append(f"admin_listen = {str(admin)!r} (from {given['admin_listen'].source}): listen has it already")
     tls = _tls(given, problems)
     metrics = _address("metrics_listen", given["metrics_listen"], problems) if given["metrics_listen"].value else None
     known = tls is not None and tls.client_ca is not None
@@ -184,9 +189,10 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
     hooks = _hooks(given, problems)
     if problems or listen is None:
         raise InvalidSettings(problems=tuple(problems))
-    if listen.public and not given["insecure"].value and (tls is None or not (known or security.asks_for_tokens)):
+    public = next((one for one in (listen, admin) if one is not None and one.public), None)
+    if public is not None and not given["insecure"].value and (tls is None or not (known or security.asks_for_tokens)):
         raise UnsafeSettings(
-            listen=str(listen),
+            listen=str(public),
             lacks="TLS" if tls is None else "a way to know callers",
             hint="listen on 127.0.0.1, or give tls_certificate and tls_key, and tls_client_ca, auth_tokens or "
             "auth_jwt_keys; where something in front of the server keeps strangers out, say --insecure",
@@ -196,6 +202,7 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
         containers=containers,
         clusters=clusters,
         listen=listen,
+        admin=admin,
         tls=tls,
         security=security,
         load=Load(

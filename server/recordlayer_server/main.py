@@ -133,6 +133,7 @@ async def serve(config: Config) -> int:
             logging.INFO,
             "listening",
             address=str(address),
+            admin=str(serving.admin_address or ""),
             db=config.db,
             tls=config.tls is not None,
             metrics=str(serving.metrics_address or ""),

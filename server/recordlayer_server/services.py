@@ -52,7 +52,11 @@ def services(databases: Databases) -> tuple[Service, ...]:
                 transactions.Transactions(databases), server
             ),
         ),
-        Service(admin.NAME, lambda server: admin_pb2_grpc.add_AdminServicer_to_server(admin.Admin(databases), server)),
+        Service(
+            admin.NAME,
+            lambda server: admin_pb2_grpc.add_AdminServicer_to_server(admin.Admin(databases), server),
+            admin=True,
+        ),
         Service(
             server_info.NAME,
             lambda server: server_pb2_grpc.add_ServerServicer_to_server(server_info.Server(databases), server),

@@ -38,10 +38,14 @@ _UNRULY = timedelta(seconds=5)  # for handlers that do not end when they are cut
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service to serve: its full name, and a function that adds its servicer to what takes the place of a server."""
+    """A service to serve: its full name, and a function that adds its servicer to what takes the place of a server.
+
+    admin  whether it goes to the operators' port, if there is one
+    """
 
     name: str
     add: Callable[[Methods], None]
+    admin: bool = False
 
 
 class Serving:
@@ -65,40 +69,57 @@ class Serving:
         self.monitor = Monitor(database, config.health)
         self.address: Address | None = None
         """Where it listens, with the port that was taken for port 0."""
+        self.admin_address: Address | None = None
+        """Where Admin is served, if that is another port."""
         self._config = config
-        self._server = aio.server(options=_options(config))
         self._watching: list[asyncio.Task[None]] = []
         self._exposition: Exposition | None = None
         self._stopped: asyncio.Future[int] | None = None
+        own = config.admin is not None
+        self._server = self._made([service for service in services if not (own and service.admin)])
+        self._admin = self._made([service for service in services if service.admin]) if own else None
+
+    def _made(self, services: Sequence[Service]) -> aio.Server:
+        """A server of these services, and of the health."""
         methods = Methods(self.calls.wrapped)
         health_pb2_grpc.add_HealthServicer_to_server(self.monitor.servicer, methods)
         for service in services:
             service.add(methods)
-        if config.reflection:
+        if self._config.reflection:
             from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
             names = (reflection.SERVICE_NAME, HEALTH, *(service.name for service in services))
             servicer = reflection.aio.ReflectionServicer(names)
             reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, methods)
-        self._server.add_generic_rpc_handlers((methods,))
+        server = aio.server(options=_options(self._config))
+        server.add_generic_rpc_handlers((methods,))
+        return server
 
     async def start(self) -> Address:
         """Look at the database once, and listen, whatever was seen; the address.  Raises  CannotListen."""
-        wanted = self._config.listen
         await self.monitor.look()
+        address = self._bind(self._server, self._config.listen)
+        if self._admin is not None and self._config.admin is not None:
+            self.admin_address = self._bind(self._admin, self._config.admin)
+        self._expose()
+        await self._server.start()
+        if self._admin is not None:
+            await self._admin.start()
+        self.address = address
+        self._watching = [asyncio.create_task(self.monitor.run()), asyncio.create_task(self.around.watch_lag())]
+        return self.address
+
+    def _bind(self, server: aio.Server, wanted: Address) -> Address:
+        """Take a port; the address.  Raises  CannotListen."""
         try:
             if self._config.tls is None:
-                port = self._server.add_insecure_port(str(wanted))
+                port = server.add_insecure_port(str(wanted))
             else:
-                port = self._server.add_secure_port(str(wanted), credentials(self._config.tls))
+                port = server.add_secure_port(str(wanted), credentials(self._config.tls))
         except RuntimeError as error:
             hint = "another process may have it, or this machine has no such address"
             raise CannotListen(listen=str(wanted), reason=str(error), hint=hint) from error
-        self._expose()
-        await self._server.start()
-        self.address = Address(wanted.host, port)
-        self._watching = [asyncio.create_task(self.monitor.run()), asyncio.create_task(self.around.watch_lag())]
-        return self.address
+        return Address(wanted.host, port)
 
     @property
     def metrics_address(self) -> Address | None:
@@ -142,10 +163,12 @@ class Serving:
         await _first(hurry.wait(), within=_TURNING_AWAY)
         self.monitor.servicer.close()
         # One stop and no second one to cut it short: two at once crash the process (grpcio 1.85).
-        stopping = asyncio.create_task(self._server.stop((self._config.grace + _UNRULY).total_seconds()))
+        late = (self._config.grace + _UNRULY).total_seconds()
+        servers = (self._server,) if self._admin is None else (self._server, self._admin)
+        stopping = [asyncio.create_task(server.stop(late)) for server in servers]
         await _first(self.calls.idle(), hurry.wait(), within=self._config.grace)
         cut_off = self.calls.cut_off()
-        await stopping
+        await asyncio.gather(*stopping)
         if self._exposition is not None:
             await asyncio.to_thread(self._exposition.close)
         logs.write(logs.server, logging.WARNING if cut_off else logging.INFO, "stopped", cut_off=cut_off)

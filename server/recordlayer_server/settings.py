@@ -50,6 +50,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("clusters", str, "", "NAME=URL,...: other databases, that those of callers can be moved to"),
     Setting("containers", str, "", "NAME=FILE,...: containers and the descriptor sets of their schemas"),
     Setting("listen", str, "127.0.0.1:50051", "HOST:PORT or [IPv6]:PORT; port 0 takes a free one"),
+    Setting("admin_listen", str, "", "HOST:PORT where Admin is served, and only there; without it beside the others"),
     Setting("tls_certificate", str, "", "PEM file: the server's certificate chain"),
     Setting("tls_key", str, "", "PEM file: the key of the certificate"),
     Setting("tls_client_ca", str, "", "PEM file: who signs the certificates that callers must show"),

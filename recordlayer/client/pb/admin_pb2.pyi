@@ -73,6 +73,26 @@ class DatabaseLock(_message.Message):
     since: _timestamp_pb2.Timestamp
     def __init__(self, kind: _Optional[_Union[DatabaseLock.Kind, str]] = ..., reason: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ...) -> None: ...
 
+class ListContainersRequest(_message.Message):
+    __slots__ = ("context", "limit", "continuation")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    CONTINUATION_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.RequestContext
+    limit: int
+    continuation: bytes
+    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., limit: _Optional[int] = ..., continuation: _Optional[bytes] = ...) -> None: ...
+
+class ListContainersReply(_message.Message):
+    __slots__ = ("context", "containers", "continuation")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    CONTAINERS_FIELD_NUMBER: _ClassVar[int]
+    CONTINUATION_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.ReplyContext
+    containers: _containers.RepeatedScalarFieldContainer[str]
+    continuation: bytes
+    def __init__(self, context: _Optional[_Union[_context_pb2.ReplyContext, _Mapping[str, _Any]]] = ..., containers: _Optional[_Iterable[str]] = ..., continuation: _Optional[bytes] = ...) -> None: ...
+
 class ListStoresRequest(_message.Message):
     __slots__ = ("context", "limit", "continuation")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
@@ -675,3 +695,138 @@ class MoveDatabaseRequest(_message.Message):
     name: str
     move: AdminOperation.Move
     def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., name: _Optional[str] = ..., move: _Optional[_Union[AdminOperation.Move, _Mapping[str, _Any]]] = ...) -> None: ...
+
+class ListServersRequest(_message.Message):
+    __slots__ = ("context",)
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.RequestContext
+    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ...) -> None: ...
+
+class ListServersReply(_message.Message):
+    __slots__ = ("context", "servers")
+    class Server(_message.Message):
+        __slots__ = ("id", "release", "lease_ends", "asked")
+        ID_FIELD_NUMBER: _ClassVar[int]
+        RELEASE_FIELD_NUMBER: _ClassVar[int]
+        LEASE_ENDS_FIELD_NUMBER: _ClassVar[int]
+        ASKED_FIELD_NUMBER: _ClassVar[int]
+        id: str
+        release: str
+        lease_ends: _timestamp_pb2.Timestamp
+        asked: bool
+        def __init__(self, id: _Optional[str] = ..., release: _Optional[str] = ..., lease_ends: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., asked: _Optional[bool] = ...) -> None: ...
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    SERVERS_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.ReplyContext
+    servers: _containers.RepeatedCompositeFieldContainer[ListServersReply.Server]
+    def __init__(self, context: _Optional[_Union[_context_pb2.ReplyContext, _Mapping[str, _Any]]] = ..., servers: _Optional[_Iterable[_Union[ListServersReply.Server, _Mapping[str, _Any]]]] = ...) -> None: ...
+
+class ListConnectionsRequest(_message.Message):
+    __slots__ = ("context", "limit")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.RequestContext
+    limit: int
+    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class ListConnectionsReply(_message.Message):
+    __slots__ = ("context", "server", "connections", "total")
+    class Connection(_message.Message):
+        __slots__ = ("peer", "identities", "calls", "streams", "watch_targets", "oldest_call")
+        PEER_FIELD_NUMBER: _ClassVar[int]
+        IDENTITIES_FIELD_NUMBER: _ClassVar[int]
+        CALLS_FIELD_NUMBER: _ClassVar[int]
+        STREAMS_FIELD_NUMBER: _ClassVar[int]
+        WATCH_TARGETS_FIELD_NUMBER: _ClassVar[int]
+        OLDEST_CALL_FIELD_NUMBER: _ClassVar[int]
+        peer: str
+        identities: _containers.RepeatedScalarFieldContainer[str]
+        calls: int
+        streams: int
+        watch_targets: int
+        oldest_call: _duration_pb2.Duration
+        def __init__(self, peer: _Optional[str] = ..., identities: _Optional[_Iterable[str]] = ..., calls: _Optional[int] = ..., streams: _Optional[int] = ..., watch_targets: _Optional[int] = ..., oldest_call: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ...) -> None: ...
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    SERVER_FIELD_NUMBER: _ClassVar[int]
+    CONNECTIONS_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.ReplyContext
+    server: str
+    connections: _containers.RepeatedCompositeFieldContainer[ListConnectionsReply.Connection]
+    total: int
+    def __init__(self, context: _Optional[_Union[_context_pb2.ReplyContext, _Mapping[str, _Any]]] = ..., server: _Optional[str] = ..., connections: _Optional[_Iterable[_Union[ListConnectionsReply.Connection, _Mapping[str, _Any]]]] = ..., total: _Optional[int] = ...) -> None: ...
+
+class RunningCall(_message.Message):
+    __slots__ = ("request_id", "method", "peer", "identity", "container", "environment", "database", "age", "stream", "watch_targets", "labels")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    DATABASE_FIELD_NUMBER: _ClassVar[int]
+    AGE_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    WATCH_TARGETS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    method: str
+    peer: str
+    identity: str
+    container: str
+    environment: _context_pb2.Environment
+    database: _context_pb2.Database
+    age: _duration_pb2.Duration
+    stream: bool
+    watch_targets: int
+    labels: _containers.ScalarMap[str, str]
+    def __init__(self, request_id: _Optional[str] = ..., method: _Optional[str] = ..., peer: _Optional[str] = ..., identity: _Optional[str] = ..., container: _Optional[str] = ..., environment: _Optional[_Union[_context_pb2.Environment, str]] = ..., database: _Optional[_Union[_context_pb2.Database, _Mapping[str, _Any]]] = ..., age: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping[str, _Any]]] = ..., stream: _Optional[bool] = ..., watch_targets: _Optional[int] = ..., labels: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class ListCallsRequest(_message.Message):
+    __slots__ = ("context", "limit", "method", "peer")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.RequestContext
+    limit: int
+    method: str
+    peer: str
+    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., limit: _Optional[int] = ..., method: _Optional[str] = ..., peer: _Optional[str] = ...) -> None: ...
+
+class ListCallsReply(_message.Message):
+    __slots__ = ("context", "server", "calls", "total")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    SERVER_FIELD_NUMBER: _ClassVar[int]
+    CALLS_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.ReplyContext
+    server: str
+    calls: _containers.RepeatedCompositeFieldContainer[RunningCall]
+    total: int
+    def __init__(self, context: _Optional[_Union[_context_pb2.ReplyContext, _Mapping[str, _Any]]] = ..., server: _Optional[str] = ..., calls: _Optional[_Iterable[_Union[RunningCall, _Mapping[str, _Any]]]] = ..., total: _Optional[int] = ...) -> None: ...
+
+class EndCallsRequest(_message.Message):
+    __slots__ = ("context", "request_ids", "peer")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_IDS_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.RequestContext
+    request_ids: _containers.RepeatedScalarFieldContainer[str]
+    peer: str
+    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., request_ids: _Optional[_Iterable[str]] = ..., peer: _Optional[str] = ...) -> None: ...
+
+class EndCallsReply(_message.Message):
+    __slots__ = ("context", "ended")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    ENDED_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.ReplyContext
+    ended: int
+    def __init__(self, context: _Optional[_Union[_context_pb2.ReplyContext, _Mapping[str, _Any]]] = ..., ended: _Optional[int] = ...) -> None: ...

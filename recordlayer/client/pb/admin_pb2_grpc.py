@@ -35,6 +35,11 @@ class AdminStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.ListContainers = channel.unary_unary(
+                '/recordlayer.v1.Admin/ListContainers',
+                request_serializer=recordlayer_dot_v1_dot_admin__pb2.ListContainersRequest.SerializeToString,
+                response_deserializer=recordlayer_dot_v1_dot_admin__pb2.ListContainersReply.FromString,
+                _registered_method=True)
         self.ListStores = channel.unary_unary(
                 '/recordlayer.v1.Admin/ListStores',
                 request_serializer=recordlayer_dot_v1_dot_admin__pb2.ListStoresRequest.SerializeToString,
@@ -145,10 +150,37 @@ class AdminStub:
                 request_serializer=recordlayer_dot_v1_dot_admin__pb2.ThrottleOperationRequest.SerializeToString,
                 response_deserializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
                 _registered_method=True)
+        self.ListServers = channel.unary_unary(
+                '/recordlayer.v1.Admin/ListServers',
+                request_serializer=recordlayer_dot_v1_dot_admin__pb2.ListServersRequest.SerializeToString,
+                response_deserializer=recordlayer_dot_v1_dot_admin__pb2.ListServersReply.FromString,
+                _registered_method=True)
+        self.ListConnections = channel.unary_unary(
+                '/recordlayer.v1.Admin/ListConnections',
+                request_serializer=recordlayer_dot_v1_dot_admin__pb2.ListConnectionsRequest.SerializeToString,
+                response_deserializer=recordlayer_dot_v1_dot_admin__pb2.ListConnectionsReply.FromString,
+                _registered_method=True)
+        self.ListCalls = channel.unary_unary(
+                '/recordlayer.v1.Admin/ListCalls',
+                request_serializer=recordlayer_dot_v1_dot_admin__pb2.ListCallsRequest.SerializeToString,
+                response_deserializer=recordlayer_dot_v1_dot_admin__pb2.ListCallsReply.FromString,
+                _registered_method=True)
+        self.EndCalls = channel.unary_unary(
+                '/recordlayer.v1.Admin/EndCalls',
+                request_serializer=recordlayer_dot_v1_dot_admin__pb2.EndCallsRequest.SerializeToString,
+                response_deserializer=recordlayer_dot_v1_dot_admin__pb2.EndCallsReply.FromString,
+                _registered_method=True)
 
 
 class AdminServicer:
     """Missing associated documentation comment in .proto file."""
+
+    def ListContainers(self, request, context):
+        """for this the right is needed for all there are
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def ListStores(self, request, context):
         """of all databases of a container in an environment
@@ -290,9 +322,42 @@ class AdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListServers(self, request, context):
+        """About the server that is asked. Without a container in the context the right is needed for all there are: by a rule
+        that names none.
+        that live, of the same database
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListConnections(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCalls(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndCalls(self, request, context):
+        """callers get ENDED, and may come again
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'ListContainers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListContainers,
+                    request_deserializer=recordlayer_dot_v1_dot_admin__pb2.ListContainersRequest.FromString,
+                    response_serializer=recordlayer_dot_v1_dot_admin__pb2.ListContainersReply.SerializeToString,
+            ),
             'ListStores': grpc.unary_unary_rpc_method_handler(
                     servicer.ListStores,
                     request_deserializer=recordlayer_dot_v1_dot_admin__pb2.ListStoresRequest.FromString,
@@ -403,6 +468,26 @@ def add_AdminServicer_to_server(servicer, server):
                     request_deserializer=recordlayer_dot_v1_dot_admin__pb2.ThrottleOperationRequest.FromString,
                     response_serializer=recordlayer_dot_v1_dot_admin__pb2.OperationReply.SerializeToString,
             ),
+            'ListServers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListServers,
+                    request_deserializer=recordlayer_dot_v1_dot_admin__pb2.ListServersRequest.FromString,
+                    response_serializer=recordlayer_dot_v1_dot_admin__pb2.ListServersReply.SerializeToString,
+            ),
+            'ListConnections': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConnections,
+                    request_deserializer=recordlayer_dot_v1_dot_admin__pb2.ListConnectionsRequest.FromString,
+                    response_serializer=recordlayer_dot_v1_dot_admin__pb2.ListConnectionsReply.SerializeToString,
+            ),
+            'ListCalls': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCalls,
+                    request_deserializer=recordlayer_dot_v1_dot_admin__pb2.ListCallsRequest.FromString,
+                    response_serializer=recordlayer_dot_v1_dot_admin__pb2.ListCallsReply.SerializeToString,
+            ),
+            'EndCalls': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndCalls,
+                    request_deserializer=recordlayer_dot_v1_dot_admin__pb2.EndCallsRequest.FromString,
+                    response_serializer=recordlayer_dot_v1_dot_admin__pb2.EndCallsReply.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'recordlayer.v1.Admin', rpc_method_handlers)
@@ -413,6 +498,33 @@ def add_AdminServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class Admin:
     """Missing associated documentation comment in .proto file."""
+
+    @staticmethod
+    def ListContainers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recordlayer.v1.Admin/ListContainers',
+            recordlayer_dot_v1_dot_admin__pb2.ListContainersRequest.SerializeToString,
+            recordlayer_dot_v1_dot_admin__pb2.ListContainersReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def ListStores(request,
@@ -998,6 +1110,114 @@ class Admin:
             '/recordlayer.v1.Admin/ThrottleOperation',
             recordlayer_dot_v1_dot_admin__pb2.ThrottleOperationRequest.SerializeToString,
             recordlayer_dot_v1_dot_admin__pb2.OperationReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListServers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recordlayer.v1.Admin/ListServers',
+            recordlayer_dot_v1_dot_admin__pb2.ListServersRequest.SerializeToString,
+            recordlayer_dot_v1_dot_admin__pb2.ListServersReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConnections(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recordlayer.v1.Admin/ListConnections',
+            recordlayer_dot_v1_dot_admin__pb2.ListConnectionsRequest.SerializeToString,
+            recordlayer_dot_v1_dot_admin__pb2.ListConnectionsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCalls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recordlayer.v1.Admin/ListCalls',
+            recordlayer_dot_v1_dot_admin__pb2.ListCallsRequest.SerializeToString,
+            recordlayer_dot_v1_dot_admin__pb2.ListCallsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndCalls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recordlayer.v1.Admin/EndCalls',
+            recordlayer_dot_v1_dot_admin__pb2.EndCallsRequest.SerializeToString,
+            recordlayer_dot_v1_dot_admin__pb2.EndCallsReply.FromString,
             options,
             channel_credentials,
             insecure,

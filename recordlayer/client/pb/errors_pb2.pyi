@@ -58,6 +58,7 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BUILD_PAUSED: _ClassVar[Reason]
     BUILD_REFUSED: _ClassVar[Reason]
     BUILD_INCOMPLETE: _ClassVar[Reason]
+    ENDED: _ClassVar[Reason]
     MOVED: _ClassVar[Reason]
 REASON_UNSPECIFIED: Reason
 BAD_REQUEST: Reason
@@ -106,6 +107,7 @@ BUILD_RUNNING: Reason
 BUILD_PAUSED: Reason
 BUILD_REFUSED: Reason
 BUILD_INCOMPLETE: Reason
+ENDED: Reason
 MOVED: Reason
 
 class ConflictInfo(_message.Message):

@@ -7,6 +7,7 @@ to heed that, and answers how it is then.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -218,7 +219,9 @@ class Operations(Part):
         clock = asyncio.get_running_loop().time
         until, nap = clock() + seconds, _NAPS[0]
         while not reached(entry) and clock() < until and not call.stopping.is_set():
-            await asyncio.sleep(min(nap, max(0.0, until - clock())))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(nap, max(0.0, until - clock()))):
+                    await call.stopping.wait()
             nap = min(2 * nap, _NAPS[1])
             entry = await self._again(call, entry.key)
         return entry

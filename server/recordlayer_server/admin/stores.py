@@ -35,6 +35,24 @@ _LONGEST_REASON = 255
 class Stores(Part):
     """The methods about stores."""
 
+    async def ListContainers(self, request: admin_pb2.ListContainersRequest, _: Any) -> admin_pb2.ListContainersReply:
+        call, databases = current(), self._databases
+        call.permit_server()
+        most = self._most(request.limit)
+        sealing = Sealing(await databases.seal(), b"containers", b"admin")
+        behind = sealing.open(request.continuation)[0] if request.continuation else None
+
+        async def work(tx: Transaction) -> admin_pb2.ListContainersReply:
+            root, space = places.SPACE.path("service"), tx.key_space(places.SPACE)
+            page = await space.list(root, "container", limit=most, snapshot=True, continuation=behind)
+            reply = admin_pb2.ListContainersReply(containers=[str(one.path.value) for one in page.paths])
+            if page.continuation is not None:
+                reply.continuation = sealing.close(page.continuation)
+            reply.context.CopyFrom(reply_context(call, read_version=await tx.read_version(), cost=cost_of(tx)))
+            return reply
+
+        return await self._run(call, work, reads_only=True)
+
     async def ListStores(self, request: admin_pb2.ListStoresRequest, _: Any) -> admin_pb2.ListStoresReply:
         call, databases = current(), self._databases
         if call.context.database.scope:

@@ -30,8 +30,8 @@ def names_in(request: Any) -> list[str]:
         found.append(f"{kinds[one.type].name if one.type in kinds else one.type} {one.name.name}")
     for work in ("build", "scrub", "drop"):
         found += getattr(getattr(request, work, None), "indexes", ())
-    if name := getattr(request, "name", ""):
-        found.append(name)
+    found += getattr(request, "request_ids", ())
+    found += [name for field in ("name", "peer") if (name := getattr(request, field, ""))]
     return found
 
 

@@ -39,11 +39,12 @@ RIGHTS: Mapping[str, Right] = {
     **{
         _ADMIN + name: Right.ADMIN
         for name in (
-            *("ListStores", "GetDatabase", "LockDatabase", "UnlockDatabase", "ListIndexes"),
+            *("ListContainers", "ListStores", "GetDatabase", "LockDatabase", "UnlockDatabase", "ListIndexes"),
             *("BuildIndexes", "ScrubIndexes", "RepairRecords", "DropIndexes"),
             *("GetUsage", "SetLimits", "ExportDatabase", "ImportDatabase", "DeleteDatabase", "MoveDatabase"),
             *("GetOperation", "WaitOperation", "ListOperations"),
             *("CancelOperation", "PauseOperation", "ResumeOperation", "ThrottleOperation"),
+            *("ListServers", "ListConnections", "ListCalls", "EndCalls"),
         )
     },
 }

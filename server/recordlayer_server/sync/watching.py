@@ -136,6 +136,7 @@ class Stream:
             self._say(sync_pb2.WatchReply(removed=removed))
             return
         self.targets[said.target] = target
+        self.call.follows = len(self.targets)
         self._say(sync_pb2.WatchReply(added=sync_pb2.WatchReply.Added(target=said.target)))
         if target.pulse is not None and target.pulse.mark is not None:
             self.due(target)
@@ -163,6 +164,7 @@ class Stream:
 
     def _remove(self, number: int, status: status_pb2.Status) -> None:
         target = self.targets.pop(number, None)
+        self.call.follows = len(self.targets)
         if target is not None:
             self._due.pop(target, None)
             if target.pulse is not None:
