@@ -105,7 +105,7 @@ class Channel:
 
         return call
 
-    stream_unary = unary_unary  # for stubs to be made: nobody sends a stream and waits for one reply here
+    stream_unary = stream_stream  # its one reply is read like those of others
 
     def _streams(self, method: str) -> Any:
         assert self._server is not None, "streams need a channel of one server"
@@ -123,9 +123,14 @@ class Stream:
         self._context = _Context(timeout, metadata, self._reply)
         self._show = lambda reply: show(handler.response_serializer(reply))
         self._parse = parse
-        behaviour = handler.unary_stream if parse is None else handler.stream_stream
-        self._task = asyncio.ensure_future(behaviour(self._coming() if parse is not None else request, self._context))
+        behaviour = handler.unary_stream or handler.stream_stream or handler.stream_unary
+        self._task = asyncio.create_task(self._run(behaviour, request if parse is None else self._coming()))
         self._task.add_done_callback(self._ended)
+
+    async def _run(self, behaviour: Any, request: Any) -> None:
+        only = await behaviour(request, self._context)
+        if only is not None:
+            self._reply(only)
 
     async def _coming(self) -> AsyncIterator[Any]:
         while (request := await self._requests.get()) is not None:
