@@ -228,6 +228,18 @@ class Protos:
         return messages[descriptor.full_name]
 
 
+def serialised(file: FileDescriptor) -> bytes:
+    """The message of a file: the same bytes from both implementations of protobuf. The compiled one leaves out the
+    syntax where it is proto2, the pure Python one gives what the descriptor was made of."""
+    raw = bytes(file.serialized_pb)
+    if b"proto2" not in raw:
+        return raw
+    proto = public_pb2.FileDescriptorProto.FromString(raw)
+    if proto.syntax == "proto2":
+        proto.ClearField("syntax")
+    return proto.SerializeToString(deterministic=True)
+
+
 def message_class(descriptor: Descriptor) -> type[Message]:
     """The class of a message type: the generated one where there is one."""
     try:

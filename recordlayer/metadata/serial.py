@@ -51,7 +51,7 @@ def to_proto(metadata: RecordMetaData) -> pb.MetaData:
     message.records.ParseFromString(records_file(metadata))
     for dependency in files.dependencies(metadata.file):
         source = metadata.sources.get(dependency.name)
-        message.dependencies.add().ParseFromString(dependency.serialized_pb if source is None else source)
+        message.dependencies.add().ParseFromString(files.serialised(dependency) if source is None else source)
     for name in sorted(metadata.indexes):
         message.indexes.append(index_to_proto(metadata.indexes[name]))
     for record_type in metadata.record_types.values():
@@ -80,7 +80,7 @@ def to_bytes(metadata: RecordMetaData) -> bytes:
 
 def records_file(metadata: RecordMetaData) -> bytes:
     """The serialised records file, with a union in it if we made one up."""
-    raw = metadata.sources.get(metadata.file.name) or bytes(metadata.file.serialized_pb)
+    raw = metadata.sources.get(metadata.file.name) or files.serialised(metadata.file)
     if metadata.union.descriptor is not None:
         return raw
     from recordlayer.pb import descriptor_pb2

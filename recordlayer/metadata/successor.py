@@ -49,7 +49,7 @@ def successor(current: RecordMetaData, wanted: RecordMetaData) -> RecordMetaData
 
 def _files(metadata: RecordMetaData, wanted: RecordMetaData) -> dict[str, descriptor_pb2.FileDescriptorProto]:
     """The files of a metadata, without what does not matter: comments, and a union where nobody wrote one."""
-    raw = {file.name: bytes(file.serialized_pb) for file in files.dependencies(metadata.file)}
+    raw = {file.name: files.serialised(file) for file in files.dependencies(metadata.file)}
     raw["" if metadata.file.name == wanted.file.name else metadata.file.name] = records_file(metadata)
     found = {name: descriptor_pb2.FileDescriptorProto.FromString(content) for name, content in raw.items()}
     for file in found.values():
