@@ -1,4 +1,4 @@
-"""`python -m bench CASE [--json] [--quick] [--check]`; without CASE, the list of cases.
+"""`python -m bench CASE [--json] [--quick] [--check]`; without CASE, the list of cases; `all` for one after the other.
 
 Exit status: 0 measured, 1 a target was missed and --check was given, 2 wrong use or a library is missing.
 """
@@ -9,8 +9,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from bench.harness import Report, Settings
-from bench.output import as_json, as_table
+from bench.harness import CannotRun, Report, Settings
+from bench.output import all_as_json, as_json, as_table
 from bench.registry import benches, load
 
 
@@ -26,20 +26,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, about in known.items():
             print(f"{name:10} {about}")
         return 0
-    if options.case not in known:
-        print(f"there is no bench {options.case!r}; there are: {', '.join(known)}", file=sys.stderr)
+    if options.case != "all" and options.case not in known:
+        print(f"there is no bench {options.case!r}; there are: all, {', '.join(known)}", file=sys.stderr)
         return 2
-    try:
-        run = load(options.case)
-    except ModuleNotFoundError as missing:
-        print(f"bench {options.case} compares with a library that is not installed: {missing.name}", file=sys.stderr)
-        print("  install the peers: pip install 'recordlayer[bench]'", file=sys.stderr)
-        return 2
-    report = run(Settings(quick=options.quick, say=_say if sys.stderr.isatty() else lambda text: None))
-    print(as_json(report) if options.json else as_table(report))
-    missed = _missed(report)
+    settings = Settings(quick=options.quick, say=_say if sys.stderr.isatty() else lambda text: None)
+    reports: list[Report] = []
+    left_out = 0
+    for name in known if options.case == "all" else [options.case]:
+        try:
+            report = load(name)(settings)
+        except ModuleNotFoundError as missing:
+            print(f"bench {name} compares with a library that is not installed: {missing.name}", file=sys.stderr)
+            print("  install the peers: pip install 'recordlayer[bench]'", file=sys.stderr)
+            left_out += 1
+            continue
+        except CannotRun as reason:
+            print(f"bench {name}: {reason}", file=sys.stderr)
+            left_out += 1
+            continue
+        reports.append(report)
+        if not options.json:
+            print(as_table(report), flush=True)
+    if options.json:
+        print(all_as_json(reports) if options.case == "all" else as_json(reports[0]) if reports else "")
+    missed = [line for report in reports for line in _missed(report)]
     for line in missed:
         print(line, file=sys.stderr)
+    if left_out and options.case != "all":
+        return 2
     return 1 if missed and options.check else 0
 
 

@@ -19,7 +19,7 @@ import fdb.tuple
 from google.protobuf import message_factory
 
 import recordlayer as rl
-from bench.harness import Case, Contender, Ops, Report, Settings, compare
+from bench.harness import CannotRun, Case, Contender, Ops, Report, Settings, compare
 from bench.record import metadata as item_metadata
 from recordlayer import aio
 
@@ -34,7 +34,11 @@ TOGETHER, ONE_BY_ONE, LOAD, FETCH, ENTRIES, SINGLE = 1 / 0.6, 1 / 0.75, 1 / 0.65
 
 
 def run(settings: Settings) -> Report:
-    """Every case on one cluster."""
+    """Every case on one cluster.  Raises  CannotRun if none is named."""
+    if not CLUSTER:
+        raise CannotRun(
+            "set RECORDLAYER_TEST_CLUSTER_FILE to a cluster's file; what is there stays, but for our prefix"
+        )
     with ExitStack() as stack:
         return Report(bench="cluster", engine="fdb:", cases=tuple(Bench(settings, stack).cases()))
 

@@ -13,6 +13,7 @@ import platform
 import timeit
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 from time import perf_counter_ns, thread_time_ns
 from typing import Any
@@ -39,6 +40,10 @@ class Settings:
     def rounds(self) -> int:
         """Rounds that count."""
         return 7 if self.quick else 21
+
+
+class CannotRun(Exception):
+    """What a bench needs is not there; the text says what."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +168,27 @@ def statement(source: str, names: Mapping[str, Any], *, operations: int, times: 
     """A statement of Python, run `times` times in a loop without a call around it; each does `operations`."""
     timer = timeit.Timer(source, globals=dict(names))
     return Contender(run=lambda: timer.timeit(times), operations=operations * times)
+
+
+def bound(case: str, unit: str, value: float, most: float) -> Case:
+    """What is no time but a size, against what it may be at most."""
+    return Case(
+        case=case,
+        unit=unit,
+        ours=Spread(value, value, value),
+        peers={"at most": Spread(most, most, most)},
+        ratio={"at most": value / most},
+        target={"at most": 1.0},
+        ops=Ops(),
+    )
+
+
+def memory() -> float:
+    """MiB of memory that this process has for itself: pages of files that are mapped do not count."""
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
 
 
 def machine() -> dict[str, object]:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from typing import Any
 
 from bench.harness import Case, Report
 
 
 def as_json(report: Report) -> str:
     """One object; the keys are a contract: bench, engine, machine, cases."""
-    return json.dumps(
-        {
-            "bench": report.bench,
-            "engine": report.engine,
-            "machine": dict(report.machine),
-            "cases": [asdict(case) for case in report.cases],
-        },
-        indent=2,
-    )
+    return json.dumps(_as_object(report), indent=2)
+
+
+def all_as_json(reports: Iterable[Report]) -> str:
+    """One object, {"benches": [...]}: such an object of each."""
+    return json.dumps({"benches": [_as_object(report) for report in reports]}, indent=2)
+
+
+def _as_object(report: Report) -> dict[str, Any]:
+    return {
+        "bench": report.bench,
+        "engine": report.engine,
+        "machine": dict(report.machine),
+        "cases": [asdict(case) for case in report.cases],
+    }
 
 
 def as_table(report: Report) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 from google.protobuf import descriptor_pb2, message_factory
 
 import recordlayer as rl
-from bench.harness import CPU, Case, Contender, Ops, Report, Settings, Spread, compare
+from bench.harness import CPU, Case, Contender, Ops, Report, Settings, bound, compare, memory
 from recordlayer.blocking.database import Database
 from recordlayer.keyspace import InternedDirectory, KeySpace, KeySpaceDirectory, KeySpacePath
 from recordlayer.kv.engine import Engine
@@ -96,15 +96,15 @@ def cases(settings: Settings, directory: Path) -> Iterator[Case]:
         )
         settings.say("bytes of a store")
         statistics = databases[many].tenant(SPACE.path("application")).statistics(ITEMS)
-        yield _bound("bytes of a store", "bytes", statistics.total.bytes / statistics.stores, LARGEST_STORE)
-        yield _bound("of them neither records nor entries", "bytes", statistics.overhead, LARGEST_OVERHEAD)
+        yield bound("bytes of a store", "bytes", statistics.total.bytes / statistics.stores, LARGEST_STORE)
+        yield bound("of them neither records nor entries", "bytes", statistics.overhead, LARGEST_OVERHEAD)
         settings.say("memory when every store was opened")
-        before = _memory()
+        before = memory()
         remembering = Database(files[many], world=World())
         for number in range(many):
             with remembering.transaction() as tx:
                 tx.store(ITEMS, path=path_of(number))
-        yield _bound("memory when every store was opened", "MiB", max(0.0, _memory() - before), MOST_MEMORY)
+        yield bound("memory when every store was opened", "MiB", max(0.0, memory() - before), MOST_MEMORY)
 
 
 def _fill(db: Database, count: int) -> None:
@@ -137,23 +137,3 @@ def _repeated(db: Database, count: int, times: int) -> partial[None]:
 def _looks(db: Database, numbers: random.Random, count: int, times: int) -> None:
     for _ in range(times):
         _look(db, numbers, count)
-
-
-def _bound(case: str, unit: str, value: float, most: float) -> Case:
-    return Case(
-        case=case,
-        unit=unit,
-        ours=Spread(value, value, value),
-        peers={"at most": Spread(most, most, most)},
-        ratio={"at most": value / most},
-        target={"at most": 1.0},
-        ops=Ops(),
-    )
-
-
-def _memory() -> float:
-    """MiB of memory that this process has for itself: pages of the file that are mapped do not count."""
-    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) / 1024
-    return 0.0

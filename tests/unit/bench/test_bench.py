@@ -7,14 +7,15 @@ import gc
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bench import __main__ as command
-from bench import output, registry
-from bench.harness import Contender, Ops, Report, Settings, compare, statement
+from bench import output, registry, results
+from bench.harness import CannotRun, Contender, Ops, Report, Settings, compare, statement
 
 
 class Clock:
@@ -195,6 +196,37 @@ def test_an_unknown_case_and_a_missing_library_are_wrong_use(
     monkeypatch.setattr(command, "load", load)
     assert command.main(["tuples"]) == 2
     assert "pip install 'recordlayer[bench]'" in capsys.readouterr().err
+
+
+def test_all_benches_run_one_after_the_other_but_those_that_cannot(
+    clock: Clock, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(name: str) -> Any:
+        def run(settings: Settings) -> Report:
+            if name == "cluster":
+                raise CannotRun("there is no cluster")
+            return replace(_report(clock, 1.0), bench=name)
+
+        return run
+
+    monkeypatch.setattr(command, "load", load)
+    assert command.main(["all", "--quick", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert [bench["bench"] for bench in json.loads(printed.out)["benches"]] == [
+        name for name in registry.benches() if name != "cluster"
+    ]
+    assert printed.err == "bench cluster: there is no cluster\n"
+    assert command.main(["cluster"]) == 2
+
+
+def test_results_are_written_to_be_read(clock: Clock, tmp_path: Path) -> None:
+    measured = tmp_path / "measured.json"
+    measured.write_text(output.all_as_json([_report(clock, 0.4)]))
+    assert results.main([str(measured), str(tmp_path / "out")]) == 0
+    written = (tmp_path / "out" / "RESULTS.md").read_text()
+    assert "| insert | " in written
+    assert "| 0.50 | 0.40 | **missed** |" in written
+    assert results.main([str(measured)]) == 2
 
 
 def test_only_modules_with_a_run_function_are_benches() -> None:
