@@ -56,17 +56,23 @@ static inline Outcome refused(void)
     return ELEMENT_UNUSUAL;
 }
 
-/* Reads the element at `*at` of `size` bytes, which moves behind it. `decoders` (tuples/unpacking.py) know the codes
-   that are rare; `data` is the bytes object, for them. With `escapes` text and bytes may have a 00 inside. */
+/* Reads the element at `*at`, which is below `size` and moves behind it. `decoders` (tuples/unpacking.py) know the codes
+   that are rare; `data` is the bytes object, for them. */
 Outcome read_element(PyObject *decoders, PyObject *data, const unsigned char *bytes, Py_ssize_t size, Py_ssize_t *at,
-                     int escapes, PyObject **value);
+                     PyObject **value);
 
-/* A function of the module that keeps what it was made with: the two or more objects are its `self`, a tuple. */
+int is_decoders(PyObject *object);
+
+/* A function that keeps what it was made with: its `self` is a tuple, a reference to which is taken over. */
 PyObject *closure(PyMethodDef *method, PyObject *kept);
 
 PyObject *make_pack(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_unpack(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *make_rows(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *make_runs(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *make_rests(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *make_open_all(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
-extern const char make_pack_doc[], make_unpack_doc[];
+extern const char make_pack_doc[], make_unpack_doc[], make_rows_doc[], make_runs_doc[], make_rests_doc[], make_open_all_doc[];
 
 #endif

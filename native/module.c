@@ -2,7 +2,7 @@
 
 #include "core.h"
 
-#define REVISION 1 /* what recordlayer/core.py wants: both change when a function comes, goes or is called otherwise */
+#define REVISION 2 /* what recordlayer/core.py wants: both change when a function comes, goes or is called otherwise */
 
 int buffer_grow(Buffer *buffer, Py_ssize_t more)
 {
@@ -39,6 +39,10 @@ PyObject *closure(PyMethodDef *method, PyObject *kept)
 static PyMethodDef methods[] = {
     METHOD(make_pack),
     METHOD(make_unpack),
+    METHOD(make_rows),
+    METHOD(make_runs),
+    METHOD(make_rests),
+    METHOD(make_open_all),
     {NULL, NULL, 0, NULL},
 };
 

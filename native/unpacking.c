@@ -70,10 +70,10 @@ static Outcome made(PyObject *value, PyObject **result)
     return value == NULL ? ELEMENT_FAILED : ELEMENT_READ;
 }
 
-static Outcome read_text(const unsigned char *bytes, Py_ssize_t size, Py_ssize_t *at, int escapes, PyObject **value)
+static Outcome read_text(const unsigned char *bytes, Py_ssize_t size, Py_ssize_t *at, PyObject **value)
 {
     Py_ssize_t begin = *at + 1, escaped, end = terminator(bytes, size, begin, &escaped);
-    if (end < 0 || (escaped && !escapes))
+    if (end < 0)
         return ELEMENT_UNUSUAL;
     int text = bytes[*at] == 0x02;
     *at = end + 1;
@@ -120,14 +120,14 @@ static Outcome read_rare(PyObject *decoders, PyObject *data, Py_ssize_t size, Py
 }
 
 static Outcome read_nested(PyObject *decoders, PyObject *data, const unsigned char *bytes, Py_ssize_t size,
-                           Py_ssize_t *at, int escapes, int depth, PyObject **value);
+                           Py_ssize_t *at, int depth, PyObject **value);
 
 static Outcome read_one(PyObject *decoders, PyObject *data, const unsigned char *bytes, Py_ssize_t size, Py_ssize_t *at,
-                        int escapes, int depth, PyObject **value)
+                        int depth, PyObject **value)
 {
     unsigned char code = bytes[*at];
     if (code == 0x02 || code == 0x01)
-        return read_text(bytes, size, at, escapes, value);
+        return read_text(bytes, size, at, value);
     if (code >= 0x0C && code <= 0x1C) {
         int length = code >= 0x14 ? code - 0x14 : 0x14 - code;
         if (length >= size - *at)
@@ -141,7 +141,7 @@ static Outcome read_one(PyObject *decoders, PyObject *data, const unsigned char 
         *at += 1;
         return made(Py_NewRef(Py_None), value);
     case 0x05:
-        return read_nested(decoders, data, bytes, size, at, escapes, depth, value);
+        return read_nested(decoders, data, bytes, size, at, depth, value);
     case 0x21:
         if (size - *at < 9)
             return ELEMENT_UNUSUAL;
@@ -157,7 +157,7 @@ static Outcome read_one(PyObject *decoders, PyObject *data, const unsigned char 
 }
 
 static Outcome read_nested(PyObject *decoders, PyObject *data, const unsigned char *bytes, Py_ssize_t size,
-                           Py_ssize_t *at, int escapes, int depth, PyObject **value)
+                           Py_ssize_t *at, int depth, PyObject **value)
 {
     if (depth >= MAX_DEPTH)
         return ELEMENT_UNUSUAL;
@@ -176,7 +176,7 @@ static Outcome read_nested(PyObject *decoders, PyObject *data, const unsigned ch
             outcome = made(PyList_AsTuple(items), value);
             break;
         } else {
-            Outcome read = read_one(decoders, data, bytes, size, at, escapes, depth + 1, &item);
+            Outcome read = read_one(decoders, data, bytes, size, at, depth + 1, &item);
             if (read != ELEMENT_READ) {
                 outcome = read;
                 break;
@@ -194,9 +194,14 @@ static Outcome read_nested(PyObject *decoders, PyObject *data, const unsigned ch
 }
 
 Outcome read_element(PyObject *decoders, PyObject *data, const unsigned char *bytes, Py_ssize_t size, Py_ssize_t *at,
-                     int escapes, PyObject **value)
+                     PyObject **value)
 {
-    return read_one(decoders, data, bytes, size, at, escapes, 0, value);
+    return read_one(decoders, data, bytes, size, at, 0, value);
+}
+
+int is_decoders(PyObject *object)
+{
+    return PyTuple_CheckExact(object) && PyTuple_GET_SIZE(object) == 256;
 }
 
 #define FEW 16
@@ -209,7 +214,7 @@ static Outcome read_all(PyObject *decoders, PyObject *data, Py_ssize_t at, PyObj
     Outcome outcome = ELEMENT_READ;
     while (at < size) {
         PyObject *item;
-        outcome = read_one(decoders, data, bytes, size, &at, 1, 0, &item);
+        outcome = read_one(decoders, data, bytes, size, &at, 0, &item);
         if (outcome != ELEMENT_READ)
             break;
         if (count < FEW) {
@@ -267,7 +272,7 @@ const char make_unpack_doc[] =
 
 PyObject *make_unpack(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
-    if (count != 2 || !PyTuple_CheckExact(args[1]) || PyTuple_GET_SIZE(args[1]) != 256) {
+    if (count != 2 || !is_decoders(args[1])) {
         PyErr_SetString(PyExc_TypeError, "make_unpack takes unpack and its 256 decoders");
         return NULL;
     }

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 F = TypeVar("F", bound=Callable[..., Any])
 
 PURE: Final = "RECORDLAYER_PURE"
-_REVISION: Final = 1  # that of native/module.c: what is installed may have been built from other sources
+_REVISION: Final = 2  # that of native/module.c: what is installed may have been built from other sources
 
 
 def _found() -> Any:
@@ -35,18 +35,23 @@ __compiled__: Final = _CORE is not None
 """Whether the compiled core is used: `recordlayer.__compiled__`."""
 
 twins: Final[dict[str, tuple[Callable[..., Any], Callable[..., Any] | None]]] = {}
-"""What there is in C, by name: in Python, and in C if the core is used."""
+"""What `in_c` has decorated, by name: in Python, and in C if the core is used."""
+
+
+def made_in_c(name: str, function: F, *more: object) -> F:
+    """The function of that name in C, made from the one in Python and `more`; the one in Python without the core."""
+    if _CORE is None:
+        return function
+    made: F = getattr(_CORE, f"make_{name}")(function, *more)
+    return made
 
 
 def in_c(name: str, *more: object) -> Callable[[F], F]:
-    """A decorator: the function in C, where the core is used. `more` is what it needs beside the decorated one."""
+    """A decorator: `made_in_c`."""
 
     def choose(function: F) -> F:
-        if _CORE is None:
-            twins[name] = function, None
-            return function
-        made: F = getattr(_CORE, f"make_{name}")(function, *more)
-        twins[name] = function, made
+        made = made_in_c(name, function, *more)
+        twins[name] = function, None if _CORE is None else made
         return made
 
     return choose

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from recordlayer.core import in_c
 from recordlayer.errors import CorruptIndexEntry, MalformedTuple
 from recordlayer.keys import entry_primary_key, trim_primary_key
+from recordlayer.kv.engine import KeyValue
 from recordlayer.tuples import pack, unpack
 
 Items = tuple[Any, ...]
@@ -80,6 +82,17 @@ def _size_of(code: int) -> int:
 
 SIZES = [_size_of(code) for code in range(256)]
 """Bytes of an element by its first byte, as `_size_of` says."""
+
+
+@in_c("rests")
+def rests(pairs: Sequence[KeyValue], known: int, columns: int) -> list[bytes | None]:
+    """Of each key what follows the `columns` elements from `known` on; None where that is not told so easily."""
+    found: list[bytes | None] = []
+    for key, _ in pairs:
+        size = SIZES[key[known]] if columns == 1 and len(key) > known else 0
+        at = known + size if size > 0 else behind(key, columns, known)
+        found.append(key[at:] if known < at <= len(key) else None)
+    return found
 
 
 class IndexEntry:

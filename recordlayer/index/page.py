@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from recordlayer.cursor.merge import Merged
 from recordlayer.cursor.page import Page
-from recordlayer.index.entry import SIZES, EntryLayout, IndexEntry, behind
+from recordlayer.index.entry import EntryLayout, IndexEntry, rests
 from recordlayer.kv.engine import KeyValue
 
 
@@ -59,15 +59,11 @@ class EntryPage(Page[IndexEntry]):
         known = self.known
         if not columns:
             return [key[known:] for key, _ in self.pairs]
-        found: list[bytes] = []
-        for key, value in self.pairs:
-            size = SIZES[key[known]] if columns == 1 and len(key) > known else 0
-            at = known + size if size > 0 else behind(key, columns, known)
-            if known < at <= len(key):
-                found.append(key[at:])
-            else:
-                found.append(IndexEntry(layout, key[self.start :], value).primary_key_bytes)
-        return found
+        found = rests(self.pairs, known, columns)
+        return [
+            IndexEntry(layout, pair[0][self.start :], pair[1]).primary_key_bytes if rest is None else rest
+            for rest, pair in zip(found, self.pairs, strict=True)
+        ]
 
 
 def primary_keys_of(entries: Sequence[IndexEntry]) -> list[bytes]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.message import EncodeError
 
+from recordlayer.core import made_in_c
 from recordlayer.errors import CorruptRecord, IncompleteRecord, UnknownRecordType
 from recordlayer.keys import access
 from recordlayer.keys.suggest import listed
@@ -176,7 +177,7 @@ class Envelopes:
                 add(open_(data)[1])
             return messages
 
-        return open_all
+        return made_in_c("open_all", open_all, tuple(parsers.get(tag) for tag in range(0x80)))
 
     def _split(self, data: bytes) -> tuple[RecordType, bytes]:
         found: RecordType | None = None

@@ -112,8 +112,7 @@ class EntryReader:
         arguments = ", ".join(f"{name}=items[{place}]" for place, name in named)
         lines = ["items = entry.items", f"return make({arguments})"]
         one = define(lines, name="message_of_entry", parameters=("entry",), names={"make": make})
-        arguments = ", ".join(f"{name}=c{place}" for place, name in named)
-        return EntryMessages(self, one, compile_rows(self.kinds, make, arguments, name="messages_of_entries"))
+        return EntryMessages(self, one, compile_rows(self.kinds, make, named, name="messages_of_entries"))
 
 
 def _can_be_set(column: Column) -> bool:

@@ -9,8 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from google.protobuf.descriptor import FieldDescriptor as FieldTypes
+
+from recordlayer.core import made_in_c
 from recordlayer.kv.engine import KeyValue
+from recordlayer.metadata.envelope import varint
 from recordlayer.tuples.compiled import UNPACKING_NAMES, Kind, define, unpacking_source
+from recordlayer.tuples.unpacking import DECODERS
+
+# Kinds of fields whose serialised form follows from a packed column: their letter in native/rows.c, their wire type.
+_WIRE = {
+    FieldTypes.TYPE_INT32: (b"i", 0),
+    FieldTypes.TYPE_INT64: (b"l", 0),
+    FieldTypes.TYPE_UINT32: (b"u", 0),
+    FieldTypes.TYPE_UINT64: (b"w", 0),
+    FieldTypes.TYPE_SINT32: (b"s", 0),
+    FieldTypes.TYPE_SINT64: (b"z", 0),
+    FieldTypes.TYPE_BOOL: (b"b", 0),
+    FieldTypes.TYPE_DOUBLE: (b"d", 1),
+    FieldTypes.TYPE_STRING: (b"t", 2),
+    FieldTypes.TYPE_BYTES: (b"y", 2),
+}
 
 Rows = Callable[[Sequence[KeyValue], int], list[Any] | None]
 """From pairs, and where the columns begin in their keys, to what was made of each."""
@@ -19,8 +38,23 @@ Runs = Callable[[Sequence[KeyValue], int], "tuple[list[bytes], list[int], list[l
 values of the wanted columns of all entries."""
 
 
-def compile_rows(kinds: Sequence[Kind], make: Any, arguments: str, *, name: str) -> Rows:
-    """A function that calls `make` for each entry. `arguments`: its arguments, with c0, c1... for the columns."""
+def compile_rows(kinds: Sequence[Kind], make: Any, named: Sequence[tuple[int, str]], *, name: str) -> Rows:
+    """A function that makes a message of each entry. `named`: places of columns, and the fields that they are."""
+    in_python = rows_in_python(kinds, make, named, name=name)
+    by_name = make.DESCRIPTOR.fields_by_name
+    fields: list[tuple[bytes, bytes] | None] = [None] * len(kinds)
+    for place, field_name in named:
+        field = by_name[field_name]
+        if field.type not in _WIRE:
+            return in_python  # it has to be looked at by somebody who knows what is allowed in it
+        kind, wire_type = _WIRE[field.type]
+        fields[place] = kind, varint(field.number << 3 | wire_type)
+    return made_in_c("rows", in_python, make.FromString, tuple(fields))
+
+
+def rows_in_python(kinds: Sequence[Kind], make: Any, named: Sequence[tuple[int, str]], *, name: str) -> Rows:
+    """The same, generated: `make` is called with the columns as arguments."""
+    arguments = ", ".join(f"{argument}=c{place}" for place, argument in named)
     lines = [f"    {line}" for place, kind in enumerate(kinds) for line in unpacking_source(kind, f"c{place}")]
     before = ["made = []", "add = made.append"]
     read: Rows = _over_pairs(before, ["    at = start", *lines], f"    add(make({arguments}))", "made", name, make)
@@ -29,6 +63,12 @@ def compile_rows(kinds: Sequence[Kind], make: Any, arguments: str, *, name: str)
 
 def compile_runs(kinds: Sequence[Kind], leading: int, wanted: Sequence[int], *, name: str) -> Runs:
     """A function that tells entries with the same `leading` columns by their bytes, without reading those again."""
+    in_python = runs_in_python(kinds, leading, wanted, name=name)
+    return made_in_c("runs", in_python, DECODERS, len(kinds), leading, tuple(wanted))
+
+
+def runs_in_python(kinds: Sequence[Kind], leading: int, wanted: Sequence[int], *, name: str) -> Runs:
+    """The same, generated: a page is read key by key."""
     before = ["groups, ends, last, place = [], [], None, 0", *[f"v{column} = []" for column in wanted]]
     lines = [
         "    at = start",
