@@ -6,13 +6,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import grpc
 import pytest
 from grpc import aio as grpc_aio
 
+from recordlayer import blocking
+from recordlayer.client.blocking import Replica, connect
 from recordlayer.client.pb import records_pb2
+from recordlayer.errors import NoAnswer
+from tests.support.clients import Photo
+from tests.support.photos import CONTAINER
 from tests.support.service import Caller, operation, run, value
 
 ROOT = Path(__file__).parents[2]
@@ -64,3 +70,31 @@ def test_what_was_committed_before_the_server_died_is_not_applied_again(tmp_path
         assert process.wait(timeout=30) == 9
     with server(file, "nothing") as (port, _):
         run(again(port))
+
+
+def test_an_edit_of_a_replica_whose_answer_was_lost_is_no_conflict_with_itself(tmp_path: Path) -> None:
+    file, seconds = tmp_path / "photos.rl", 3
+    with blocking.open(f"file:{tmp_path / 'local.rl'}") as local:
+        with (
+            server(file, "fatal") as (port, process),
+            connect(f"grpc://127.0.0.1:{port}", container=CONTAINER, timeout=timedelta(seconds=seconds)) as client,
+        ):
+            replica = Replica.open(client.zone(), local, [Photo])
+            replica.save(Photo(title="sent", rating=1), "fatal")
+            with pytest.raises(NoAnswer):
+                replica.sync()
+            assert process.wait(timeout=30) == 9
+            replica.save(Photo(title="behind", rating=1), "fatal")
+            assert not replica.revert("new")
+            assert [(one.name, one.sent) for one in replica.waiting()] == [("fatal", True), ("fatal", False)]
+        with (
+            server(file, "nothing") as (port, _),
+            connect(f"grpc://127.0.0.1:{port}", container=CONTAINER) as client,
+        ):
+            client.zone().update(Photo(rating=2), name="fatal")  # on what was applied
+            replica = Replica.open(client.zone(), local, [Photo])
+            synced = replica.sync()
+            assert (synced.pushed, synced.conflicts, replica.waiting()) == (2, [], [])
+            there = client.zone().load(Photo, "fatal")
+            assert there.message == Photo(title="behind", rating=2)
+            assert replica.load(Photo, "fatal") == there

@@ -35,7 +35,7 @@ from recordlayer.client.pb import types_pb2
 from recordlayer.client.pb.replica_pb2 import Edit
 from recordlayer.client.replica.rebasing import Rebasing, Version
 from recordlayer.client.replica.shape import Indexes, Shape, shape_of
-from recordlayer.errors import CallRefused, RecordLayerError, UsageError
+from recordlayer.errors import CallRefused, Forbidden, RecordLayerError, UsageError
 from recordlayer.query.predicate import Predicate
 from recordlayer.store.open import Path
 
@@ -200,8 +200,8 @@ class Replica:
     def sync(self) -> Synced:
         """Tell the server what was changed here, and take over what has changed there, until both are the same.
 
-        Raises  NoAnswer; CallRefused, which says whether it is `passing`. What was done until then is done, and the
-                next call goes on; no edit is lost.
+        Raises  NoAnswer, Unauthenticated, Forbidden; CallRefused, which says whether it is `passing`. What was done
+                until then is done, and the next call goes on; no edit is lost.
         """
         with self._lock:
             synced = Synced()
@@ -217,7 +217,7 @@ class Replica:
         """Sync, and again whenever something has changed on the server, or the connection is back, without end; what
         each time did.
 
-        Raises  CallRefused that is not `passing`
+        Raises  Unauthenticated, Forbidden, CallRefused that is not `passing`
         """
         pause = 1.0
         while True:
@@ -270,9 +270,23 @@ class Replica:
         any_sent = False
         while edits := self._local.next_edits(sent=sent, most=_MOST, size=_BYTES):
             any_sent = True
-            outcomes = self._zone.modify([self._change(edit) for edit in edits], atomic=False)
-            self._settle(synced, list(zip(edits, outcomes, strict=True)))
+            self._send(synced, edits)
         return any_sent
+
+    def _send(self, synced: Synced, edits: Sequence[Edit]) -> None:
+        """Send some edits, each by itself if they are refused together: one that is bad holds up no other."""
+        outcomes: Sequence[Loaded[Any] | RecordLayerError | None]
+        try:
+            outcomes = self._zone.modify([self._change(edit) for edit in edits], atomic=False)
+        except (CallRefused, Forbidden) as error:
+            if _in_doubt(error):
+                raise
+            if len(edits) > 1 and not isinstance(error, Forbidden):
+                for edit in edits:
+                    self._send(synced, [edit])
+                return
+            outcomes = [error] * len(edits)
+        self._settle(synced, list(zip(edits, outcomes, strict=True)))
 
     def _change(self, edit: Edit) -> Save | Delete:
         if not edit.HasField("mine"):
@@ -290,7 +304,7 @@ class Replica:
             reason = _reason(outcome)
             if reason in _OVERTAKEN:
                 synced.conflicts += self._overtaken(synced, edit, there)
-            elif isinstance(outcome, CallRefused) and (outcome.passing or reason == "COMMIT_UNKNOWN"):
+            elif isinstance(outcome, CallRefused) and _in_doubt(outcome):
                 passing = outcome
             elif reason == "ZONE_NOT_FOUND":
                 synced.missing = True
@@ -318,6 +332,14 @@ class Replica:
 
 _OVERTAKEN = ("CONFLICT", "EXISTS", "NOT_FOUND")
 """Others have changed, made or deleted the record."""
+
+
+_OPEN = ("COMMIT_UNKNOWN", "DEADLINE", "CANCELLED")
+
+
+def _in_doubt(error: RecordLayerError) -> bool:
+    """Whether what was sent may have been applied, or will be taken later: it is to be sent again, as it is."""
+    return isinstance(error, CallRefused) and (error.passing or error.reason in _OPEN)
 
 
 def _reason(outcome: Loaded[Any] | RecordLayerError | None) -> str:

@@ -49,7 +49,7 @@ NEW = "a database of its own"
 class FakeServer:
     """A server that runs, and can be stopped and started again. `fake` makes one.
 
-    url  where it listens, the same after it was started again
+    url  where it listens, the same after it was started again: grpcs:// if the flags give it a certificate
     """
 
     def __init__(self, containers: Sequence[str], command: Sequence[str]) -> None:
@@ -81,15 +81,15 @@ class FakeServer:
         """
         if self._process is not None:
             raise UsageError(what="a server that runs was to be started", hint="stop it first")
-        listen = self.url.removeprefix("grpc://") or "127.0.0.1:0"
+        listen = self.url.partition("://")[2] or "127.0.0.1:0"
         command = [sys.executable, "-c", _SERVER, *self._command, "--listen", listen, "--log-format", "json"]
         self._said.clear()
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self._process.stderr is not None, "it was asked for"
         for line in self._process.stderr:
             self._said.append(line)
-            if (address := _listening(line)) is not None:
-                self.url = f"grpc://{address}"
+            if (url := _listening(line)) is not None:
+                self.url = url
                 break
         else:
             status = self._process.wait()
@@ -122,12 +122,14 @@ def _named(user: str | None) -> str | None:
 
 
 def _listening(line: str) -> str | None:
-    """The address, if a line of the log is the one that says it."""
+    """Where it listens, if a line of the log is the one that says it."""
     try:
         told = json.loads(line)
     except ValueError:  # not of the log: an error, a warning of Python
         return None
-    return str(told["address"]) if told.get("event") == "listening" else None
+    if told.get("event") != "listening":
+        return None
+    return f"{'grpcs' if told.get('tls') else 'grpc'}://{told['address']}"
 
 
 @contextmanager
