@@ -2,7 +2,7 @@
 # Needs Python >= 3.11 with its venv module, and make.
 
 .DELETE_ON_ERROR:
-.PHONY: all demo test simulate fuzz test-fdb lint format bench generate check-generated clean
+.PHONY: all demo test simulate fuzz audit test-fdb lint format bench generate check-generated clean
 
 PYTHON ?=
 ARGS ?=
@@ -25,6 +25,9 @@ simulate: $(VENV)/.dev              ## many seeds of simulations of everything: 
 SECONDS ?= 60
 fuzz: $(VENV)/.fuzz                 ## decoders and requests, guided by coverage: make fuzz TARGET=tuples SECONDS=600
 	@$(PY) -m tests.fuzz $(TARGET) --seconds=$(SECONDS) $(ARGS)
+
+audit: $(VENV)/.audit               ## known vulnerabilities of what is installed here; asks the network, fails without it
+	@$(PY) -m pip_audit --skip-editable --progress-spinner off $(ARGS)
 
 test-fdb: $(VENV)/.dev              ## the same on a cluster too: RECORDLAYER_TEST_CLUSTER_FILE's, or one in docker
 	@if [ -n "$$RECORDLAYER_TEST_CLUSTER_FILE" ]; then \
@@ -60,7 +63,7 @@ clean:
 
 # -- the virtual environment ---------------------------------------------------------------------------------
 
-$(VENV)/.demo $(VENV)/.dev $(VENV)/.fuzz $(VENV)/.bench: $(VENV)/.%: pyproject.toml $(wildcard native/*) | $(PY)
+$(VENV)/.demo $(VENV)/.dev $(VENV)/.fuzz $(VENV)/.audit $(VENV)/.bench: $(VENV)/.%: pyproject.toml $(wildcard native/*) | $(PY)
 	@echo "installing recordlayer[$*] into $(VENV) ..."
 	@$(INSTALL) --editable '.[$*]'
 	@touch $@
