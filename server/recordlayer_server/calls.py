@@ -5,6 +5,9 @@ The id is the one in the request's context, or the caller's `x-request-id`, if t
 characters, else a new one; it comes back in the trailing metadata. Errors become statuses by the table in `statuses`.
 One that is not there ends the call with INTERNAL and the id, and the log has the rest.
 
+While the database is known not to answer, calls that need it are sent away at once: they would wait for it until their
+time is up, and pile up.
+
 A call without a deadline gets one; for streams that is the caller's business. Behind it, and when the caller has left,
 the handler is cancelled where it waits, and its transaction with it.
 """
@@ -44,6 +47,7 @@ Work = Callable[[Call, Any, aio.ServicerContext], Awaitable[Any]]
 """What a handler does with a request: parsed, or as it came."""
 
 _HEALTH = "/grpc.health.v1.Health/"
+_OURS, _SERVER = "/recordlayer.v1.", "/recordlayer.v1.Server/"
 _ENDLESS = {_HEALTH + "Watch"}  # streams that last as long as the connection: nobody waits for them
 _ADMIN = "/recordlayer.v1.Admin/"
 _PATIENT = {_ADMIN + name for name in ("WaitOperation", "CancelOperation", "PauseOperation")}
@@ -60,11 +64,19 @@ _FOREVER = 365 * 86_400.0
 class Calls:
     """The calls of one server.
 
-    around  who may call, how many, and what is shown of them
-    limits  what calls are held to
+    around     who may call, how many, and what is shown of them
+    limits     what calls are held to
+    reachable  whether the database answers, as far as is known
     """
 
-    def __init__(self, around: Around | None = None, *, limits: Limits = DEFAULT) -> None:
+    def __init__(
+        self,
+        around: Around | None = None,
+        *,
+        limits: Limits = DEFAULT,
+        reachable: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._reachable = reachable
         self._asks = around if around is not None else Around()
         self._limits = limits
         self._streams = 0
@@ -191,6 +203,8 @@ class Calls:
                 call.deadline = asyncio.get_running_loop().time() + self._seconds(context, endless=endless)
                 if self._refusing and not is_health:
                     raise _stopping()
+                if not self._reachable() and method.startswith(_OURS) and not method.startswith(_SERVER):
+                    raise _unreachable()
                 if not endless:
                     self._deadlines.add(task, call.deadline)
                 if asks.identify is not None and not is_health:  # who asks for health has nothing to show
@@ -272,6 +286,11 @@ def _stopping() -> statuses.Refusal:
 
 def _ended() -> statuses.Refusal:
     return statuses.refusal(code_pb2.UNAVAILABLE, "ENDED", "an operator has ended the call", retry=1.0)
+
+
+def _unreachable() -> statuses.Refusal:
+    text = "the database does not answer"
+    return statuses.refusal(code_pb2.UNAVAILABLE, "CLUSTER_UNREACHABLE", text, retry=1.0)
 
 
 async def _abort(context: aio.ServicerContext, call: Call, status: status_pb2.Status) -> None:

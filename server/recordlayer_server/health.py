@@ -115,7 +115,12 @@ class Monitor:
 
     @property
     def ready(self) -> bool:
-        return self._state.good and not self._ended
+        return self.reachable and not self._ended
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the database answers, as far as is known."""
+        return self._state.good
 
     async def look(self) -> bool:
         """Look at the database once; whether the server is ready now."""

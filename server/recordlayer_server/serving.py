@@ -65,8 +65,8 @@ class Serving:
         limits: Limits = DEFAULT,
     ) -> None:
         self.around = around_of(config) if around is None else around
-        self.calls = Calls(self.around, limits=limits)
         self.monitor = Monitor(database, config.health)
+        self.calls = Calls(self.around, limits=limits, reachable=lambda: self.monitor.reachable)
         self.address: Address | None = None
         """Where it listens, with the port that was taken for port 0."""
         self.admin_address: Address | None = None
