@@ -41,8 +41,11 @@ async def upkeep(
     else:
         logs.write(logs.server, logging.WARNING, "containers wait for the database", containers=sorted(containers))
         putting.add_done_callback(_say)
-    others = (keep_up(databases), databases.instance.run(), Runner(databases).run())
+    runner = Runner(databases)
+    others = (keep_up(databases), databases.instance.run(), runner.run())
     tasks = [putting, *(asyncio.create_task(other) for other in others)]
+    if metrics is not None:
+        metrics.follow("operations", "operations of Admin that it does", lambda: float(runner.running))
     if databases.hooks is not None:
         dispatch = Dispatch(databases, databases.hooks, poster_of(databases.hooks))
         tasks.append(asyncio.create_task(dispatch.run()))

@@ -6,11 +6,15 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from recordlayer.client.pb import admin_pb2
 from recordlayer.store.layout import Keyspace
 from recordlayer.tuples import pack
 from recordlayer.waiting.drivers import run_asyncio
+from recordlayer_server import statuses
 from recordlayer_server.admin import journal
+from recordlayer_server.admin.doing import Doing
 from recordlayer_server.admin.running import forget_old_operations
 from recordlayer_server.databases import Databases
 from recordlayer_server.limits import Limits
@@ -214,6 +218,26 @@ def test_what_cannot_be_done_now_waits_and_what_cannot_be_done_has_failed() -> N
     run(scenario())
 
 
+def test_an_error_of_the_servers_own_fails_an_operation_and_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def bad(self: Doing) -> None:
+        raise ValueError("secret")
+
+    async def scenario() -> None:
+        async with photos() as (server, databases), calling(server) as channel, working(databases):
+            operator = Operator(channel)
+            await filled(Caller(channel), 5)
+            with monkeypatch.context() as patched:
+                patched.setattr(Doing, "do", bad)
+                await operator.ask("ScrubIndexes", name="bad")
+                failed = (await operator.ask("WaitOperation", name="bad")).operation
+            assert failed.state == Operation.FAILED
+            assert statuses.reason_of(failed.status) == "INTERNAL"
+            assert "secret" not in str(failed)
+            await _done(operator, "ScrubIndexes")  # the next one is done
+
+    run(scenario())
+
+
 def test_another_server_goes_on_where_one_has_left_or_fallen_silent() -> None:
     """Two servers of one database; what one of them was at, the other brings to its end."""
 
@@ -235,7 +259,7 @@ def test_another_server_goes_on_where_one_has_left_or_fallen_silent() -> None:
             assert owned is not None
             async with working(other) as runner:
                 await asyncio.sleep(0.1)
-                assert not runner._running
+                assert not runner.running
                 later = other.instance.now + databases.instance.lease.total_seconds() + 1
                 other.instance._clock = lambda: later
                 await other.instance.renew()

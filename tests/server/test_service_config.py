@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from recordlayer.client.pb import (
+    admin_pb2,
     assets_pb2,
     records_pb2,
     records_pb2_grpc,
@@ -60,8 +61,23 @@ def test_reads_are_sent_again_and_writes_are_not() -> None:
         server.stop(None)
 
 
-FILES = (assets_pb2, records_pb2, schemas_pb2, server_pb2, subscriptions_pb2, sync_pb2, transactions_pb2, zones_pb2)
-WRITES = {"BeginUpload", "Modify", "Apply", "Promote", "Withdraw", "Create", "Delete"}
+FILES = (
+    admin_pb2,
+    assets_pb2,
+    records_pb2,
+    schemas_pb2,
+    server_pb2,
+    subscriptions_pb2,
+    sync_pb2,
+    transactions_pb2,
+    zones_pb2,
+)
+WRITES = {
+    *("BeginUpload", "Modify", "Apply", "Promote", "Withdraw", "Create", "Delete", "Resume"),
+    *("LockDatabase", "UnlockDatabase", "SetLimits", "DeleteDatabase", "MoveDatabase", "EndCalls"),
+    *("BuildIndexes", "ScrubIndexes", "RepairRecords", "DropIndexes"),
+    *("CancelOperation", "PauseOperation", "ResumeOperation", "ThrottleOperation"),
+}
 
 
 def test_it_names_every_unary_method_but_those_that_write() -> None:

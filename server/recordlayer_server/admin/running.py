@@ -43,6 +43,11 @@ class Runner:
     def _me(self) -> str:
         return self._databases.instance.id
 
+    @property
+    def running(self) -> int:
+        """How many operations run here."""
+        return len(self._running)
+
     async def run(self, *, every: timedelta = LOOK) -> None:
         """Look again and again, until it is cancelled; what runs then is left to others."""
         try:
@@ -51,6 +56,8 @@ class Runner:
                     await self.look()
                 except RecordLayerError as error:
                     logs.write(logs.server, logging.WARNING, "operations wait for the database", error=error.code)
+                except Exception as error:  # of one look: others may go better, and what runs goes on
+                    logs.write(logs.server, logging.ERROR, "a look at operations failed", traceback_of=error)
                 due = self._databases.operations_due
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(every.total_seconds()):
