@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from recordlayer import q
 from recordlayer.client.blocking import Delete, Loaded, Save
-from recordlayer.client.testing.fake import fake
+from recordlayer.client.testing.fake import FakeServer
 from recordlayer.errors import CallRefused, ChangeTagStale, RecordExists, UsageError
 from tests.support.clients import Photo, connected
-from tests.support.photos import CONTAINER, description
 
 
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with fake({CONTAINER: description()}) as server:
-        yield server.url
+@pytest.fixture
+def address(photo_server: FakeServer) -> str:
+    return photo_server.url
 
 
 @pytest.mark.parametrize("facade", ["asyncio", "blocking"])

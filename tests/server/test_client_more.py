@@ -15,26 +15,19 @@ from recordlayer import q
 from recordlayer.client.aio import bulk
 from recordlayer.client.blocking import Delete, Save, Update
 from recordlayer.client.blocking import bulk as blocking_bulk
-from recordlayer.client.testing.fake import FakeServer, fake
+from recordlayer.client.testing.fake import FakeServer
 from recordlayer.client.transforms import add_to_list, increment, maximum, minimum, remove_from_list, server_time
 from recordlayer.errors import CallRefused, ChangeTagStale, Closed, RecordExists, UsageError
 from tests.support.clients import Photo, connected
-from tests.support.photos import CONTAINER, description
 
 LONG = os.environ.get("RECORDLAYER_LONG_TESTS") == "1"
 
 pytestmark = pytest.mark.parametrize("facade", ["asyncio", "blocking"])
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[FakeServer]:
-    with fake({CONTAINER: description()}) as started:
-        yield started
-
-
 @pytest.fixture
-def client(facade: str, server: FakeServer, request: pytest.FixtureRequest) -> Iterator[Any]:
-    with connected(facade, server.url, user=request.node.name) as connection:
+def client(facade: str, photo_server: FakeServer, request: pytest.FixtureRequest) -> Iterator[Any]:
+    with connected(facade, photo_server.url, user=request.node.name) as connection:
         yield connection
 
 

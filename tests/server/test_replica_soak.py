@@ -31,7 +31,7 @@ from tests.support.photos import CONTAINER, description
 from tests.support.service import run
 
 LONG = os.environ.get("RECORDLAYER_LONG_TESTS") == "1"
-ROUNDS, KILLS = (150, 30) if LONG else (9, 2)
+EVENTS = ("kill", "delete", "remake", "lose", "cut", "remake", "lose", "nothing") * (20 if LONG else 1)
 LISTS = ("l0", "l1")
 """Records of the default zone that are never deleted: every edit of one adds a tag of its own to it."""
 
@@ -115,7 +115,6 @@ async def truth(client: Client, zone: str) -> dict[str, tuple[bytes, bytes]]:
 
 async def soak(seed: int, server: FakeServer, folder: Path) -> None:
     chance = random.Random(seed)
-    kills = set(chance.sample(range(ROUNDS - 1), KILLS))
     async with AsyncExitStack() as stack:
         machines = []
         for number in range(3):
@@ -127,11 +126,10 @@ async def soak(seed: int, server: FakeServer, folder: Path) -> None:
             await machine.open()
         patient = await patient_client(server, stack)
         await patient.create_zone("z")
-        for turn in range(ROUNDS):
+        for event in chance.sample(EVENTS, len(EVENTS)):
             for machine in machines:
                 await machine.edit()
-            event = chance.random()
-            if turn in kills:
+            if event == "kill":
                 syncing = asyncio.gather(*(machine.sync() for machine in machines))
                 await asyncio.sleep(chance.random() * 0.1)
                 server.stop()
@@ -139,14 +137,14 @@ async def soak(seed: int, server: FakeServer, folder: Path) -> None:
                 await syncing
                 server.start()
                 patient = await patient_client(server, stack)
-            elif event < 0.25:
+            elif event in ("delete", "remake"):
                 with suppress(CallRefused):  # it may have gone before
                     await patient.delete_zone("z")
-                if chance.random() < 0.7:
+                if event == "remake":
                     await patient.create_zone("z")
-            elif event < 0.45:
+            elif event == "lose":
                 await chance.choice(machines).lose()
-            elif event < 0.7:  # ends in the middle of it
+            elif event == "cut":  # ends in the middle of it
                 machine = chance.choice(machines)
                 cut = asyncio.create_task(machine.sync())
                 await asyncio.sleep(chance.random() * 0.05)
