@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from recordlayer.kv.embedded.base_write import BaseWrite
 from recordlayer.kv.embedded.commit_request import CommitRequest
+from recordlayer.kv.embedded.long_keys import HEAD
 from recordlayer.kv.embedded.window import Pending
 from recordlayer.kv.embedded.writes import RangeSet, stamped
 
@@ -33,7 +34,22 @@ def apply(writing: BaseWrite, request: CommitRequest, pending: Pending) -> None:
     for begin, end in writes.conflicts:
         pending.ranges.add(begin, end)
     put, pop, entries = writing.put, writing.pop, writes.entries
-    for key in writes.sorted_keys():  # neighbours share pages
+    keys = writes.sorted_keys()  # neighbours share pages
+    if not (undo or quiet or silent):
+        # The usual case, in as few steps as it can be: one transaction, of writes that all conflict.
+        replace, data = writing.in_data
+        for key in keys:
+            entry = entries[key]
+            value = writes.resolve(entry, writing.get(key), request.stamp) if isinstance(entry, list) else entry
+            if value is None:
+                undo[key] = old = pop(key)
+            elif 0 < len(key) <= HEAD:
+                undo[key] = old = replace(key, value, data)
+            else:
+                undo[key] = old = put(key, value)
+            size += len(key) if old is None else len(key) + len(old)
+        keys = []
+    for key in keys:
         entry = entries[key]
         value = writes.resolve(entry, writing.get(key), request.stamp) if isinstance(entry, list) else entry
         old = put(key, value) if value is not None else pop(key)

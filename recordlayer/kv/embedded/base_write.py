@@ -31,6 +31,11 @@ class BaseWrite:
         self._long = base.long
         self.committing = False  # whether LMDB's own commit has begun
 
+    @property
+    def in_data(self) -> tuple[Any, Any]:
+        """What `put` does with keys of usual length: LMDB's `replace`, and the tree for it."""
+        return self._txn.replace, self._data
+
     def get(self, key: bytes) -> bytes | None:
         value: bytes | None
         if 0 < len(key) <= HEAD:

@@ -107,7 +107,13 @@ class Reading(TransactionState):
                 and self._is_plain()
             ):
                 # The usual case of a few rows between two keys: neither selectors nor sizes matter.
-                rows = self._reader(snapshot).rows(begin, end, limit or _SMALL, reverse=reverse)
+                writes = self._writes
+                own = not writes.is_plain or writes.cleared.starts or writes.keys_in(begin, end)
+                if own or not self._point.taken:
+                    rows = self._reader(snapshot).rows(begin, end, limit or _SMALL, reverse=reverse)
+                else:
+                    self._has_read = True
+                    rows = self._point.database().rows(begin, end, limit or _SMALL, reverse=reverse)
                 more = len(rows) >= (limit or _SMALL)
                 if limit or not more:
                     if not snapshot:
@@ -115,7 +121,11 @@ class Reading(TransactionState):
                             begin = rows[-1][0]
                         elif more:
                             end = rows[-1][0] + b"\0"
-                        self._add_read_range(begin, end)
+                        if own:
+                            self._add_read_range(begin, end)
+                        else:
+                            self._read_ranges = self._read_ranges.including(begin, end)
+                            self._size += len(begin) + len(end) + RANGE_BYTES
                     return Ready(Chunk(rows, more))
             self._check()
             system = self._settings.read_system_keys

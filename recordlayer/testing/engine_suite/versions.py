@@ -103,6 +103,7 @@ class Versions(Harness):
             tr.set_read_version(version)
 
     def test_a_read_version_is_set_before_the_first_read_and_be_it_of_own_writes(self) -> None:
+        self.put(a=b"0")  # where nothing was ever committed there is no version to set
         version = self.do(self.begin().read_version())
         tr = self.begin()
         tr.set(self.key(b"a"), b"1")
@@ -115,6 +116,7 @@ class Versions(Harness):
             tr.set_read_version(version)
 
     def test_a_reset_transaction_may_set_its_read_version_again(self) -> None:
+        self.put(a=b"0")
         version = self.do(self.begin().read_version())
         tr = self.begun()
         tr.reset()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -154,6 +155,10 @@ class Stored:
 
     def rows(self, begin: bytes, end: bytes, limit: int, *, reverse: bool = False) -> list[tuple[bytes, bytes]]:
         return [(key, self.pairs[key]) for key in self.pairs.irange(begin, end, (True, False), reverse)][:limit]
+
+    @property
+    def in_data(self) -> tuple[Any, None]:
+        return lambda key, value, tree: self.put(key, value), None
 
     def put(self, key: bytes, value: bytes) -> bytes | None:
         old = self.pairs.get(key)
