@@ -2,7 +2,7 @@
 # Needs Python >= 3.11 with its venv module, and make.
 
 .DELETE_ON_ERROR:
-.PHONY: all demo test simulate fuzz audit test-fdb lint format bench generate check-generated clean
+.PHONY: all demo test simulate fuzz soak audit test-fdb lint format bench generate check-generated clean
 
 PYTHON ?=
 ARGS ?=
@@ -25,6 +25,10 @@ simulate: $(VENV)/.dev              ## many seeds of simulations of everything: 
 SECONDS ?= 60
 fuzz: $(VENV)/.fuzz                 ## decoders and requests, guided by coverage: make fuzz TARGET=tuples SECONDS=600
 	@$(PY) -m tests.fuzz $(TARGET) --seconds=$(SECONDS) $(ARGS)
+
+ENGINE ?=
+soak: $(VENV)/.dev                  ## everything at once, watched for leaks: make soak SECONDS=600 ENGINE=fdb:
+	RECORDLAYER_SOAK_SECONDS=$(SECONDS) RECORDLAYER_SOAK_ENGINE=$(ENGINE) $(PY) -m pytest -q -s tests/contract/test_soak.py
 
 audit: $(VENV)/.audit               ## known vulnerabilities of what is installed here; asks the network, fails without it
 	@$(PY) -m pip_audit --skip-editable --progress-spinner off $(ARGS)

@@ -138,3 +138,8 @@ class World:
 
     clock: Clock = field(default_factory=SystemClock)
     random: random.Random = field(default_factory=random.Random)
+
+    def agrees_with(self, other: World) -> bool:
+        """Whether what goes by one of them may go by the other: they are the same, or both go by the machine's
+        clocks."""
+        return self is other or (isinstance(self.clock, SystemClock) and isinstance(other.clock, SystemClock))

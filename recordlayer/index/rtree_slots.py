@@ -67,7 +67,9 @@ class Item:
     @property
     def key(self) -> tuple[Items, Items]:
         if self._key is None:
-            point, suffix = unpack(self.packed)
+            point, suffix = _tuples_in(self.packed, 2)
+            if not _NUMBERS.issuperset(map(type, point)):
+                raise MalformedTuple(found="a point that is none", point=point)
             self._key = point, suffix
         return self._key
 
@@ -82,8 +84,9 @@ class Item:
     @property
     def columns(self) -> Items:
         """The columns of the value."""
-        (columns,) = unpack(self.value)
-        return tuple(columns)
+        columns: Items
+        (columns,) = _tuples_in(self.value, 1)
+        return columns
 
 
 class Child:
@@ -109,7 +112,9 @@ class Child:
     def sides(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """The lows and the highs of its box."""
         if self._sides is None:
-            (box,) = unpack(self.box)
+            (box,) = _tuples_in(self.box, 1)
+            if len(box) % 2 or not _NUMBERS.issuperset(map(type, box)):
+                raise MalformedTuple(found="a box that is none", box=box)
             numbers = as_numbers(box)
             half = len(numbers) // 2
             self._sides = numbers[:half], numbers[half:]
@@ -120,6 +125,18 @@ class Child:
 
 
 Slot = Item | Child
+
+
+_NUMBERS = frozenset((int, type(None)))
+"""Types of coordinates."""
+
+
+def _tuples_in(packed: bytes, size: int) -> Items:
+    """So many tuples, packed.  Raises  MalformedTuple."""
+    found = unpack(packed)
+    if len(found) != size or {type(one) for one in found} != {tuple}:
+        raise MalformedTuple(found="no tuples where some belong", wanted=size)
+    return found
 
 
 def as_numbers(coordinates: Iterable[int | None]) -> tuple[int, ...]:

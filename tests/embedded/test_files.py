@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import shutil
@@ -11,10 +12,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import lmdb
 import pytest
 
+import recordlayer as rl
+from recordlayer import aio
 from recordlayer.errors import (
     Closed,
     CorruptFile,
@@ -33,8 +37,10 @@ from recordlayer.errors import (
 )
 from recordlayer.kv.embedded.engine import EmbeddedEngine
 from recordlayer.kv.engine import KeySelector, MutationType
+from recordlayer.testing.clock import ManualClock
 from tests.support.embedded import content, content_of, do, get, open_embedded, opened, put
 from tests.support.processes import NOBODY, in_fork, output_of, run_script, running
+from tests.support.shop import PATH, Order, plain
 
 SOME = {b"": b"empty", b"a": b"1", b"b" * 600: b"2", b"c": b"x" * 5000}
 
@@ -644,3 +650,20 @@ def test_a_closed_engine_answers_closed(tmp_path: Path, shared: bool) -> None:
     reading.close()
     writing.close()
     assert content_of(tmp_path / "data") == SOME
+
+
+def test_databases_of_one_process_share_a_file_blocking_and_not(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+
+    async def look() -> list[Any]:
+        async with aio.open(f"file:{path}") as second, second.transaction() as tx:
+            return await (await tx.store(plain(), path=PATH)).scan().all()
+
+    with rl.open(f"file:{path}") as first:
+        with first.transaction() as tx:
+            tx.store(plain(), path=PATH).save(Order(id=1))
+        with rl.open(f"file:{path}") as other, other.transaction() as tx:
+            assert tx.store(plain(), path=PATH).load(1) == Order(id=1)
+        assert asyncio.run(look()) == [Order(id=1)]
+        with pytest.raises(OpenedDifferently):
+            rl.open(f"file:{path}", world=ManualClock().world())

@@ -94,7 +94,7 @@ def open_path(path: str, opening: Opening, world: World) -> Shared:
     with _registry:
         known = _known(path)
         if known is not None:
-            if known.opening != opening or known.file.world is not world:
+            if known.opening != opening or not known.file.world.agrees_with(world):
                 raise OpenedDifferently(path=path, opened_as=known.opening, asked_for=opening)
             known.users += 1
             return known
