@@ -13,7 +13,7 @@ from datetime import timedelta
 from recordlayer.errors import RecordLayerError
 from recordlayer_server import logs
 from recordlayer_server.admin.running import Runner, forget_old_operations
-from recordlayer_server.assets.collecting import collect_assets
+from recordlayer_server.assets.collecting import Collector
 from recordlayer_server.databases import Databases
 from recordlayer_server.operation.metrics import Metrics
 from recordlayer_server.sync.trimming import forget_old_changes
@@ -81,12 +81,13 @@ def _say(putting: asyncio.Task[None]) -> None:
 async def keep_up(databases: Databases, *, interval: timedelta = INTERVAL) -> None:
     """Goes on until it is cancelled. Any number of servers may do it at once. A database that is away is tried again
     at the next turn."""
+    assets = Collector(databases)
     while True:
         await asyncio.sleep(interval.total_seconds())
         try:
             reaped = await databases.database.idempotency.reap(databases.limits.idempotency_key_age)
             forgotten = await forget_old_changes(databases)
-            collected = await collect_assets(databases)
+            collected = await assets.collect()
             await register_all(databases)
             operations = await forget_old_operations(databases)
         except RecordLayerError as error:

@@ -17,7 +17,7 @@ from recordlayer.client.pb import server_pb2, types_pb2
 from recordlayer.errors import Conflict
 from recordlayer_server.assets import collecting
 from recordlayer_server.assets.catalog import CHUNK
-from recordlayer_server.assets.collecting import collect_assets
+from recordlayer_server.assets.collecting import Collector
 from recordlayer_server.config import Load, Security
 from recordlayer_server.limits import Limits
 from recordlayer_server.modifying import Batch
@@ -167,7 +167,7 @@ def test_an_asset_goes_when_nobody_refers_to_it_and_not_before() -> None:
             await caller.zone("trip")
 
             async def left() -> set[str]:
-                await collect_assets(databases)
+                await Collector(databases).collect()
                 found = await kept(databases, ANA)
                 return {name for _, name in found}
 
@@ -235,7 +235,7 @@ def test_who_refers_and_who_collects_meet_in_whichever_order_they_commit() -> No
             async def collecting_between() -> None:
                 async with databases.database.transaction() as tx:
                     await saving(tx, "p")
-                    assert await collect_assets(databases) == 1
+                    assert await Collector(databases).collect() == 1
 
             async def saving_between() -> None:
                 async with databases.database.transaction() as tx:
@@ -256,7 +256,7 @@ def test_who_refers_and_who_collects_meet_in_whichever_order_they_commit() -> No
             with pytest.raises(Conflict):
                 await saving_between()
             assert (await caller.lookup("p"))[0].record.fields.fields["image"].asset_value.id == "a"
-            assert await collect_assets(databases) == 0
+            assert await Collector(databases).collect() == 0
 
     run(scenario())
 
@@ -270,7 +270,7 @@ def test_an_asset_stays_for_a_time_after_each_thing_that_happens_to_it() -> None
             await caller.create("p", image=asset("a"))
             await caller.modify(operation("FORCE_UPDATE", "p", title="other"))
             await caller.modify(operation("FORCE_DELETE", "p"))
-            assert await collect_assets(databases) == 0
+            assert await Collector(databases).collect() == 0
             assert await ana.download("a") == b"a"
             await caller.create("again", image=asset("a"))
             async with databases.database.transaction() as tx:
@@ -278,6 +278,28 @@ def test_an_asset_stays_for_a_time_after_each_thing_that_happens_to_it() -> None
                 assert store is not None
                 due = [one async for one in store.scan_index("by_due")]
             assert len(due) == 3, "it was begun, whole, and left once: an update that keeps it is nothing"
+
+    run(scenario())
+
+
+def test_what_is_let_go_without_the_service_is_found_by_and_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collecting, "SEARCHED_A_PASS", 3)
+
+    async def scenario() -> None:
+        async with photos(limits=SHORT) as (server, databases), calling(server) as channel:
+            caller = Caller(channel, user="ana")
+            ana, collector = Keeper(caller), Collector(databases)
+            for number in range(8):
+                await ana.upload(f"a{number}", b"data")
+                await caller.create(f"p{number}", image=asset(f"a{number}"))
+            assert await collector.collect() == 0
+            async with databases.database.transaction() as tx:
+                records = await databases.records(tx, ANA)
+                assert records is not None
+                for number in (1, 6):
+                    await records.delete(("", f"p{number}"))  # as a reaper does, or Java
+            assert sum([await collector.collect() for _ in range(6)]) == 2
+            assert await kept(databases, ANA) == {("", f"a{number}"): 4 for number in (0, 2, 3, 4, 5, 7)}
 
     run(scenario())
 

@@ -23,7 +23,7 @@ from recordlayer.client.pb import context_pb2, records_pb2, types_pb2, zones_pb2
 from recordlayer.errors import RecordLayerError
 from recordlayer.testing import seeds, simulate
 from recordlayer_server.assets import collecting
-from recordlayer_server.assets.collecting import collect_assets
+from recordlayer_server.assets.collecting import Collector
 from recordlayer_server.assets.servicer import Assets
 from recordlayer_server.call import Call, Everybody, enter
 from recordlayer_server.databases import Databases
@@ -191,7 +191,7 @@ async def judged(database: Database, limits: Limits) -> None:
     """Nothing is left but what records refer to."""
     databases = Databases(database, limits=limits)
     wanted = await referred_to(databases)
-    await collect_assets(databases)
+    await Collector(databases).collect()
     assert await kept(databases, TENANT) == {name: len(content(name[1])) for name in wanted}
     async with database.transaction() as tx:
         for store in (await databases.records(tx, TENANT), await databases.assets(tx, TENANT)):

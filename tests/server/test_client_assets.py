@@ -18,7 +18,7 @@ import recordlayer.aio
 from recordlayer.client.pb import assets_pb2, types_pb2
 from recordlayer.client.testing.fake import FakeServer, fake
 from recordlayer.errors import CallRefused, NoAnswer, RecordExists, UsageError
-from recordlayer_server.assets.collecting import collect_assets
+from recordlayer_server.assets.collecting import Collector
 from recordlayer_server.databases import Databases
 from recordlayer_server.places import DEVELOPMENT, PUBLIC, Tenant
 from tests.support.assets import STEP, kept
@@ -150,7 +150,7 @@ def test_an_upload_goes_on_behind_a_kill_and_what_is_given_up_leaves_nothing(
         async with recordlayer.aio.open(f"file:{_file(server)}") as database:
             databases = Databases(database)
             assert ("", "given_up") in await kept(databases, tenant)
-            await collect_assets(databases)
+            await Collector(databases).collect()
             return await kept(databases, tenant)
 
     later = time.time_ns() + 2 * 86_400 * 10**9

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from recordlayer import Bounds
+from recordlayer import Bounds, End
 from recordlayer.aio import RecordStore
 from recordlayer.client.pb import assets_pb2, types_pb2
 from recordlayer_server.databases import ASSETS
@@ -48,6 +48,14 @@ async def find_all(store: RecordStore | None, names: Sequence[Name]) -> list[sto
         return [None] * len(names)
     found: list[Any] = await store.load_many([(_ASSET, name.zone, name.id) for name in names])
     return [None if one is None else stored.Asset.FromString(one.SerializeToString()) for one in found]
+
+
+async def names_behind(store: RecordStore, name: Name | None, *, limit: int) -> list[Name]:
+    """So many assets behind one, in order, in a snapshot.  Cost  1 range read."""
+    low = (_ASSET,) if name is None else (_ASSET, name.zone, name.id)
+    bounds = Bounds.between(low, (_ASSET + 1,), low_end=End.INCLUSIVE if name is None else End.EXCLUSIVE)
+    found: list[Any] = await store.scan(bounds=bounds, limit=limit, snapshot=True).all()
+    return [Name(one.zone, one.id) for one in found]
 
 
 async def save(store: RecordStore, asset: stored.Asset) -> None:
@@ -128,9 +136,10 @@ async def due(store: RecordStore, now: int, *, limit: int) -> dict[Name, list[Ke
     return found
 
 
-async def last_due(store: RecordStore, name: Name) -> int:
+async def last_due(store: RecordStore, name: Name, *, snapshot: bool = False) -> int:
     """When the last look at an asset is due, 0 if none is.  Cost  1 range read of 1 record."""
-    last: Any = await store.scan((_RELEASE, name.zone, name.id), reverse=True, limit=1).first()
+    found = store.scan((_RELEASE, name.zone, name.id), reverse=True, limit=1, snapshot=snapshot)
+    last: Any = await found.first()
     return 0 if last is None else int(last.due_at)
 
 

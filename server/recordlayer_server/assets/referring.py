@@ -38,14 +38,14 @@ def indexes_of(records: RecordStore) -> list[str]:
     return [name for name in records.metadata.indexes if name.startswith(ASSETS)]
 
 
-async def is_referred_to(records: RecordStore, name: Name) -> bool:
-    """Whether a record refers to an asset. The transaction conflicts with whoever begins to.
+async def is_referred_to(records: RecordStore, name: Name, *, snapshot: bool = False) -> bool:
+    """Whether a record refers to an asset. Unless it is a snapshot, the transaction conflicts with whoever begins to.
 
     Cost    1 range read of 1 entry for each field that holds assets, until one is found.
     Raises  IndexNotReadable, where nobody knows.
     """
     for index in indexes_of(records):
-        if await records.scan_index(index, (name.zone, name.id), limit=1).all():
+        if await records.scan_index(index, (name.zone, name.id), limit=1, snapshot=snapshot).all():
             return True
     return False
 
