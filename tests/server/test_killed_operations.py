@@ -29,7 +29,7 @@ def test_a_build_goes_on_on_the_next_server_when_its_server_is_killed(tmp_path: 
             await operator.ask("DropIndexes", name="drop", drop={"indexes": ["by_rating"]})
             dropped = (await operator.ask("WaitOperation", name="drop")).operation
             assert dropped.state == Operation.SUCCEEDED
-            await operator.ask("BuildIndexes", name="build", build={"indexes": ["by_rating"]}, records_per_second=40)
+            await operator.ask("BuildIndexes", name="build", build={"indexes": ["by_rating"]}, records_per_second=10)
             return int((await operator.until("build", begun)).progress.records)
 
     async def behind(address: str) -> None:

@@ -133,7 +133,7 @@ def test_operations_are_paused_throttled_resumed_and_cancelled() -> None:
             operator, caller = Operator(channel), Caller(channel)
             await filled(caller, 500)
             await _done(operator, "DropIndexes", drop={"indexes": ["by_rating", "by_title"]})
-            slow = {"name": "slow", "build": {"indexes": ["by_rating"]}, "records_per_second": 50}
+            slow = {"name": "slow", "build": {"indexes": ["by_rating"]}, "records_per_second": 20}
             await operator.ask("BuildIndexes", **slow)
             seen = await operator.until("slow", begun)
             assert seen.state == Operation.RUNNING
@@ -151,7 +151,7 @@ def test_operations_are_paused_throttled_resumed_and_cancelled() -> None:
             assert paused.state == Operation.PAUSED
             assert not paused.server
             await asyncio.sleep(0.1)
-            still = (await operator.ask("WaitOperation", name="slow", within=0.8)).operation
+            still = (await operator.ask("WaitOperation", name="slow", within=2)).operation
             assert (still.state, still.progress.records) == (Operation.PAUSED, paused.progress.records)
             assert 0 < still.progress.records < 500
             await operator.ask("ThrottleOperation", name="slow", records_per_second=1_000_000)
@@ -218,6 +218,29 @@ def test_what_cannot_be_done_now_waits_and_what_cannot_be_done_has_failed() -> N
     run(scenario())
 
 
+def test_a_unique_index_over_equal_values_is_built_and_says_where_they_are() -> None:
+    async def scenario() -> None:
+        async with photos() as (server, databases), calling(server) as channel, working(databases):
+            operator, caller = Operator(channel), Caller(channel)
+            await caller.create("a", record_type="Album", code="x")
+            await _done(operator, "DropIndexes", drop={"indexes": ["by_code"]})
+            for name in ("b", "c"):
+                await caller.create(name, record_type="Album", code="x")
+            built = await _done(operator, "BuildIndexes", build={"indexes": ["by_code"]})
+            assert dict(built.index_states) == {"by_code": Status.READABLE_UNIQUE_PENDING}
+            [violation] = (await operator.ask("ListViolations", index="by_code")).violations
+            assert sorted(record.name for record in violation.records) == ["a", "b", "c"]
+            assert "'x'" in violation.value
+            assert (await refusal(operator.ask("ListViolations", index="none")))[1] == "BAD_REQUEST"
+            for name in ("b", "c"):
+                await caller.modify(operation("FORCE_DELETE", name))
+            assert not (await operator.ask("ListViolations", index="by_code")).violations
+            finished = await _done(operator, "BuildIndexes", build={"indexes": ["by_code"]})
+            assert dict(finished.index_states) == {"by_code": Status.READABLE}
+
+    run(scenario())
+
+
 def test_an_error_of_the_servers_own_fails_an_operation_and_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     async def bad(self: Doing) -> None:
         raise ValueError("secret")
@@ -246,7 +269,7 @@ def test_another_server_goes_on_where_one_has_left_or_fallen_silent() -> None:
             operator, caller = Operator(channel), Caller(channel)
             await filled(caller, 200)
             other = Databases(databases.database)
-            said = {"build": {"indexes": ["by_rating"], "anew": True}, "records_per_second": 20}
+            said = {"build": {"indexes": ["by_rating"], "anew": True}, "records_per_second": 5}
             async with working(databases):
                 await operator.ask("BuildIndexes", name="left", **said)
                 await operator.until("left", begun)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ from recordlayer.client.pb import admin_pb2
 from recordlayer.index.state import IndexState
 from recordlayer.store import upgrade
 from recordlayer_server import statuses
-from recordlayer_server.admin import everywhere
+from recordlayer_server.admin import everywhere, running
+from recordlayer_server.admin.doing import Doing
 from recordlayer_server.databases import Databases
 from recordlayer_server.places import DEVELOPMENT, PRIVATE, PUBLIC, Tenant
 from recordlayer_server.schemas.instances import Instance
@@ -98,6 +101,17 @@ def reason_of(done: Any) -> str:
     return statuses.reason_of(done.status)
 
 
+async def staged(operator: Operator, number: int) -> Any:
+    """The newest operation, once there are so many and that one has met something to wait for."""
+    while True:
+        found = (await operator.ask("ListOperations")).operations
+        if len(found) >= number:
+            break
+        await asyncio.sleep(0.01)
+    newest = max(found, key=lambda one: one.build.schema_version)
+    return await operator.until(newest.name, lambda seen: seen.HasField("status"))
+
+
 def test_builds_wait_for_the_version_and_end_with_it() -> None:
     async def scenario() -> None:
         async with photos() as (server, databases), calling(server) as channel, working(databases):
@@ -106,26 +120,36 @@ def test_builds_wait_for_the_version_and_end_with_it() -> None:
             await people(channel)
             other = Instance(databases.database)
             await other.renew()  # it lives, and does not look
-            made = await owner.apply(with_ratio(), within=1.5)
-            assert made.version.state == Version.STAGED
-            waiting = await operator.until(made.operation, lambda seen: seen.HasField("status"))
+            applying = asyncio.ensure_future(owner.apply(with_ratio(), within=60))
+            waiting = await staged(operator, 1)
             assert (waiting.state, reason_of(waiting)) == (Operation.WAITING, "SCHEMA_STAGED")
             await other.look()
+            made = await applying
+            assert (made.version.state, made.operation) == (Version.ACTIVE, waiting.name)
             done = (await operator.ask("WaitOperation", name=made.operation)).operation
             assert (done.state, done.progress.records) == (Operation.SUCCEEDED, 48)
             later = changed(
                 lambda builder: (builder.index("Photo", "by_ratio", "ratio"), builder.index("Photo", "by_w", "weight"))
             )
-            made = await owner.apply(later, within=1.5)
-            assert made.version.state == Version.STAGED
-            await owner.withdraw(made.version.version)
-            done = (await operator.ask("WaitOperation", name=made.operation)).operation
+            applying = asyncio.ensure_future(owner.apply(later, within=60))
+            waiting = await staged(operator, 2)
+            await owner.withdraw(int(waiting.build.schema_version))
+            assert (await refusal(applying))[1] == "CONFLICT"
+            done = (await operator.ask("WaitOperation", name=waiting.name)).operation
             assert (done.state, reason_of(done)) == (Operation.FAILED, "CONFLICT")
 
     run(scenario())
 
 
-def test_a_walk_through_all_databases_goes_on_at_its_page() -> None:
+def test_a_walk_through_all_databases_goes_on_at_its_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    build_in = Doing._build_in
+
+    async def stuck(self: Doing, *about: Any, **how: Any) -> bool:
+        """It gets no further than to the end of the first page of users."""
+        if self._shown.progress.databases == 3:
+            await asyncio.Event().wait()
+        return await build_in(self, *about, **how)
+
     async def scenario() -> None:
         async with photos() as (server, databases), calling(server) as channel:
             operator = Operator(channel)
@@ -136,9 +160,11 @@ def test_a_walk_through_all_databases_goes_on_at_its_page() -> None:
                 for user in ("", *USERS):
                     one = await Operator(channel, user=user).ask("DropIndexes", drop={"indexes": ["by_rating"]})
                     await operator.ask("WaitOperation", name=one.operation.name)
-                await operator.ask("BuildIndexes", **build, records_per_second=8)
-                # One record of the third user says that the first page of users is behind.
-                await operator.until("walk", lambda seen: seen.progress.databases >= 3 and seen.progress.records > 36)
+                monkeypatch.setattr(running, "_PARTING", timedelta(milliseconds=50))
+                monkeypatch.setattr(Doing, "_build_in", stuck)
+                await operator.ask("BuildIndexes", **build)
+                await operator.until("walk", lambda seen: seen.progress.databases == 3)
+            monkeypatch.setattr(Doing, "_build_in", build_in)
             left = (await operator.ask("GetOperation", name="walk")).operation
             assert left.state == Operation.WAITING
             other = Databases(databases.database)

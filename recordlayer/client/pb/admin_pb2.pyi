@@ -208,6 +208,33 @@ class IndexStatus(_message.Message):
     build: IndexBuild
     def __init__(self, name: _Optional[str] = ..., type: _Optional[str] = ..., record_types: _Optional[_Iterable[str]] = ..., unique: _Optional[bool] = ..., columns: _Optional[str] = ..., state: _Optional[_Union[IndexStatus.State, str]] = ..., build: _Optional[_Union[IndexBuild, _Mapping[str, _Any]]] = ...) -> None: ...
 
+class ListViolationsRequest(_message.Message):
+    __slots__ = ("context", "index", "limit")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.RequestContext
+    index: str
+    limit: int
+    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., index: _Optional[str] = ..., limit: _Optional[int] = ...) -> None: ...
+
+class ListViolationsReply(_message.Message):
+    __slots__ = ("context", "violations", "more")
+    class Violation(_message.Message):
+        __slots__ = ("value", "records")
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        RECORDS_FIELD_NUMBER: _ClassVar[int]
+        value: str
+        records: _containers.RepeatedCompositeFieldContainer[_types_pb2.RecordName]
+        def __init__(self, value: _Optional[str] = ..., records: _Optional[_Iterable[_Union[_types_pb2.RecordName, _Mapping[str, _Any]]]] = ...) -> None: ...
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    VIOLATIONS_FIELD_NUMBER: _ClassVar[int]
+    MORE_FIELD_NUMBER: _ClassVar[int]
+    context: _context_pb2.ReplyContext
+    violations: _containers.RepeatedCompositeFieldContainer[ListViolationsReply.Violation]
+    more: bool
+    def __init__(self, context: _Optional[_Union[_context_pb2.ReplyContext, _Mapping[str, _Any]]] = ..., violations: _Optional[_Iterable[_Union[ListViolationsReply.Violation, _Mapping[str, _Any]]]] = ..., more: _Optional[bool] = ...) -> None: ...
+
 class IndexBuild(_message.Message):
     __slots__ = ("method", "records_scanned", "records_total", "parts_missing", "paused", "paused_by", "records_per_second", "builders")
     class Builder(_message.Message):

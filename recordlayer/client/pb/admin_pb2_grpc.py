@@ -65,6 +65,11 @@ class AdminStub:
                 request_serializer=recordlayer_dot_v1_dot_admin__pb2.ListIndexesRequest.SerializeToString,
                 response_deserializer=recordlayer_dot_v1_dot_admin__pb2.ListIndexesReply.FromString,
                 _registered_method=True)
+        self.ListViolations = channel.unary_unary(
+                '/recordlayer.v1.Admin/ListViolations',
+                request_serializer=recordlayer_dot_v1_dot_admin__pb2.ListViolationsRequest.SerializeToString,
+                response_deserializer=recordlayer_dot_v1_dot_admin__pb2.ListViolationsReply.FromString,
+                _registered_method=True)
         self.BuildIndexes = channel.unary_unary(
                 '/recordlayer.v1.Admin/BuildIndexes',
                 request_serializer=recordlayer_dot_v1_dot_admin__pb2.BuildIndexesRequest.SerializeToString,
@@ -209,6 +214,13 @@ class AdminServicer:
 
     def ListIndexes(self, request, context):
         """of a database
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListViolations(self, request, context):
+        """why an index is READABLE_UNIQUE_PENDING
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -382,6 +394,11 @@ def add_AdminServicer_to_server(servicer, server):
                     servicer.ListIndexes,
                     request_deserializer=recordlayer_dot_v1_dot_admin__pb2.ListIndexesRequest.FromString,
                     response_serializer=recordlayer_dot_v1_dot_admin__pb2.ListIndexesReply.SerializeToString,
+            ),
+            'ListViolations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListViolations,
+                    request_deserializer=recordlayer_dot_v1_dot_admin__pb2.ListViolationsRequest.FromString,
+                    response_serializer=recordlayer_dot_v1_dot_admin__pb2.ListViolationsReply.SerializeToString,
             ),
             'BuildIndexes': grpc.unary_unary_rpc_method_handler(
                     servicer.BuildIndexes,
@@ -651,6 +668,33 @@ class Admin:
             '/recordlayer.v1.Admin/ListIndexes',
             recordlayer_dot_v1_dot_admin__pb2.ListIndexesRequest.SerializeToString,
             recordlayer_dot_v1_dot_admin__pb2.ListIndexesReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListViolations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/recordlayer.v1.Admin/ListViolations',
+            recordlayer_dot_v1_dot_admin__pb2.ListViolationsRequest.SerializeToString,
+            recordlayer_dot_v1_dot_admin__pb2.ListViolationsReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -103,14 +103,14 @@ class Doing:
         said = self._shown.build
         if self._tenant.scope == places.EVERY:
             return await self._build_everywhere(list(said.indexes), said.schema_version)
-        readable = Action.REBUILD if said.anew and not self._begun else Action.CONTINUE
+        readable = Action.REBUILD if said.anew and not self._begun else Action.MARK_READABLE
         if not await self._build_in(self._tenant, list(said.indexes), readable=readable, source=said.source or None):
             return False
         await self._see_states(list(said.indexes))
         return True
 
     async def _build_in(
-        self, tenant: Tenant, indexes: list[str], *, readable: Action = Action.CONTINUE, source: str | None = None
+        self, tenant: Tenant, indexes: list[str], *, readable: Action = Action.MARK_READABLE, source: str | None = None
     ) -> bool:
         """Whether it came to its end."""
         database, instance = self._databases.database, self._databases.instance

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from recordlayer.aio import RecordStore, Transaction
-from recordlayer.client.pb import admin_pb2
+from recordlayer.client.pb import admin_pb2, types_pb2
 from recordlayer.index.state import IndexState
 from recordlayer.metadata import Index
 from recordlayer.migrate.wording import key_words
@@ -38,6 +38,24 @@ class Indexes(Part):
             reply = admin_pb2.ListIndexesReply(more=len(names) > most)
             for name in names[:most]:
                 reply.indexes.append(await status_of(store, name))
+            reply.context.CopyFrom(reply_context(call, read_version=await tx.read_version(), cost=cost_of(tx)))
+            return reply
+
+        return await self._run(call, work, reads_only=True)
+
+    async def ListViolations(self, request: admin_pb2.ListViolationsRequest, _: Any) -> admin_pb2.ListViolationsReply:
+        call = current()
+        tenant = call.permit()
+        most = self._most(request.limit)
+
+        async def work(tx: Transaction) -> admin_pb2.ListViolationsReply:
+            store = await self._opened(tx, tenant)
+            found = await store.violations(request.index, limit=most + 1)
+            reply = admin_pb2.ListViolationsReply(more=len(found) > most)
+            for one in found[:most]:
+                keys = [key for key in one.primary_keys if len(key) == 2]
+                records = [types_pb2.RecordName(zone=types_pb2.ZoneName(name=zone), name=name) for zone, name in keys]
+                reply.violations.add(value=repr(one.value)[:_LONGEST_WORDS], records=records)
             reply.context.CopyFrom(reply_context(call, read_version=await tx.read_version(), cost=cost_of(tx)))
             return reply
 

@@ -39,7 +39,8 @@ RIGHTS: Mapping[str, Right] = {
     **{
         _ADMIN + name: Right.ADMIN
         for name in (
-            *("ListContainers", "ListStores", "GetDatabase", "LockDatabase", "UnlockDatabase", "ListIndexes"),
+            *("ListContainers", "ListStores", "GetDatabase", "LockDatabase", "UnlockDatabase"),
+            *("ListIndexes", "ListViolations"),
             *("BuildIndexes", "ScrubIndexes", "RepairRecords", "DropIndexes"),
             *("GetUsage", "SetLimits", "ExportDatabase", "ImportDatabase", "DeleteDatabase", "MoveDatabase"),
             *("GetOperation", "WaitOperation", "ListOperations"),
