@@ -6,7 +6,7 @@ from typing import Any as _Any, ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class Subscription(_message.Message):
-    __slots__ = ("id", "said", "created_at", "created_by", "place", "known_from", "looked_to")
+    __slots__ = ("id", "said", "created_at", "created_by", "place", "known_from", "looked_to", "known_in")
     ID_FIELD_NUMBER: _ClassVar[int]
     SAID_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
@@ -14,6 +14,7 @@ class Subscription(_message.Message):
     PLACE_FIELD_NUMBER: _ClassVar[int]
     KNOWN_FROM_FIELD_NUMBER: _ClassVar[int]
     LOOKED_TO_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_IN_FIELD_NUMBER: _ClassVar[int]
     id: str
     said: bytes
     created_at: int
@@ -21,7 +22,8 @@ class Subscription(_message.Message):
     place: bytes
     known_from: int
     looked_to: bytes
-    def __init__(self, id: _Optional[str] = ..., said: _Optional[bytes] = ..., created_at: _Optional[int] = ..., created_by: _Optional[str] = ..., place: _Optional[bytes] = ..., known_from: _Optional[int] = ..., looked_to: _Optional[bytes] = ...) -> None: ...
+    known_in: int
+    def __init__(self, id: _Optional[str] = ..., said: _Optional[bytes] = ..., created_at: _Optional[int] = ..., created_by: _Optional[str] = ..., place: _Optional[bytes] = ..., known_from: _Optional[int] = ..., looked_to: _Optional[bytes] = ..., known_in: _Optional[int] = ...) -> None: ...
 
 class Match(_message.Message):
     __slots__ = ("subscription", "name")

@@ -66,11 +66,12 @@ async def look(databases: Databases, tx: Transaction, tenant: Tenant, seen: stor
     except (FeedTokenExpired, FeedMissing):
         behind.place = await store.feed.now(group=zone)
         behind.ClearField("known_from")
+        behind.ClearField("known_in")
         return Look(seen, behind, version, memory=Memory(forget=True), lost=True, moved=True)
     changes, known = list(page), set[str]()
     if condition is not None and remembers(said):
         known = await remembering.known_of(databases, tx, tenant, seen.id, doubtful(changes, condition))
-    events, memory = told(changes, condition, known, known_from=seen.known_from)
+    events, memory = told(changes, condition, known, known_from=(seen.known_in, seen.known_from))
     moved = bool(changes) or page.more
     behind.place = page.token
     watch = None if moved else store.feed.watch(group=zone)

@@ -86,12 +86,16 @@ def doubtful(changes: Iterable[Change], condition: Condition) -> list[str]:
 
 
 def told(
-    changes: Sequence[Change], condition: Condition | None, known: Collection[str] = (), *, known_from: int = 0
+    changes: Sequence[Change],
+    condition: Condition | None,
+    known: Collection[str] = (),
+    *,
+    known_from: tuple[int, int] = (0, 0),
 ) -> tuple[list[Event], Memory]:
     """The events, in the order of the changes, and what is remembered behind them.
 
     known       of the doubtful ones, those that matched
-    known_from  the version up to which it was not known which match
+    known_from  incarnation and version up to which it was not known which match
     """
     events: list[Event] = []
     memory = Memory()
@@ -120,7 +124,7 @@ def told(
 
 
 def _judged(
-    change: Change, condition: Condition, *, known: bool, known_from: int
+    change: Change, condition: Condition, *, known: bool, known_from: tuple[int, int]
 ) -> tuple[Event.Kind | None, bool | None]:
     """What a query's subscription tells of a change, None for nothing; and whether the record is remembered behind it,
     None to leave that as it is."""
@@ -134,6 +138,6 @@ def _judged(
     if not exact:
         return gone, None  # it was of this type: the feed says so
     commit = int.from_bytes(change.position[4:12], "big")
-    if known or folded.commits > 1 or commit <= known_from:
+    if known or folded.commits > 1 or (change.incarnation, commit) <= known_from:
         return gone, not folded.settled
     return None, None if folded.settled else True

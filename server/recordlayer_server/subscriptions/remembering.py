@@ -85,6 +85,7 @@ async def look_through(
             now.looked_to = page.continuation
             return now
     now.known_from = await tx.read_version()
+    now.known_in = 0 if records is None else records.header.info.incarnation
     return now
 
 

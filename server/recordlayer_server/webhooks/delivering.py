@@ -48,19 +48,19 @@ _GONE = 410
 
 class Slots:
     """How many notifications are sent at once: so many to receivers that answered soon the last time, as many to all
-    others, and of each database a few. So receivers that answer late, or never, wait for each other and hold up nobody
-    else; a database with many of them holds up itself."""
+    others, and of each database a few in either. So receivers that answer late, or never, wait for each other and hold
+    up nobody else, and a database with many of them holds up itself."""
 
     def __init__(self, most: int, *, per_database: int = 8) -> None:
         self._lanes = {False: asyncio.Semaphore(most), True: asyncio.Semaphore(most)}
         self._per_database = per_database
-        self._databases: WeakValueDictionary[Tenant, asyncio.Semaphore] = WeakValueDictionary()
+        self._databases: WeakValueDictionary[tuple[Tenant, bool], asyncio.Semaphore] = WeakValueDictionary()
 
     @contextlib.asynccontextmanager
     async def one(self, tenant: Tenant, *, slow: bool) -> AsyncIterator[None]:
-        own = self._databases.get(tenant)
+        own = self._databases.get((tenant, slow))
         if own is None:
-            own = self._databases[tenant] = asyncio.Semaphore(self._per_database)
+            own = self._databases[tenant, slow] = asyncio.Semaphore(self._per_database)
         async with own, self._lanes[slow]:
             yield
 
