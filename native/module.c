@@ -2,7 +2,7 @@
 
 #include "core.h"
 
-#define REVISION 2 /* what recordlayer/core.py wants: both change when a function comes, goes or is called otherwise */
+#define REVISION 3 /* what recordlayer/core.py wants: both change when a function comes, goes or is called otherwise */
 
 int buffer_grow(Buffer *buffer, Py_ssize_t more)
 {
@@ -43,6 +43,9 @@ static PyMethodDef methods[] = {
     METHOD(make_runs),
     METHOD(make_rests),
     METHOD(make_open_all),
+    METHOD(make_forward),
+    METHOD(make_backward),
+    METHOD(make_bytes_until),
     {NULL, NULL, 0, NULL},
 };
 

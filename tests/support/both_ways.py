@@ -12,7 +12,7 @@ from recordlayer.core import twins
 from recordlayer.errors import RecordLayerError
 
 # The modules whose functions are there in C.
-for _module in ("index.entry", "tuples.packing", "tuples.unpacking"):
+for _module in ("index.entry", "kv.embedded.scanning", "tuples.packing", "tuples.unpacking"):
     importlib.import_module(f"recordlayer.{_module}")
 
 needs_core = pytest.mark.skipif(

@@ -7,10 +7,9 @@ Source  ReadYourWritesTransaction of FoundationDB's client 7.3 (getRange, addCon
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import chain
 
 from recordlayer.errors import ExactModeWithoutLimits, InvalidOperation, RangeLimitsInvalid
-from recordlayer.kv.embedded.scanning import KeyValue
+from recordlayer.kv.embedded.scanning import KeyValue, bytes_until
 from recordlayer.kv.embedded.view import Snapshot, View, find
 from recordlayer.kv.engine import Chunk, KeySelector, StreamingMode
 
@@ -95,13 +94,9 @@ def _rows(
     step = _FIRST_ROWS
     while low < high:
         part = view.rows(low, high, min(step, limit - len(rows)), reverse=reverse)
-        whole = sum(map(len, chain.from_iterable(part)))
-        if size + whole >= wanted:
-            for at, (key, value) in enumerate(part):
-                size += len(key) + len(value)
-                if size >= wanted:
-                    rows += part[: at + 1]
-                    return rows, True
+        enough, whole = bytes_until(part, wanted - size)
+        if enough:
+            return rows + part[:enough], True
         size += whole
         rows = rows + part if rows else part
         if len(rows) >= limit:

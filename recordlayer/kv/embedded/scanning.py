@@ -1,12 +1,14 @@
-"""Scans of a tree in growing batches, which run at C speed and read at most one batch beyond their end."""
+"""Scans of a tree: pair by pair in C, otherwise in growing batches, which read at most one batch beyond their end."""
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable
-from itertools import islice
+from itertools import chain, islice
 from operator import itemgetter
 from typing import Any
+
+from recordlayer.core import in_c
 
 KeyValue = tuple[bytes, bytes]
 
@@ -14,6 +16,7 @@ key_of = itemgetter(0)
 _FIRST_BATCH, LARGEST_BATCH = 16, 1024
 
 
+@in_c("forward")
 def forward(cursor: Any, begin: bytes, end: bytes, limit: int) -> list[KeyValue]:
     if not (cursor.set_range(begin) if begin else cursor.first()):
         return []
@@ -45,6 +48,7 @@ def each_forward(cursor: Any, ranges: Iterable[tuple[bytes, bytes]], limit: int)
     ]
 
 
+@in_c("backward")
 def backward(cursor: Any, begin: bytes, end: bytes, limit: int) -> list[KeyValue]:
     if not (cursor.prev() if cursor.set_range(end) else cursor.last()):
         return []
@@ -66,3 +70,17 @@ def backward(cursor: Any, begin: bytes, end: bytes, limit: int) -> list[KeyValue
         if len(part) < wanted or len(rows) >= limit:
             return rows
         batch = min(batch * 4, LARGEST_BATCH)
+
+
+@in_c("bytes_until")
+def bytes_until(rows: list[KeyValue], wanted: int) -> tuple[int, int]:
+    """Of pairs how many it takes until their bytes are `wanted`, 0 if all of them are less; and the bytes of all."""
+    whole = sum(map(len, chain.from_iterable(rows)))
+    if whole < wanted:
+        return 0, whole
+    size = 0
+    for count, (key, value) in enumerate(rows, 1):
+        size += len(key) + len(value)
+        if size >= wanted:
+            return count, whole
+    return 0, whole
