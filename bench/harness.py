@@ -18,6 +18,8 @@ from statistics import median
 from time import perf_counter_ns, thread_time_ns
 from typing import Any
 
+import recordlayer
+
 Timer = Callable[[], int]  # nanoseconds
 WALL: Timer = perf_counter_ns
 CPU: Timer = thread_time_ns
@@ -198,4 +200,5 @@ def machine() -> dict[str, object]:
         "processor": platform.machine(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "compiled": recordlayer.__compiled__,
     }

@@ -32,6 +32,7 @@ def main(arguments: Sequence[str]) -> int:
 def _lines(benches: Sequence[Bench], plots: Sequence[str]) -> list[str]:
     machine = benches[0]["machine"]
     where = f"{machine['cores']} cores, {machine['system'].split()[0]}, {machine['processor']}, {machine['python']}"
+    where += ", with the compiled core" if machine["compiled"] else ", without the compiled core"
     lines = [
         "# Results",
         "",

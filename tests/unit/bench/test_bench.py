@@ -134,7 +134,7 @@ def _report(clock: Clock, target: float) -> Report:
 
 def test_json_has_the_documented_shape(clock: Clock) -> None:
     report = json.loads(output.as_json(_report(clock, 0.8)))
-    assert set(report.pop("machine")) == {"system", "processor", "cores", "python"}
+    assert set(report.pop("machine")) == {"system", "processor", "cores", "python", "compiled"}
     assert report == {
         "bench": "records",
         "engine": "file:",
