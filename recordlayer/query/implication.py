@@ -60,6 +60,17 @@ def answered(
     return tuple([one for one in conditions if all(_follows(one, parts, kind) for kind in kinds)])
 
 
+def paths_of(predicate: kept.Predicate) -> Iterator[tuple[str, ...]]:
+    """The fields that the condition of an index is about."""
+    if isinstance(predicate, (kept.And, kept.Or)):
+        for child in predicate.children:
+            yield from paths_of(child)
+    elif isinstance(predicate, kept.Not):
+        yield from paths_of(predicate.child)
+    elif isinstance(predicate, (kept.Compare, kept.IsNull)):
+        yield predicate.path
+
+
 def share(predicate: kept.Predicate) -> float:
     """About which part of the records an index with this condition has."""
     part = 1.0

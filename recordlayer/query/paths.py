@@ -14,6 +14,7 @@ q.customer == param("who")             a value that is given later
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from recordlayer.errors import UsageError, WrongType
@@ -122,12 +123,12 @@ class FieldPath(Operand):
     def __getattr__(self, name: str) -> FieldPath:
         if name.startswith("__"):
             raise AttributeError(name)
-        return FieldPath((*self._steps, PathStep(name)))
+        return FieldPath((*self._steps, PathStep(name))) if self._steps else _top(name)
 
     def __getitem__(self, name: str) -> FieldPath:
         if not isinstance(name, str):
             raise WrongType(field=name, hint="fields are named by strings; q.tags.one_of_them() is about elements")
-        return FieldPath((*self._steps, PathStep(name)))
+        return FieldPath((*self._steps, PathStep(name))) if self._steps else _top(name)
 
     def __call__(self, expression: KeyExpression, *, any_row: bool = False) -> Computed:
         """A key expression of the record: q(version()) > stamp, q(record_type()) == "o", q(concat("a", "b")) == (1, 2).
@@ -325,6 +326,12 @@ class Rank(Operand):
 
     def __str__(self) -> str:
         return str(self._ranked)
+
+
+@lru_cache(maxsize=1024)
+def _top(name: str) -> FieldPath:
+    """A field of the record, the same one each time: looking for plans compares paths, which are equal at once then."""
+    return FieldPath((PathStep(name),))
 
 
 q = FieldPath()

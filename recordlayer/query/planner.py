@@ -22,6 +22,7 @@ from recordlayer.errors import NoPlan
 from recordlayer.index.state import IndexState
 from recordlayer.query.advice import missing_index
 from recordlayer.query.effort import Effort
+from recordlayer.query.implication import paths_of
 from recordlayer.query.knowledge import ASSUMED, Knowledge
 from recordlayer.query.plan.base import Node, Plan
 from recordlayer.query.problem import Problem, problem_of
@@ -55,6 +56,13 @@ def combine_bitmaps(problem: Problem) -> Iterator[Plan]:
         from recordlayer.query.rules import bitmaps
 
         yield from bitmaps.combine_bitmaps(problem)
+
+
+def sort_in_memory(problem: Problem) -> Iterator[Plan]:
+    """Each plan of the same query without an order, sorted, where the query allows it."""
+    if problem.query.in_memory:
+        unordered = problem.asking(*problem.conditions)
+        yield from sorted_in_memory(problem, (one for rule in RULES for one in rule(unordered)))
 
 
 RULES: tuple[Rule, ...] = (scan_records, make_records, scan_indexes, unite, intersect, combine_bitmaps)
@@ -113,7 +121,14 @@ class Choice:
     rule: Rule
     indexes: frozenset[str]
     cost: float
-    templates: tuple[tuple[Template, Callable[[RecordQuery], Survey]], ...] = ()
+
+
+@dataclass(slots=True)
+class Templates:
+    """What gives plans for other values of one shape without a rule, and what the other plans would be. `tried`: how
+    often one was looked for."""
+
+    made: tuple[tuple[Template, Callable[[RecordQuery], Survey]], ...] = ()
     tried: int = 0
 
 
@@ -141,14 +156,14 @@ def plan(
         return kept
     cache = _CACHE.get(metadata)
     if cache is None:
-        filtered = any(index.predicate is not None for index in metadata.indexes.values())
-        cache = _CACHE[metadata] = _Cache(OrderedDict(), OrderedDict(), filtered)
+        filtered = [one.predicate for one in metadata.indexes.values() if one.predicate is not None]
+        paths = frozenset([path for predicate in filtered for path in paths_of(predicate)])
+        cache = _CACHE[metadata] = _Cache(OrderedDict(), OrderedDict(), OrderedDict(), bool(filtered), paths)
     shape, values = shape_of(query)
     way = (shape, knowledge, readable)
-    alike: Key = (way, ())
-    choice = cache.choices.get(alike)
-    if choice is not None and choice.templates:
-        filled = _by_template(choice, query, values, knowledge)
+    templates = cache.templates.get(way)
+    if templates is not None:
+        filled = _by_template(templates, query, values, knowledge)
         if filled is not None:
             object.__setattr__(query, "kept", (metadata, knowledge, readable, filled))
             return filled
@@ -157,22 +172,28 @@ def plan(
     if key is not None and key in cache.plans:
         if 2 * len(cache.plans) > _CACHED:
             cache.plans.move_to_end(key)  # a hash of the key more: only where plans may be dropped
-        found = cache.plans[key]
-        object.__setattr__(query, "kept", (metadata, knowledge, readable, found))
-        return found
+        kept = cache.plans[key]
+        object.__setattr__(query, "kept", (metadata, knowledge, readable, kept))
+        return kept
     now = {name: state_of(index) for name, index in metadata.indexes.items()}
     # What is kept here must not keep a store and its transaction.
     asking = Asking(query, metadata, lambda index: now[index.name], knowledge)
-    if cache.filtered:
-        alike = (way, asking.filtered_usable())
-        choice = cache.choices.get(alike)
-    planned = None if choice is None else _by_choice(choice, asking, None if cache.filtered else values)
-    if planned is None:
+    alike: Key = (way, asking.filtered_usable() if cache.filtered else ())
+    choice = cache.choices.get(alike)
+    found = None if choice is None else _by_choice(choice, asking)
+    if found is None:
         planned, chosen = _by_survey(asking)
-        if chosen is not None:
-            if choice is not None:
-                chosen.templates, chosen.tried = choice.templates, choice.tried
-            keep(cache.choices, alike, chosen)
+        keep(cache.choices, alike, chosen)
+    else:
+        planned, problem = found
+        if templates is None:
+            templates = Templates()
+            keep(cache.templates, way, templates)
+        if templates.tried < _TEMPLATES and choice is not None:
+            templates.tried += 1
+            template = template_of(problem, planned.plan, values, _rule(choice), looked_at=cache.filtered_by)
+            if template is not None:
+                templates.made = (*templates.made, (template, asking.survey_of))
     if key is not None:
         keep(cache.plans, key, planned)
     return planned
@@ -212,38 +233,33 @@ class Asking:
         """All plans."""
         problem = self.problem()
         found: Found = [(rule, one) for rule in RULES for one in rule(problem)]
-        if problem.query.in_memory:
-            unordered = problem.asking(*problem.conditions)
-            plans = (one for rule in RULES for one in rule(unordered))
-            found += [(None, one) for one in sorted_in_memory(problem, plans)]
+        found += [(sort_in_memory, one) for one in sort_in_memory(problem)]
         found.sort(key=lambda pair: (pair[1].estimate.cost, pair[1].line))
         problem.effort.plans = len(found)
         return Survey(found, problem.rejected, problem.effort)
 
 
-def _by_template(choice: Choice, query: RecordQuery, values: Values, knowledge: Knowledge) -> Planned | None:
-    for template, survey in choice.templates:
+def _by_template(templates: Templates, query: RecordQuery, values: Values, knowledge: Knowledge) -> Planned | None:
+    for template, survey in templates.made:
         found = template.fill(values)
         if found is not None:
             return Planned(query, found, knowledge, partial(survey, query))
     return None
 
 
-def _by_choice(choice: Choice, asking: Asking, values: Values | None) -> Planned | None:
+def _by_choice(choice: Choice, asking: Asking) -> tuple[Planned, Problem] | None:
     problem = asking.problem(choice.indexes)
-    found = list(choice.rule(problem))
-    best = min(found, key=lambda one: (one.estimate.cost, one.line), default=None)
+    best = min(choice.rule(problem), key=lambda one: (one.estimate.cost, one.line), default=None)
     if best is None or best.estimate.cost != choice.cost:
         return None
-    if values is not None and choice.tried < _TEMPLATES:
-        choice.tried += 1
-        template = template_of(problem, best, values, lambda symbolic: list(choice.rule(symbolic)))
-        if template is not None:
-            choice.templates = (*choice.templates, (template, asking.survey_of))
-    return Planned(asking.query, best, asking.knowledge, asking.survey)
+    return Planned(asking.query, best, asking.knowledge, asking.survey), problem
 
 
-def _by_survey(asking: Asking) -> tuple[Planned, Choice | None]:
+def _rule(choice: Choice) -> Callable[[Problem], list[Plan]]:
+    return lambda problem: list(choice.rule(problem))
+
+
+def _by_survey(asking: Asking) -> tuple[Planned, Choice]:
     survey = asking.survey()
     if not survey.found:
         unreadable = _would_serve(asking)
@@ -262,7 +278,8 @@ def _by_survey(asking: Asking) -> tuple[Planned, Choice | None]:
         )
     rule, best = survey.found[0]
     indexes = sources(best) & asking.metadata.indexes.keys()
-    choice = None if rule is None else Choice(rule, frozenset(indexes), best.estimate.cost)
+    assert rule is not None, "a rule has proposed it"
+    choice = Choice(rule, frozenset(indexes), best.estimate.cost)
     return Planned(asking.query, best, asking.knowledge, lambda: survey), choice
 
 
@@ -285,15 +302,17 @@ def sources(plan: Node) -> set[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Cache:
-    """What is kept for one metadata: plans by shape and values, and ways to go by shape.
+    """What is kept for one metadata: plans by shape and values, and ways to go and templates by shape.
 
-    filtered  whether an index has a condition of its own: which of these have all records asked for depends on values
-              in a way that no template notes, so none is made
+    filtered     whether an index has a condition of its own: values decide which of these have all records asked for
+    filtered_by  the fields that these conditions are about: a template is for some values of them only
     """
 
     plans: OrderedDict[Key, Planned]
     choices: OrderedDict[Key, Choice]
+    templates: OrderedDict[Key, Templates]
     filtered: bool
+    filtered_by: frozenset[tuple[str, ...]]
 
 
 _CACHE: WeakKeyDictionary[RecordMetaData, _Cache] = WeakKeyDictionary()

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from recordlayer.errors import RecordLayerError
 from recordlayer.index.bounds import Bounds
 from recordlayer.query.decide import Decide
-from recordlayer.query.evaluate import comparing, compiled
+from recordlayer.query.evaluate import comparing, compiled, resolve
+from recordlayer.query.facts import names
 from recordlayer.query.normal import normalized
 from recordlayer.query.plan.base import Plan
 from recordlayer.query.plan.covering import Cover
@@ -22,7 +23,8 @@ from recordlayer.query.plan.fetch import Fetch
 from recordlayer.query.plan.filter import FilterEntries, FilterRecords, FilterTypes
 from recordlayer.query.plan.merge import IntersectEntries, Ordered, UnionEntries
 from recordlayer.query.plan.scan import ScanIndex, ScanRecords
-from recordlayer.query.predicate import Compare, Predicate
+from recordlayer.query.plan.sort import SortRecords
+from recordlayer.query.predicate import Compare, Path, Predicate
 from recordlayer.query.problem import Problem
 from recordlayer.query.slot import (
     Constraint,
@@ -94,20 +96,32 @@ class Template:
 
 
 def template_of(
-    problem: Problem, planned: Plan, values: Values, rule: Callable[[Problem], list[Plan]]
+    problem: Problem,
+    planned: Plan,
+    values: Values,
+    rule: Callable[[Problem], list[Plan]],
+    *,
+    looked_at: frozenset[tuple[str, ...]] = frozenset(),
 ) -> Template | None:
-    """What gives the plan of a query with the rule that gave it, for other values too; None if nothing does."""
-    query = problem.query
-    if query.filter is None or len(problem.types) != 1:
+    """What gives the plan of a query with the rule that gave it, for other values too; None if nothing does.
+
+    looked_at  fields whose values decide which indexes may be used: those at hand are a part of what it is kept under
+    """
+    query, types = problem.query, problem.types
+    if query.filter is None or (looked_at and problem.synthetic is not None):
         return None
+
+    def slotted(path: Path) -> bool:
+        return names(path) not in looked_at and (len(types) == 1 or _is_alike(path, types))
+
     literal: frozenset[int] = frozenset()
     for _ in range(MOST_LOOKS):
         constraints: list[Constraint] = []
-        condition, slots = with_slots(query.filter, literal, constraints)
+        condition, slots = with_slots(query.filter, literal, constraints, slotted=slotted)
         try:
             found = rule(_symbolic(problem, condition))
             plan = min(found, key=lambda one: (one.estimate.cost, one.line))
-            maker = _Maker(problem.types[0])
+            maker = _Maker(types)
             make = maker.of(plan)
         except LookedAt as looked:
             literal |= looked.places
@@ -143,8 +157,8 @@ def _symbolic(problem: Problem, condition: Predicate) -> Symbolic:
 class _Maker:
     """Makes functions that fill nodes. `places`: the slots that were met."""
 
-    def __init__(self, record_type: RecordType) -> None:
-        self._type = record_type
+    def __init__(self, types: tuple[RecordType, ...]) -> None:
+        self._types = types
         self.places: set[int] = set()
 
     def of(self, node: Plan) -> Make:
@@ -153,12 +167,18 @@ class _Maker:
         if kind is ScanIndex or kind is ScanRecords:
             return self._scan(node)
         if kind is FilterRecords:
-            return self._filter(node, lambda decide: {self._type.name: decide})
+            return self._filter(node, self._types, lambda each: each)
         if kind is FilterEntries:
-            return self._filter(node, lambda decide: decide)
+            (only,) = self._types  # else entries are not told apart
+            return self._filter(node, (only,), lambda each: each[only.name])
         if kind is UnionEntries or kind is IntersectEntries:
             return self._merged(node)
-        if kind is Cover or kind is FilterTypes or (kind is Fetch and vars(node)["_once"] is None):
+        if (
+            kind is Cover
+            or kind is FilterTypes
+            or kind is SortRecords
+            or (kind is Fetch and vars(node)["_once"] is None)
+        ):
             return self._above(node)
         raise NoTemplate(kind)
 
@@ -188,34 +208,25 @@ class _Maker:
 
         return make
 
-    def _filter(self, node: Any, decided: Callable[[Decide], object]) -> Make:
+    def _filter(self, node: Any, types: tuple[RecordType, ...], decided: Callable[[dict[str, Decide]], object]) -> Make:
         predicate: Predicate = node._predicate
-        record_type = self._type
         places = slots_in(predicate)
         self.places |= places
         (below,) = [self.of(child) for child in node.children]
         kind, like = type(node), _kept(node)
         if not places:
-            like["_decide"] = decided(compiled(predicate, record_type))
-        decide_for = self._decide_for(predicate)
+            like["_decide"] = decided({known.name: compiled(predicate, known) for known in types})
+        each = [(known.name, _decide_for(predicate, known)) for known in types]
 
         def make(values: Values) -> Any:
             own = like.copy()
             own["children"] = (below(values),)
             if places:
                 own["_predicate"] = Worded(predicate, values)
-                own["_decide"] = decided(decide_for(values))
+                own["_decide"] = decided({name: decide_for(values) for name, decide_for in each})
             return _node(kind, own)
 
         return make
-
-    def _decide_for(self, predicate: Predicate) -> Callable[[Values], Decide]:
-        """What makes the function that decides a condition with values in its slots."""
-        record_type = self._type
-        if isinstance(predicate, Compare) and type(predicate.value) is Slot:
-            place, compare = predicate.value.place, comparing(predicate, record_type.descriptor)
-            return lambda values: compare(values[place])
-        return lambda values: compiled(filled(predicate, values), record_type)
 
     def _scan(self, node: Any) -> Make:
         ranges = [self._bounds(bounds) for bounds in node.ranges]
@@ -254,6 +265,20 @@ class _Maker:
             return lambda values: (fill(values),)
         parts = [one.filled if type(one) is Slot else _always(one) for one in items]
         return lambda values: tuple([part(values) for part in parts])
+
+
+def _decide_for(predicate: Predicate, record_type: RecordType) -> Callable[[Values], Decide]:
+    """What makes the function that decides a condition with values in its slots."""
+    if isinstance(predicate, Compare) and type(predicate.value) is Slot:
+        place, compare = predicate.value.place, comparing(predicate, record_type.descriptor)
+        return lambda values: compare(values[place])
+    return lambda values: compiled(filled(predicate, values), record_type)
+
+
+def _is_alike(path: Path, types: tuple[RecordType, ...]) -> bool:
+    """Whether the same values fit a field in all of these types."""
+    ends = [resolve(path, known.descriptor)[-1] for known in types]
+    return len({(one.type, None if one.enum_type is None else one.enum_type.full_name) for one in ends}) == 1
 
 
 def _always(value: Any) -> Make:

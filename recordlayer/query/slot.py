@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from recordlayer.query.comparison import Operator
-from recordlayer.query.predicate import And, Compare, Not, NotTrue, Or, Predicate, walk
+from recordlayer.query.predicate import And, Compare, Not, NotTrue, Or, Path, Predicate, walk
 
 Values = Sequence[Any]
 Constraint = Callable[[Values], bool]
@@ -155,10 +155,17 @@ class Slot:
 
 
 def with_slots(
-    predicate: Predicate, literal: frozenset[int], constraints: list[Constraint]
+    predicate: Predicate,
+    literal: frozenset[int],
+    constraints: list[Constraint],
+    *,
+    slotted: Callable[[Path], bool],
 ) -> tuple[Predicate, dict[int, Slot]]:
     """A condition with slots for all values that can have one, save some; and the slots by place. Places are counted as
-    `shape` does: over all conditions with a value, each before what it is made of."""
+    `shape` does: over all conditions with a value, each before what it is made of.
+
+    slotted  whether conditions on a field may have one
+    """
     slots: dict[int, Slot] = {}
     place = 0
 
@@ -167,6 +174,8 @@ def with_slots(
         if isinstance(one, Compare):
             here, place = place, place + 1
             if here in literal or one.operator not in _SLOTTED or type(one.value) not in _TYPES:
+                return one
+            if not slotted(one.path):
                 return one
             slots[here] = Slot(here, one.value, constraints)
             return Compare(one.path, one.operator, slots[here])

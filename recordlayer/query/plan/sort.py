@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from recordlayer.cursor.sort import Sort, Sorting
@@ -39,14 +40,17 @@ class SortRecords:
         self._names = tuple(types)
         self._size = size
         self._reverse = reverse
-        by = f"{', '.join(shown_key(key) for key in sort)}{' descending' * reverse}"
-        self.title = f"Sort in memory by {by}, holding {size:,} records at most"
-        self.line = f"Sort({source.line} by {by})"
+        self._by = f"{', '.join(shown_key(key) for key in sort)}{' descending' * reverse}"
+        self.title = f"Sort in memory by {self._by}, holding {size:,} records at most"
         below = source.estimate
         passes = max(1, -(-int(below.rows) // size))
         self.estimate = replace(
             below, keys=below.keys * passes, fetched=below.fetched * passes, round_trips=below.round_trips * passes
         )
+
+    @cached_property
+    def line(self) -> str:
+        return f"Sort({self.children[0].line} by {self._by})"
 
     @property
     def identity(self) -> Part:

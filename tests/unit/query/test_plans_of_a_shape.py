@@ -15,7 +15,7 @@ from recordlayer.cursor.step import drain
 from recordlayer.index.state import IndexState
 from recordlayer.kv.context import Context
 from recordlayer.kv.registry import open_engine
-from recordlayer.metadata import Index
+from recordlayer.metadata import Index, predicate
 from recordlayer.query import planner, problem
 from recordlayer.query.execute import run_query
 from recordlayer.query.explain import explain
@@ -29,6 +29,7 @@ from recordlayer.store.open import open_store
 from recordlayer.store.store import RecordStore
 from recordlayer.testing.clock import ManualClock
 from recordlayer.waiting.drivers import run_blocking
+from tests.support import things
 from tests.support.shop import builder, shop, shop_file
 
 NAMES = ["", "a", "a\x00", "ab", "b", "c"]
@@ -77,6 +78,7 @@ def metadata_of(syntax: str) -> rl.RecordMetaData:
         .index("Order", "by_total", field("total"))
         .index("Order", "by_customer", field("customer"))
         .index("Order", "by_tag_total", rl.concat(field("tags").fan_out(), "total"))
+        .index("Order", "above_1", rl.concat("customer", "total"), where=predicate.compare("total", ">", 1))
         .build()
     )
 
@@ -167,9 +169,33 @@ SHAPES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", SHAPES)
+def partly_indexed() -> rl.RecordMetaData:
+    """An index has the orders that are not paid, and another those with a total above 3."""
+    made = builder().index("Order", "open", field("customer"), where=predicate.compare("paid", "=", False))
+    return made.index("Order", "large", field("note"), where=predicate.compare("total", ">", 3)).build()
+
+
+OTHER_SHAPES: dict[str, tuple[Any, Any]] = {
+    "sorted in memory": (
+        shop,
+        lambda n: query("Order").where(q.customer == f"c{n}").order_by("note", in_memory=10),
+    ),
+    "several types": (
+        lambda: things.metadata_of("proto2"),
+        lambda n: query("Thing", "Note").where(q.name == f"c{n}", q.name != f"cc{n}"),
+    ),
+    "indexes of some records": (
+        partly_indexed,
+        lambda n: query("Order").where(q.paid == False, q.customer == f"c{n}", q.note > f"c{n}"),  # noqa: E712
+    ),
+}
+ALL_SHAPES = {name: (shop, make) for name, make in SHAPES.items()} | OTHER_SHAPES
+
+
+@pytest.mark.parametrize("name", ALL_SHAPES)
 def test_a_shape_is_planned_twice_and_then_only_filled(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    metadata, make, seen = shop(), SHAPES[name], counted(monkeypatch)
+    (metadata_of_shape, make), seen = ALL_SHAPES[name], counted(monkeypatch)
+    metadata = metadata_of_shape()
     for number in range(1, 3):
         plan(make(number), metadata, readable)
     seen.clear()
@@ -179,6 +205,23 @@ def test_a_shape_is_planned_twice_and_then_only_filled(name: str, monkeypatch: p
         assert one.plan.line == alone(make(number), metadata).found[0][1].line
         assert str(explain(one)).count(f"c{number}" if "between" not in name else str(2 * number))
         assert one.plan.line not in [other.line for other in one.others]
+
+
+def test_a_template_is_for_the_values_that_an_index_has_chosen_its_records_by() -> None:
+    """A plan over an index of some records is never filled for values of which it has others."""
+    metadata = partly_indexed()
+
+    def line(asked: Any) -> str:
+        return plan(asked, metadata, readable).plan.line
+
+    for number in range(1, 9):
+        for paid in (False, True):
+            asked = query("Order").where(q.paid == paid, q.customer == f"c{number}")
+            assert line(asked) == alone(asked, metadata).found[0][1].line
+            assert ("open[" in line(asked)) is not paid
+        asked = query("Order").where(q.note == f"c{number}", q.total > number)
+        assert line(asked) == alone(asked, metadata).found[0][1].line
+        assert ("large[" in line(asked)) is (number >= 3)
 
 
 def test_values_that_a_plan_depends_on_are_not_shared() -> None:
