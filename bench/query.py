@@ -33,6 +33,7 @@ TARGETS = {
     "get by key": 2.0,
     "range of 100 with fetch": 2.5,
     "covering range of 100": 1.2,
+    "covering range of 100, as tuples": 1.2,
     "union of 2 x 10": 3.0,
     "intersection of 100 and 10": 3.0,
     "in of 20 keys": 3.0,
@@ -135,6 +136,15 @@ class Bench:
         yield self._query(
             "covering range of 100",
             lambda n: items.where(q.city == cities[n % CITIES]).select("city", "count", "id"),
+            "select city, count, id from item where city = ?",
+            lambda n: (cities[n % CITIES],),
+            Ops(reads=1, round_trips=1),
+        )
+        yield self._case(
+            "covering range of 100, as tuples",
+            lambda store, n: store.query(
+                items.where(q.city == cities[n % CITIES]).select("city", "count", "id"), snapshot=True
+            ).values(),
             "select city, count, id from item where city = ?",
             lambda n: (cities[n % CITIES],),
             Ops(reads=1, round_trips=1),

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from recordlayer.cursor.step import Batch, Cursor, Stop
-from recordlayer.errors import NotFinished
+from recordlayer.errors import NotFinished, UsageError
 from recordlayer.store.record import StoredRecord
 from recordlayer.store.record_page import messages_of, messages_until_broken
 from recordlayer.waiting.drivers import run_asyncio
@@ -97,6 +97,10 @@ class Page(Generic[T]):
 class RecordCursor(Page[StoredRecord]):
     """Records, one message after the other. Iterating again goes on where the last iteration stopped."""
 
+    def __init__(self, core: Cursor[StoredRecord], selected: tuple[Any, ...] | None = None) -> None:
+        super().__init__(core)
+        self._selected = selected
+
     async def __aiter__(self) -> AsyncIterator[Message]:
         while await self._more():
             assert self._batch is not None, "there is a batch when there is more"
@@ -124,6 +128,24 @@ class RecordCursor(Page[StoredRecord]):
             left, self._taken = self._batch.values[self._taken :], len(self._batch.values)
             messages += messages_of(left)
         return messages
+
+    async def values(self) -> list[tuple[Any, ...]]:
+        """What is left, as tuples of the fields that the query selects, in that order: None for one that is not set.
+        Where an index has them all, no message is made.
+
+        Raises  UsageError for a query without `select`.
+        """
+        from recordlayer.query.values import Values
+
+        if self._selected is None:
+            raise UsageError(what="values of records", hint='say of which fields: query.select("id", "total")')
+        values = Values(self._selected)
+        found: list[tuple[Any, ...]] = []
+        while await self._more():
+            assert self._batch is not None, "there is a batch when there is more"
+            left, self._taken = self._batch.values[self._taken :], len(self._batch.values)
+            found += values.of(left)
+        return found
 
     async def first(self) -> Message | None:
         """The next message, None if there are no more."""

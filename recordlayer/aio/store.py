@@ -344,7 +344,7 @@ class RecordStore:
             prefetch=prefetch,
         )
         given = sealing.around(core)
-        return RecordCursor(given) if isinstance(query, RecordQuery) else EntryCursor(given)
+        return RecordCursor(given, query.fields) if isinstance(query, RecordQuery) else EntryCursor(given)
 
     def explain(self, query: Query, *, counting: bool = False) -> Explanation:
         """What a query will do and why: print it. `counting`: what `count(query)` will do. Reads nothing."""

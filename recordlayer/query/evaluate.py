@@ -51,9 +51,9 @@ def _compiled(predicate: Predicate, descriptor: Descriptor, type_name: str) -> D
     if isinstance(predicate, Compare):
         return _compare(predicate, descriptor)
     if isinstance(predicate, And):
-        return _all([_compiled(child, descriptor, type_name) for child in predicate.children])
+        return all_of([_compiled(child, descriptor, type_name) for child in predicate.children])
     if isinstance(predicate, Or):
-        return _any([_compiled(child, descriptor, type_name) for child in predicate.children])
+        return any_of([_compiled(child, descriptor, type_name) for child in predicate.children])
     if isinstance(predicate, Not):
         return _not(_compiled(predicate.child, descriptor, type_name))
     if isinstance(predicate, NotTrue):
@@ -75,7 +75,9 @@ def _compiled(predicate: Predicate, descriptor: Descriptor, type_name: str) -> D
     raise WrongType(condition=predicate, hint='compare a field, as in q.customer == "ana"')
 
 
-def _all(parts: list[Decide]) -> Decide:
+def all_of(parts: list[Decide]) -> Decide:
+    """Decides whether all are true."""
+
     def decide(message: Any, record: Any) -> Truth:
         decided: Truth = True
         for part in parts:
@@ -89,7 +91,9 @@ def _all(parts: list[Decide]) -> Decide:
     return decide
 
 
-def _any(parts: list[Decide]) -> Decide:
+def any_of(parts: list[Decide]) -> Decide:
+    """Decides whether one of them is true."""
+
     def decide(message: Any, record: Any) -> Truth:
         decided: Truth = False
         for part in parts:

@@ -21,10 +21,13 @@ from weakref import WeakKeyDictionary
 from recordlayer.errors import NoPlan
 from recordlayer.index.state import IndexState
 from recordlayer.query.advice import missing_index
+from recordlayer.query.comparison import Operator
 from recordlayer.query.effort import Effort
+from recordlayer.query.facts import names
 from recordlayer.query.implication import paths_of
 from recordlayer.query.knowledge import ASSUMED, Knowledge
 from recordlayer.query.plan.base import Node, Plan
+from recordlayer.query.predicate import Compare, Not, Or, walk
 from recordlayer.query.problem import Problem, problem_of
 from recordlayer.query.query import Query, RecordQuery
 from recordlayer.query.rebinding import Template, template_of
@@ -34,7 +37,7 @@ from recordlayer.query.rules.primary_key import scan_records
 from recordlayer.query.rules.sorting import sorted_in_memory
 from recordlayer.query.rules.synthetic import beginning, make_records
 from recordlayer.query.shape import Key, shape_of, values_key
-from recordlayer.query.slot import Values
+from recordlayer.query.slot import Values, told_apart
 
 if TYPE_CHECKING:
     from recordlayer.metadata import RecordMetaData
@@ -178,7 +181,7 @@ def plan(
     now = {name: state_of(index) for name, index in metadata.indexes.items()}
     # What is kept here must not keep a store and its transaction.
     asking = Asking(query, metadata, lambda index: now[index.name], knowledge)
-    alike: Key = (way, asking.filtered_usable() if cache.filtered else ())
+    alike: Key = (way, (asking.filtered_usable(), _chosen_by(query, values, cache)) if cache.filtered else ())
     choice = cache.choices.get(alike)
     found = None if choice is None else _by_choice(choice, asking)
     if found is None:
@@ -237,6 +240,22 @@ class Asking:
         found.sort(key=lambda pair: (pair[1].estimate.cost, pair[1].line))
         problem.effort.plans = len(found)
         return Survey(found, problem.rejected, problem.effort)
+
+
+def _chosen_by(query: RecordQuery, values: Values, cache: _Cache) -> Key:
+    """The values on which it depends which indexes have all records of one alternative of a condition; nothing where
+    there are no alternatives."""
+    parts = [] if query.filter is None else list(walk(query.filter))
+    if not any(isinstance(one, (Or, Not)) or getattr(one, "operator", None) is Operator.IN for one in parts):
+        return ()
+    valued = [one for one in parts if hasattr(one, "value")]
+    return tuple(
+        [
+            told_apart(value)
+            for one, value in zip(valued, values, strict=True)
+            if isinstance(one, Compare) and names(one.path) in cache.filtered_by
+        ]
+    )
 
 
 def _by_template(templates: Templates, query: RecordQuery, values: Values, knowledge: Knowledge) -> Planned | None:

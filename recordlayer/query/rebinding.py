@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from recordlayer.errors import RecordLayerError
 from recordlayer.index.bounds import Bounds
 from recordlayer.query.decide import Decide
-from recordlayer.query.evaluate import comparing, compiled, resolve
+from recordlayer.query.evaluate import all_of, any_of, comparing, compiled, resolve
 from recordlayer.query.facts import names
 from recordlayer.query.normal import normalized
 from recordlayer.query.plan.base import Plan
@@ -24,7 +24,7 @@ from recordlayer.query.plan.filter import FilterEntries, FilterRecords, FilterTy
 from recordlayer.query.plan.merge import IntersectEntries, Ordered, UnionEntries
 from recordlayer.query.plan.scan import ScanIndex, ScanRecords
 from recordlayer.query.plan.sort import SortRecords
-from recordlayer.query.predicate import Compare, Path, Predicate
+from recordlayer.query.predicate import And, Compare, Or, Path, Predicate
 from recordlayer.query.problem import Problem
 from recordlayer.query.slot import (
     Constraint,
@@ -272,6 +272,12 @@ def _decide_for(predicate: Predicate, record_type: RecordType) -> Callable[[Valu
     if isinstance(predicate, Compare) and type(predicate.value) is Slot:
         place, compare = predicate.value.place, comparing(predicate, record_type.descriptor)
         return lambda values: compare(values[place])
+    if not slots_in(predicate):
+        return _always(compiled(predicate, record_type))
+    if isinstance(predicate, (And, Or)):
+        together = all_of if isinstance(predicate, And) else any_of
+        parts = [_decide_for(child, record_type) for child in predicate.children]
+        return lambda values: together([part(values) for part in parts])
     return lambda values: compiled(filled(predicate, values), record_type)
 
 

@@ -290,6 +290,40 @@ def test_covered_values_behind_the_key_of_an_index_are_used(orders: Shop) -> Non
         assert store.query(asked).all() == [Order(id=1, total=30, note="fast")]
 
 
+def test_values_are_tuples_of_what_is_selected_whether_or_not_an_index_has_it(orders: Shop) -> None:
+    def value(order: Any, name: str) -> Any:
+        found = order
+        for step in name.split("."):
+            if not found.HasField(step):
+                return None
+            found = getattr(found, step)
+        return found
+
+    def ask(asked: Any, **how: Any) -> tuple[list[Any], Any, int]:
+        with orders.db.transaction() as tx:
+            store = tx.store(SHOP, path=PATH)
+            before = tx.counters.reads
+            page = store.query(asked, **how)
+            return page.values(), page.continuation, tx.counters.reads - before
+
+    for names, indexes in (
+        (("total", "id", "customer"), ("by_customer_and_total",)),
+        (("id", "customer"), ("by_customer",)),
+        (("note", "total", "ratio", "status", "address.city"), ()),
+    ):
+        asked = query("Order").use_indexes(*indexes).select(*names)
+        whole, _, reads = ask(asked.order_by("customer") if indexes else asked)
+        assert sorted(whole, key=repr) == sorted(
+            [tuple(value(one, name) for name in names) for one in ORDERS], key=repr
+        )
+        assert reads == 1, "entries have it all" if indexes else "one scan"
+        few, resume, _ = ask(asked.order_by("customer") if indexes else asked, limit=3)
+        rest, _, _ = ask(asked.order_by("customer") if indexes else asked, resume=resume)
+        assert few + rest == whole
+    with pytest.raises(errors.UsageError, match="select"):
+        ask(query("Order"))
+
+
 def test_records_come_with_key_type_and_version_when_asked_for(orders: Shop) -> None:
     with orders.db.transaction() as tx:
         page = tx.store(SHOP, path=PATH).query(query("Order").where(q.total == 40))

@@ -20,7 +20,7 @@ from recordlayer.keys import access
 from recordlayer.query.columns import Column, Null
 from recordlayer.query.identity import Part
 from recordlayer.query.plan.base import Plan, Run
-from recordlayer.query.plan.entry_code import Rows, compile_rows
+from recordlayer.query.plan.entry_code import Rows, compile_rows, compile_tuples
 from recordlayer.query.predicate import Path
 from recordlayer.store.record import Codec, StoredRecord
 from recordlayer.store.record_page import Messages
@@ -66,6 +66,7 @@ class EntryReader:
         }
         """Fields that are columns of the key as they are, by their places in it."""
         self._makers: dict[frozenset[Path], EntryMessages] = {}
+        self._tuples: dict[tuple[Path, ...], Rows | None] = {}
 
     def covers(self, paths: frozenset[Path]) -> bool:
         """Whether an entry has all these fields."""
@@ -77,6 +78,15 @@ class EntryReader:
         if made is None:
             made = self._makers[paths] = self._made(paths)
         return made
+
+    def tuples(self, paths: tuple[Path, ...]) -> Rows | None:
+        """What makes tuples of these fields of all entries of a page at once; None where that is not known."""
+        if paths not in self._tuples:
+            known = [self.plain.get(path) for path in paths]
+            wanted = [(place, _null(field)) for place, field in [one for one in known if one is not None]]
+            full = len(wanted) == len(paths)
+            self._tuples[paths] = compile_tuples(self.kinds, wanted, name="tuples_of_entries") if full else None
+        return self._tuples[paths]
 
     def _made(self, paths: frozenset[Path]) -> EntryMessages:
         make = self._record_type.message_class
@@ -113,6 +123,11 @@ class EntryReader:
         lines = ["items = entry.items", f"return make({arguments})"]
         one = define(lines, name="message_of_entry", parameters=("entry",), names={"make": make})
         return EntryMessages(self, one, compile_rows(self.kinds, make, named, name="messages_of_entries"))
+
+
+def _null(field: FieldDescriptor) -> Any:
+    """What a null in the column of a field stands for: the default, where the field has no presence."""
+    return None if field.has_presence else field.default_value
 
 
 def _can_be_set(column: Column) -> bool:

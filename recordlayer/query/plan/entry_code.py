@@ -61,6 +61,17 @@ def rows_in_python(kinds: Sequence[Kind], make: Any, named: Sequence[tuple[int, 
     return read
 
 
+def compile_tuples(kinds: Sequence[Kind], wanted: Sequence[tuple[int, Any]], *, name: str) -> Rows:
+    """A function that makes a tuple of some columns of each entry. `wanted`: their places, and what a null in each of
+    them stands for."""
+    parts = [f"c{place}" if null is None else f"({null!r} if c{place} is None else c{place})" for place, null in wanted]
+    lines = [f"    {line}" for place, kind in enumerate(kinds) for line in unpacking_source(kind, f"c{place}")]
+    before = ["made = []", "add = made.append"]
+    made = f"    add(({', '.join(parts)},))"
+    read: Rows = _over_pairs(before, ["    at = start", *lines], made, "made", name, None)
+    return read
+
+
 def compile_runs(kinds: Sequence[Kind], leading: int, wanted: Sequence[int], *, name: str) -> Runs:
     """A function that tells entries with the same `leading` columns by their bytes, without reading those again."""
     in_python = runs_in_python(kinds, leading, wanted, name=name)

@@ -19,6 +19,7 @@ from recordlayer.query.grouping import Groups
 from recordlayer.query.plan.base import Run
 from recordlayer.query.plan.covering import CoveredPage, EntryReader
 from recordlayer.query.plan.group import StreamGroups
+from recordlayer.query.values import Values
 from recordlayer.store.record import StoredRecord
 from recordlayer.store.record_page import messages_of
 from recordlayer.tuples import pack
@@ -157,6 +158,11 @@ def test_messages_of_pages_are_those_of_their_entries(kit: Kit, rows: Any) -> No
         one_by_one = [made_by.one(entry).SerializeToString() for entry in list(page.entries[:])]  # type: ignore[call-overload]
         assert [message.SerializeToString() for message in messages_of(page)] == one_by_one
     assert made_by.rows is not None
+    columns = tuple(sorted(plain, key=str))
+    page = CoveredPage(None, item, pages_of(kit, rows, [])[0].entries, made_by)  # type: ignore[arg-type]
+    straight = Values(columns).of(page)
+    assert kit.reader.tuples(columns) is not None
+    assert repr(straight) == repr(Values(columns).of(list(page)))
 
 
 def test_entries_that_cannot_be_read_say_which(kit: Kit) -> None:
