@@ -25,6 +25,7 @@ import pytest
 
 import recordlayer as rl
 from recordlayer import aio, q, query
+from recordlayer.kv.engine import DatabaseOption
 from recordlayer.online.options import BuildLimits
 from tests.support.every_index import LATER, QUESTIONS, begin, customers, order
 
@@ -245,6 +246,7 @@ def test_hours_of_everything_at_once_leave_nothing_behind(tmp_path: Path) -> Non
     file = None if ENGINE else tmp_path / "soak"
     before = {thread.name for thread in threading.enumerate()}
     with rl.open(url) as db:
+        db.engine.set_option(DatabaseOption.MAX_WATCHES, 20)  # so that a leak of watches shows within seconds
         with db.transaction() as tx:
             tx.delete_store(path=PATH)
         with db.transaction() as tx:
