@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,5 +64,7 @@ def test_a_chain_is_a_list_of_entries(old: bytes | None, loud: bool, steps: list
 
 def test_neither_a_chain_nor_a_dict_of_chains_is_the_garbage_collectors_business() -> None:
     chains = {b"%d" % number: chain_of(number, b"old", loud=True) for number in range(100)}
-    assert not gc.is_tracked(chains)
+    if sys.version_info < (3, 14):  # from there on it looks at every dict, a part of them at a time
+        assert not gc.is_tracked(chains)
+    assert not any(map(gc.is_tracked, chains.values()))
     assert not gc.is_tracked(appended(chains[b"1"], 200, b"x", loud=True))
