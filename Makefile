@@ -18,6 +18,14 @@ demo: $(VENV)/.demo                 ## 33,000 cities into a file, queries with t
 test: $(VENV)/.dev                  ## the whole suite on the embedded engine: make test ARGS="-k tuples"
 	@$(PY) -m pytest $(ARGS)
 
+.PHONY: versions
+VERSIONS ?= python3.11 python3.12 python3.13 python3.14 python3.15
+versions:                           ## the suite on every Python that is here: make versions ARGS="tests/golden"
+	@failed=; for python in $(VERSIONS); do \
+	    command -v $$python >/dev/null 2>&1 || { echo "$$python is not here"; continue; }; \
+	    $(MAKE) --no-print-directory VENV=.venv-$$(basename $$python) PYTHON=$$python test || failed="$$failed $$python"; \
+	done; if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
+
 SEEDS ?= 50
 simulate: $(VENV)/.dev              ## many seeds of simulations of everything: make simulate SEEDS=500
 	RECORDLAYER_SEEDS=$(SEEDS) $(VENV)/bin/python -m pytest -q -n 2 tests/behaviour/test_simulated*.py
@@ -63,7 +71,7 @@ check-generated: $(VENV)/.dev
 	@$(PY) tests/house/generate_blocking.py --check
 
 clean:
-	rm -rf $(VENV) recordlayer/_core.* dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
+	rm -rf $(VENV) .venv-* recordlayer/_core.* dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .fuzz
 
 # -- the virtual environment ---------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 import recordlayer as rl
 from recordlayer import errors
+from recordlayer.cursor.sealing import ContinuationSeal
 from recordlayer.errors import BadContinuation, TenantError
 from recordlayer.keyspace import InternedDirectory, KeySpace, KeySpaceDirectory
 from recordlayer.tenant import Guard, StepLimits
@@ -21,6 +23,7 @@ from recordlayer.tenant.spots import Spot
 from recordlayer.tenant.stream import HEAD, Kind, Writer, rows_as_bytes
 from recordlayer.tuples import pack
 from recordlayer.waiting.drivers import run_blocking
+from tests.golden.recorded_release import METADATA, order, shown, ways
 from tests.support.shop import SHOP, Order
 
 TEXTS = st.text(alphabet="a\x00\x01b\xff", max_size=3)
@@ -171,3 +174,87 @@ def test_what_is_kept_of_tenants_is_nobodys_place() -> None:
                 db.tenant(path).delete()
             with pytest.raises(errors.UsageError):
                 db.tenant(path).import_from(io.BytesIO(HEAD + Writer().frame(Kind.BEGIN, pack((b"x", "", "all")))))
+
+
+ACME, ZENITH = ("shop", "acme"), ("shop", "zenith")
+
+
+def filled(db: rl.Database, path: tuple[str, ...], first: int) -> None:
+    """A store with every type of index; its ids begin at `first`, all else is the same."""
+    with db.transaction() as tx:
+        store = tx.store(METADATA, path=path, format_version=13)
+        store.leaderboard("board").update_windows(0)
+        store.feed.enable(group_by=1)
+        for number in range(20):
+            made = order(number)
+            made.id = first + number
+            store.save(made)
+
+
+def pages_of(store: Any) -> dict[str, Any]:
+    return {name: page_of for name, page_of in ways(store).items() if name not in ("groups", "join")}
+
+
+def below(db: rl.Database, path: tuple[str, ...]) -> dict[bytes, bytes]:
+    prefix = rl.Subspace(path).key()
+    return {key: value for key, value in everything(db).items() if key.startswith(prefix)}
+
+
+def test_a_continuation_of_one_store_gives_another_nothing_that_it_has_not() -> None:
+    """Continuations that are not sealed are Java's, and tell a place in keys behind the store's own prefix: elsewhere
+    they go on from such a place, or are refused. Sealed ones are good in their store only."""
+    refused: Counter[str] = Counter()
+    with databases(1) as (db,):
+        filled(db, ACME, 0)
+        filled(db, ZENITH, 1_000)
+        before = below(db, ACME)
+        with db.transaction() as tx:
+            acme = pages_of(tx.store(METADATA, path=ACME))
+            zenith = pages_of(tx.store(METADATA, path=ZENITH))
+            for name, page_of in acme.items():
+                whole = [shown(one) for one in zenith[name]().all()]
+                for limit in (1, 3):
+                    page = page_of(limit=limit)
+                    page.all()
+                    try:
+                        found = [shown(one) for one in zenith[name](resume=page.continuation).all()]
+                    except BadContinuation:
+                        refused[name] += 1
+                        continue
+                    assert all(one in whole for one in found), name
+                    assert name != "sealed"
+            tx.store(METADATA, path=ZENITH).texts("words").tidy()
+        assert below(db, ACME) == before
+    assert refused["sealed"] == 2
+
+
+def test_tokens_of_a_feed_are_good_in_their_store_only() -> None:
+    with databases(1) as (db,):
+        filled(db, ACME, 0)
+        filled(db, ZENITH, 1_000)
+        before = below(db, ACME)
+        with db.transaction() as tx:
+            acme, zenith = tx.store(METADATA, path=ACME), tx.store(METADATA, path=ZENITH)
+            seals = {None: None, "sealed": ContinuationSeal({"k": bytes(32)})}
+            for seal in seals.values():
+                page = acme.feed.changes(limit=3, seal=seal)
+                list(page)
+                for token in (page.token, acme.feed.now(seal=seal), acme.feed.oldest(seal=seal)):
+                    with pytest.raises((errors.BadFeedToken, errors.FeedTokenExpired)):
+                        list(zenith.feed.changes(since=token, seal=seal))
+                    with pytest.raises((errors.BadFeedToken, errors.FeedTokenExpired)):
+                        zenith.feed.rewind("replica", token, seal=seal)
+                group = acme.feed.now(group=(1,), seal=seal)
+                with pytest.raises((errors.BadFeedToken, errors.FeedTokenExpired)):
+                    list(zenith.feed.changes(group=(1,), since=group, seal=seal))
+                with pytest.raises((errors.BadFeedToken, errors.FeedTokenExpired)):
+                    zenith.feed.groups_changed(since=acme.feed.groups_now(seal=seal), seal=seal)
+                by_version = acme.version_feed("changed").changes(limit=3, seal=seal)
+                list(by_version)
+                try:
+                    found = list(zenith.version_feed("changed").changes(since=by_version.token, seal=seal))
+                except errors.BadFeedToken:
+                    continue
+                assert seal is None, "what is sealed is good in its store only"
+                assert all(one.primary_key[0] >= 1_000 for one in found)
+        assert below(db, ACME) == before
