@@ -58,6 +58,8 @@ class Port:
 
     async def serve(self, server: InProcess) -> None:
         """Answer each call in a task of the process that serves, so that they die with it."""
+        if self.is_closed:  # since this life began
+            return
         coming = self._coming = asyncio.Queue()
         open_calls: set[asyncio.Task[None]] = set()
         try:
@@ -96,8 +98,6 @@ def _broken(why: str) -> grpc_aio.AioRpcError:
 
 async def serves(db: Any, port: Port) -> None:
     """A server: each life begins with nothing in memory."""
-    if port.is_closed:
-        return
     databases = Databases(db)
     await until_it_works(lambda: databases.put_containers({CONTAINER: description()}))
     await port.serve(InProcess(databases))
