@@ -2,7 +2,7 @@
 # Needs Python >= 3.11 with its venv module, and make.
 
 .DELETE_ON_ERROR:
-.PHONY: all demo test simulate fuzz soak audit test-fdb lint format bench generate check-generated clean
+.PHONY: all demo test versions simulate fuzz soak audit test-fdb lint format bench generate check-generated clean
 
 PYTHON ?=
 ARGS ?=
@@ -18,7 +18,6 @@ demo: $(VENV)/.demo                 ## 33,000 cities into a file, queries with t
 test: $(VENV)/.dev                  ## the whole suite on the embedded engine: make test ARGS="-k tuples"
 	@$(PY) -m pytest $(ARGS)
 
-.PHONY: versions
 VERSIONS ?= python3.11 python3.12 python3.13 python3.14 python3.15
 versions:                           ## the suite on every Python that is here: make versions ARGS="tests/golden"
 	@failed=; for python in $(VERSIONS); do \
