@@ -146,8 +146,10 @@ def parts(message: Message) -> Iterator[Message]:
     """A message and all that it holds."""
     yield message
     for kind, value in message.ListFields():
-        if kind.message_type is None or kind.message_type.GetOptions().map_entry:
+        if kind.message_type is None:
             continue
+        if kind.message_type.GetOptions().map_entry:
+            value = [] if kind.message_type.fields_by_name["value"].message_type is None else value.values()
         for one in value if kind.is_repeated else [value]:
             yield from parts(one)
 
@@ -388,6 +390,18 @@ async def leaving(send: Send, party: Party) -> None:
         ("Subscriptions/Resume", subscriptions_pb2.ResumeSubscriptionRequest(context=context, id="told")),
         ("Schema/Withdraw", schemas_pb2.WithdrawSchemaRequest(context=context)),
         ("Subscriptions/Delete", subscriptions_pb2.DeleteSubscriptionRequest(context=context, id="told")),
+        ("Admin/GetUsage", admin_pb2.GetUsageRequest(context=context)),
+        ("Admin/ListViolations", admin_pb2.ListViolationsRequest(context=context, index="by_code")),
+        ("Admin/SetLimits", admin_pb2.SetLimitsRequest(context=context)),
+        ("Admin/ExportDatabase", admin_pb2.ExportDatabaseRequest(context=context)),
+        ("Admin/ImportDatabase", admin_pb2.ImportDatabaseRequest(open={"context": context})),
+        ("Admin/MoveDatabase", admin_pb2.MoveDatabaseRequest(context=context, name=f"of-{party.name}-move")),
+        ("Admin/DeleteDatabase", admin_pb2.DeleteDatabaseRequest(context=context, name=f"of-{party.name}-delete")),
+        ("Admin/ListContainers", admin_pb2.ListContainersRequest(context=context)),
+        ("Admin/ListServers", admin_pb2.ListServersRequest(context=context)),
+        ("Admin/ListConnections", admin_pb2.ListConnectionsRequest(context=context)),
+        ("Admin/ListCalls", admin_pb2.ListCallsRequest(context=context)),
+        ("Admin/EndCalls", admin_pb2.EndCallsRequest(context=context, request_ids=[party.secret])),
     ):
         party_sends_only(party, f"/recordlayer.v1.{method}", request)
 
