@@ -345,6 +345,12 @@ async def operating(send: Send, party: Party) -> None:
     context, name = party.context(), f"of-{party.name}"
     await send("Admin/GetDatabase", admin_pb2.GetDatabaseRequest(context=context))
     await send("Admin/ListIndexes", admin_pb2.ListIndexesRequest(context=context))
+    await send("Admin/GetUsage", admin_pb2.GetUsageRequest(context=context))
+    limits = admin_pb2.DatabaseLimits(keys_read=1 << 40)
+    await send("Admin/SetLimits", admin_pb2.SetLimitsRequest(context=context, limits=limits))
+    await send("Admin/SetLimits", admin_pb2.SetLimitsRequest(context=context))
+    exported = await send("Admin/ExportDatabase", admin_pb2.ExportDatabaseRequest(context=context, guard="PROVE"))
+    assert exported.finished
     lock = admin_pb2.LockDatabaseRequest(context=context, kind="READ_ONLY", reason=party.secret)
     await send("Admin/LockDatabase", lock)
     await send("Admin/UnlockDatabase", admin_pb2.UnlockDatabaseRequest(context=context))
@@ -374,6 +380,9 @@ async def governing(send: Send, party: Party) -> None:
     context = party.context()
     context.ClearField("database")
     await send("Admin/ListStores", admin_pb2.ListStoresRequest(context=context, limit=1))
+    await send("Admin/ListConnections", admin_pb2.ListConnectionsRequest(context=context))
+    await send("Admin/ListCalls", admin_pb2.ListCallsRequest(context=context))
+    await send("Admin/EndCalls", admin_pb2.EndCallsRequest(context=context, request_ids=["none"]))
     await send("Schema/Get", schemas_pb2.GetSchemaRequest(context=context))
     schema = {"context": context, "description": description()}
     await send("Schema/Validate", schemas_pb2.ValidateSchemaRequest(**schema))
@@ -385,8 +394,15 @@ async def governing(send: Send, party: Party) -> None:
 
 async def leaving(send: Send, party: Party) -> None:
     """What a party does last."""
-    context = party.context()
+    context, named = party.context(), {"context": party.context(), "name": f"{party.name}-ends"}
+    imported = admin_pb2.ImportDatabaseRequest(open=admin_pb2.ImportDatabaseRequest.Open(context=context))
     for method, request in (
+        ("Admin/ListViolations", admin_pb2.ListViolationsRequest(context=context, index="none is unique")),
+        ("Admin/ImportDatabase", imported),
+        ("Admin/DeleteDatabase", admin_pb2.DeleteDatabaseRequest(**named)),
+        ("Admin/MoveDatabase", admin_pb2.MoveDatabaseRequest(**named)),
+        ("Admin/ListContainers", admin_pb2.ListContainersRequest()),
+        ("Admin/ListServers", admin_pb2.ListServersRequest()),
         ("Subscriptions/Resume", subscriptions_pb2.ResumeSubscriptionRequest(context=context, id="told")),
         ("Schema/Withdraw", schemas_pb2.WithdrawSchemaRequest(context=context)),
         ("Subscriptions/Delete", subscriptions_pb2.DeleteSubscriptionRequest(context=context, id="told")),
