@@ -95,7 +95,8 @@ class Knowledge:
 
     def _all_have(self, column: Column, found: Match, counted: Sequence[Predicate]) -> bool:
         """Whether all rows lie in the range of a column."""
-        return all(any(one is other for other in counted) for one in found.answered if column.answers(one))
+        own = [one for one in found.answered if column.answers(one)]
+        return bool(own) and all(any(one is other for other in counted) for one in own)
 
     def part_bound(self, columns: Sequence[Column]) -> float:
         """The part of the rows that have one value in each of these columns."""
