@@ -394,22 +394,12 @@ async def governing(send: Send, party: Party) -> None:
 
 async def leaving(send: Send, party: Party) -> None:
     """What a party does last."""
-    context, named = party.context(), {"context": party.context(), "name": f"{party.name}-ends"}
-    imported = admin_pb2.ImportDatabaseRequest(open=admin_pb2.ImportDatabaseRequest.Open(context=context))
+    context = party.context()
     for method, request in (
-        ("Admin/ListViolations", admin_pb2.ListViolationsRequest(context=context, index="none is unique")),
-        ("Admin/ImportDatabase", imported),
-        ("Admin/DeleteDatabase", admin_pb2.DeleteDatabaseRequest(**named)),
-        ("Admin/MoveDatabase", admin_pb2.MoveDatabaseRequest(**named)),
-        ("Admin/ListContainers", admin_pb2.ListContainersRequest()),
-        ("Admin/ListServers", admin_pb2.ListServersRequest()),
         ("Subscriptions/Resume", subscriptions_pb2.ResumeSubscriptionRequest(context=context, id="told")),
         ("Schema/Withdraw", schemas_pb2.WithdrawSchemaRequest(context=context)),
         ("Subscriptions/Delete", subscriptions_pb2.DeleteSubscriptionRequest(context=context, id="told")),
-        ("Admin/GetUsage", admin_pb2.GetUsageRequest(context=context)),
         ("Admin/ListViolations", admin_pb2.ListViolationsRequest(context=context, index="by_code")),
-        ("Admin/SetLimits", admin_pb2.SetLimitsRequest(context=context)),
-        ("Admin/ExportDatabase", admin_pb2.ExportDatabaseRequest(context=context)),
         ("Admin/ImportDatabase", admin_pb2.ImportDatabaseRequest(open={"context": context})),
         ("Admin/MoveDatabase", admin_pb2.MoveDatabaseRequest(context=context, name=f"of-{party.name}-move")),
         ("Admin/DeleteDatabase", admin_pb2.DeleteDatabaseRequest(context=context, name=f"of-{party.name}-delete")),
