@@ -125,6 +125,23 @@ def test_damage_is_found_and_put_right(run: CommandLine, monkeypatch: pytest.Mon
     assert run.json("store", "check")["found"] == 0
 
 
+def test_an_index_is_built_to_its_end_when_its_values_have_become_unique(run: CommandLine) -> None:
+    run.schema(INDEXES + '\nSHOP.index("Order", "one_total", "total", unique=True)')
+    with database(run) as db, db.transaction() as tx:
+        store = opened(tx)
+        twin = store.load(7)
+        twin.total = 8
+        store.save(twin)
+    run("schema", "lock", "--yes")
+    run("migrate", "apply", "--yes")
+    assert (run.status, "recordlayer index violations one_total" in run.said) == (1, True), run.said + run.complained
+    with database(run) as db, db.transaction() as tx:
+        opened(tx).delete(7)
+    run("index", "build", "one_total", "--yes")
+    assert (run.status, "one_total is built" in run.said) == (0, True), run.complained
+    assert {one["name"]: one for one in run.json("index", "list")["indexes"]}["one_total"]["state"] == "READABLE"
+
+
 def test_of_many_stores_one_has_to_be_named(run: CommandLine) -> None:
     project = run.folder / "recordlayer.toml"
     project.write_text(project.read_text().replace('store = ["shop", "acme"]', 'below = ["shop"]'))
