@@ -48,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not options.json:
             print(as_table(report), flush=True)
     if options.json:
-        print(all_as_json(reports) if options.case == "all" else as_json(reports[0]) if reports else "")
+        whole = options.case == "all"
+        print(all_as_json(reports, quick=options.quick) if whole else as_json(reports[0]) if reports else "")
     missed = [line for report in reports for line in _missed(report)]
     for line in missed:
         print(line, file=sys.stderr)

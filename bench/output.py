@@ -15,9 +15,9 @@ def as_json(report: Report) -> str:
     return json.dumps(_as_object(report), indent=2)
 
 
-def all_as_json(reports: Iterable[Report]) -> str:
-    """One object, {"benches": [...]}: such an object of each."""
-    return json.dumps({"benches": [_as_object(report) for report in reports]}, indent=2)
+def all_as_json(reports: Iterable[Report], *, quick: bool) -> str:
+    """One object, {"quick", "benches": [...]}: such an object of each."""
+    return json.dumps({"quick": quick, "benches": [_as_object(report) for report in reports]}, indent=2)
 
 
 def _as_object(report: Report) -> dict[str, Any]:

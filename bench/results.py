@@ -22,22 +22,26 @@ def main(arguments: Sequence[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     source, directory = Path(arguments[0]), Path(arguments[1])
-    benches: list[Bench] = json.loads(source.read_text(encoding="utf-8"))["benches"]
+    measured = json.loads(source.read_text(encoding="utf-8"))
+    benches: list[Bench] = measured["benches"]
     directory.mkdir(parents=True, exist_ok=True)
     plots = [name for name, plot in PLOTS.items() if plot(benches, directory / f"{name}.png")]
-    (directory / "RESULTS.md").write_text("\n".join(_lines(benches, plots)) + "\n", encoding="utf-8")
+    (directory / "RESULTS.md").write_text(
+        "\n".join(_lines(benches, plots, quick=measured["quick"])) + "\n", encoding="utf-8"
+    )
     return 0
 
 
-def _lines(benches: Sequence[Bench], plots: Sequence[str]) -> list[str]:
+def _lines(benches: Sequence[Bench], plots: Sequence[str], *, quick: bool) -> list[str]:
     machine = benches[0]["machine"]
     where = f"{machine['cores']} cores, {machine['system'].split()[0]}, {machine['processor']}, {machine['python']}"
     where += ", with the compiled core" if machine["compiled"] else ", without the compiled core"
     lines = [
         "# Results",
         "",
-        f"One run of `python -m bench all` ({where}). What the columns mean, and how far to trust them, is",
-        "in [README.md](README.md): ours/peer below 1 means that we are faster, targets are upper bounds.",
+        f"One run of `python -m bench all{' --quick' if quick else ''}` ({where}).",
+        "What the columns mean, and how far to trust them, is in [README.md](README.md): ours/peer below 1 means",
+        "that we are faster, targets are upper bounds.",
         "",
     ]
     lines += [f"![{name}]({name}.png)" for name in plots]
