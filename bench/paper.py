@@ -19,10 +19,11 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import recordlayer as rl
 from bench.harness import CPU, Case, Contender, Ops, Report, Settings, Spread, compare
+from bench.peers_rows import Row
 from bench.record import metadata as item_metadata
 from recordlayer import q, query
 from recordlayer.blocking.database import Database
@@ -51,15 +52,6 @@ METADATA = (
     .build()
 )
 Item: Any = METADATA.record_types["Item"].message_class
-
-
-class Row(NamedTuple):
-    id: int
-    name: str
-    city: str
-    price: float
-    count: int
-    active: bool
 
 
 class Fleet:
