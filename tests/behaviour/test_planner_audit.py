@@ -254,6 +254,8 @@ def test_every_row_has_tests_that_are_there_or_a_reason_why_it_is_open() -> None
         assert shown_by, row
         for one in shown_by:
             file, _, name = one.partition("::")
+            if file.startswith("house/") and not (TESTS / "house").exists():
+                continue  # they judge the source tree, and an installed package is tested without it
             assert name in names_in(file), (row, one)
 
 

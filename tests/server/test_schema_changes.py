@@ -3,14 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+import grpc
 import pytest
+from grpc import aio as grpc_aio
 
 from recordlayer_server.databases import Databases
 from recordlayer_server.places import DEVELOPMENT
 from tests.support import photos as schema
 from tests.support.service import Caller, calling, operation, photos, run, serving_over
 from tests.support.transacting import Transact
+
+
+async def written(caller: Caller, change: Any) -> None:
+    """Change a record. The callers share an index in which they conflict, and are told to come again: they do."""
+    while True:
+        try:
+            await caller.modify(change)
+            return
+        except grpc_aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.ABORTED:
+                raise
+
+
+async def committed(caller: Caller, change: Any) -> None:
+    """The same in a transaction."""
+    while True:
+        try:
+            async with Transact(caller) as tx:
+                await tx.modify(change)
+                await tx.commit()
+            return
+        except grpc_aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.ABORTED:
+                raise
 
 
 def test_servers_that_do_not_know_of_a_new_schema_yet_learn_of_it_and_fail_nobody(
@@ -20,7 +47,7 @@ def test_servers_that_do_not_know_of_a_new_schema_yet_learn_of_it_and_fail_nobod
         """Every kind of call, again and again; raises what comes instead of an answer."""
         rounds, token = 0, b""
         while not done.is_set():
-            await caller.modify(operation("FORCE_UPDATE", name, title=f"t{rounds}", rating=rounds))
+            await written(caller, operation("FORCE_UPDATE", name, title=f"t{rounds}", rating=rounds))
             await caller.names()
             assert not (await caller.lookup(name))[0].status.code
             [changes] = (await caller.zone_changes({"": token})).zones
@@ -40,13 +67,11 @@ def test_servers_that_do_not_know_of_a_new_schema_yet_learn_of_it_and_fail_nobod
                     for field in ("mood", "place_name", "season"):
                         monkeypatch.setitem(schema.MESSAGES, "Photo", (*schema.MESSAGES["Photo"], f"string {field}"))
                         await newer.put_container(schema.CONTAINER, schema.description(), DEVELOPMENT)
-                        await new.modify(operation("FORCE_UPDATE", "c", **{field: "x"}))
+                        await written(new, operation("FORCE_UPDATE", "c", **{field: "x"}))
                         [found] = await old.lookup("c")
                         assert found.record.fields.fields[field].string_value == "x"
-                        await old.modify(operation("FORCE_UPDATE", "d", **{field: "y"}))
-                        async with Transact(old) as tx:
-                            await tx.modify(operation("FORCE_UPDATE", "e", **{field: "z"}))
-                            await tx.commit()
+                        await written(old, operation("FORCE_UPDATE", "d", **{field: "y"}))
+                        await committed(old, operation("FORCE_UPDATE", "e", **{field: "z"}))
                     done.set()
                 assert all(task.result() for task in used)
                 fields = (await old.lookup("c"))[0].record.fields.fields
