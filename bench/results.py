@@ -39,7 +39,7 @@ def _lines(benches: Sequence[Bench], plots: Sequence[str], *, quick: bool) -> li
     lines = [
         "# Results",
         "",
-        f"One run of `python -m bench all{' --quick' if quick else ''}` ({where}).",
+        f"Measured with `python -m bench NAME{' --quick' if quick else ''}`, one bench after the other ({where}).",
         "What the columns mean, and how far to trust them, is in [README.md](README.md): ours/peer below 1 means",
         "that we are faster, targets are upper bounds.",
         "",

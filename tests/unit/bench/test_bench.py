@@ -224,7 +224,7 @@ def test_results_are_written_to_be_read(clock: Clock, tmp_path: Path) -> None:
     measured.write_text(output.all_as_json([_report(clock, 0.4)], quick=True))
     assert results.main([str(measured), str(tmp_path / "out")]) == 0
     written = (tmp_path / "out" / "RESULTS.md").read_text()
-    assert "`python -m bench all --quick`" in written
+    assert "`python -m bench NAME --quick`" in written
     assert "| insert | " in written
     assert "| 0.50 | 0.40 | **missed** |" in written
     assert results.main([str(measured)]) == 2
