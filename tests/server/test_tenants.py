@@ -29,6 +29,7 @@ from tests.server.test_webhooks import Owner, until
 from tests.support.admin import Operator, security, working
 from tests.support.photos import CONTAINER, description
 from tests.support.service import Caller, calling, operation, photos, reason, run, serving_over, status_of
+from tests.support.watching import Watch
 
 State = admin_pb2.AdminOperation.State
 MOVED = ("FAILED_PRECONDITION", "MOVED")
@@ -172,7 +173,13 @@ def test_a_database_is_moved_and_late_callers_are_told_where() -> None:
                 assert "schema" in failed.status.message
                 await caller.create("still here")
                 await other.put_containers({CONTAINER: description()})
-                moved = await done(operator, "MoveDatabase", move={"cluster": "two"})
+                async with Watch(caller) as watch:
+                    await watch.add(1, content=True)
+                    assert len(await watch.until_current(1)) == 31
+                    moved = await done(operator, "MoveDatabase", move={"cluster": "two"})
+                    with pytest.raises(grpc_aio.AioRpcError) as caught:
+                        await watch.next()
+                    assert (caught.value.code().name, reason(caught.value)) == MOVED, "who follows it is told, too"
                 assert moved.state == State.SUCCEEDED, moved
                 assert (moved.progress.stage, moved.progress.bytes_left) == ("finished", 0)
                 assert moved.progress.rows > 30
@@ -189,6 +196,12 @@ def test_a_database_is_moved_and_late_callers_are_told_where() -> None:
                     if reason(caught.value) != "BAD_REQUEST":
                         assert (caught.value.code().name, reason(caught.value)) == MOVED
                         assert "cluster two" in status_of(caught.value).message
+                for reason_given in ("", "recordlayer: moved, ana of cluster two"):
+                    with pytest.raises(grpc_aio.AioRpcError) as caught:
+                        await operator.ask("UnlockDatabase", reason=reason_given)
+                    assert (caught.value.code().name, reason(caught.value)) == MOVED, "what was moved stays closed"
+                    assert "cluster two" in status_of(caught.value).message
+                assert await refusal(caller.names()) == MOVED
                 assert await registry.all_hooks(databases.database) == {}
                 assert len(await registry.all_hooks(second)) == 1
                 again = await done(operator, "MoveDatabase", name="again", move={"cluster": "two"})

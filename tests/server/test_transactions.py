@@ -231,6 +231,21 @@ def test_each_step_needs_the_right_that_it_would_need_alone() -> None:
     run(scenario())
 
 
+def test_a_transaction_that_only_reads_is_held_to_it_by_the_server() -> None:
+    async def scenario() -> None:
+        async with photos() as (server, _), calling(server) as channel:
+            caller = Caller(channel, user="ana")
+            await caller.create("old")
+            async with Transact(caller, read_only=True) as tx:
+                refused = (await tx.modify(operation("CREATE", "new"))).refused
+                assert (statuses.reason_of(refused), "read_only" in refused.message) == ("BAD_REQUEST", True)
+                assert [record is not None for record in await tx.look_up("old", "new")] == [True, False]
+                await tx.commit()
+            assert await caller.names() == ["old"]
+
+    run(scenario())
+
+
 def test_what_is_no_transaction_is_refused() -> None:
     async def scenario() -> None:
         async with photos() as (server, _), calling(server) as channel:

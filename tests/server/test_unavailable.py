@@ -11,8 +11,10 @@ import grpc
 import pytest
 from grpc import aio as grpc_aio
 
-from recordlayer.client.pb import records_pb2, server_pb2, sync_pb2, transactions_pb2, zones_pb2
+from recordlayer.client.pb import records_pb2, server_pb2, subscriptions_pb2, sync_pb2, transactions_pb2, zones_pb2
 from recordlayer_server.config import Health
+from recordlayer_server.limits import Limits
+from tests.server.test_subscriptions import Subscriber
 from tests.support.admin import CLOSED, READ_ONLY, Operator
 from tests.support.assets import Keeper
 from tests.support.service import (
@@ -28,6 +30,7 @@ from tests.support.service import (
     status_of,
 )
 from tests.support.service import reason as reason_of
+from tests.support.watching import Watch
 
 LOOKS = Health(interval=timedelta(days=1), timeout=timedelta(seconds=0.3), failures=3, successes=2)
 
@@ -124,10 +127,46 @@ def test_calls_to_a_database_that_is_locked_say_so() -> None:
             await operator.ask("UnlockDatabase")
             await operator.ask("LockDatabase", kind=CLOSED, reason="shut", raise_format=True)
             both = {**reads(caller), **writes(caller)}
-            del both["Watch"]  # it waits until the lock is taken away
             assert await told(both) == dict.fromkeys(both, locked)
             await operator.ask("UnlockDatabase")
             await caller.create("q")
+
+    run(scenario())
+
+
+async def ended(read: Callable[[], Awaitable[Any]]) -> None:
+    """Read a stream to its end; raises what it ends with."""
+    while await read() is not grpc_aio.EOF:
+        pass
+
+
+def test_who_follows_a_database_that_is_closed_is_told_and_goes_on_afterwards() -> None:
+    limits = Limits(progress_interval=timedelta(milliseconds=50))
+    said = subscriptions_pb2.Subscription(id="s", database=subscriptions_pb2.Subscription.OfDatabase())
+
+    async def scenario() -> None:
+        async with photos(limits=limits) as (server, _), calling(server) as channel:
+            caller, operator, subscriber = Caller(channel), Operator(channel), Subscriber(Caller(channel))
+            await caller.create("p")
+            await subscriber.create(said)
+            async with Watch(caller) as watch, Watch(caller) as hints, subscriber.receiving("s") as receiving:
+                await watch.add(1, content=True)
+                assert await watch.until_current(1) == ["p"]
+                await hints.add(1, token=watch.tokens[1])
+                assert await hints.until_current(1) == []
+                assert not (await receiving.read()).events
+                await operator.ask("LockDatabase", kind=CLOSED, reason="shut", raise_format=True)
+                for ends in (watch.next, hints.next, receiving.read):
+                    with pytest.raises(grpc_aio.AioRpcError) as caught:
+                        await ended(ends)
+                    assert (caught.value.code().name, reason_of(caught.value)) == ("UNAVAILABLE", "STORE_LOCKED")
+                    assert "shut" in status_of(caught.value).message
+                    assert retries(status_of(caught.value))
+            await operator.ask("UnlockDatabase")
+            await caller.create("q")
+            async with Watch(caller) as again:
+                await again.add(1, content=True, token=watch.tokens[1])
+                assert await again.until_current(1) == ["q"]
 
     run(scenario())
 

@@ -10,9 +10,9 @@ from typing import Any
 from recordlayer import OpenMode
 from recordlayer.aio import RecordStore, Transaction
 from recordlayer.client.pb import admin_pb2, context_pb2
-from recordlayer.errors import RecordLayerError, StoreMissing, UsageError
+from recordlayer.errors import RecordLayerError, StoreMissing, StoreMoved, UsageError
 from recordlayer.keyspace import ResolvedPath
-from recordlayer.store.header import FormatVersion
+from recordlayer.store.header import MOVED, FormatVersion
 from recordlayer.store.open import Cacheable
 from recordlayer.store.settings import LockInfo, StoreLock
 from recordlayer.tenant.stores import FoundStore
@@ -145,12 +145,22 @@ class Stores(Part):
             return await self._placed(tx, tenant)
 
         place = await self._run(call, where, reads_only=True)
+        base = databases.database.tenant(place.base)
+
+        async def locks() -> dict[bytes, str]:
+            found = (await base.stores(limit=len(_KINDS))).stores
+            if not found:
+                raise absent(tenant)
+            return {one.prefix: one.info.lock.reason for one in found if one.info.lock is not None}
+
+        reasons = await locks()
+        for reason in reasons.values():
+            if reason.startswith(MOVED):  # nobody would look here for what is written here
+                raise StoreMoved(to=reason[len(MOVED) :])
         # An export that was cut off with its server has locked all the stores there are.
-        thawed = 0 if request.reason else await databases.database.tenant(place.base).thaw()
-        found = (await databases.database.tenant(place.base).stores(limit=len(_KINDS))).stores
-        if not found:
-            raise absent(tenant)
-        reasons = {one.prefix: one.info.lock.reason for one in found if one.info.lock is not None}
+        thawed = 0 if request.reason else await base.thaw()
+        if thawed:
+            reasons = await locks()
 
         async def work(tx: Transaction) -> bool:
             unlocked = thawed > 0

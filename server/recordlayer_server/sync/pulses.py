@@ -19,7 +19,7 @@ from typing import Protocol
 
 from recordlayer.aio import Transaction
 from recordlayer.aio.feed import FeedWatch
-from recordlayer.errors import FeedTokenExpired, Overloaded, RecordLayerError
+from recordlayer.errors import FeedTokenExpired, Overloaded, RecordLayerError, StoreLocked
 from recordlayer_server import logs, statuses
 from recordlayer_server.databases import Databases
 from recordlayer_server.places import Tenant, label
@@ -39,6 +39,10 @@ class Listener(Protocol):
 
     def changed(self, pulse: Pulse) -> None:
         """The zone has changed, or may have. Must not raise."""
+        ...
+
+    def closed(self, error: StoreLocked) -> None:
+        """Nobody may read the zone any more: its database is closed, or elsewhere. Must not raise."""
         ...
 
 
@@ -117,6 +121,9 @@ class Pulse:
                 code = getattr(error, "code", "refused")
                 name = label(self.tenant)
                 logs.write(logs.server, logging.WARNING, "a zone could not be watched", tenant=name, error=code)
+                if isinstance(error, StoreLocked):
+                    for listener in tuple(self.listeners):
+                        listener.closed(error)
                 await asyncio.sleep(POLL.total_seconds())
             finally:
                 if watch is not None:

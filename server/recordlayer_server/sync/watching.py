@@ -24,6 +24,7 @@ from google.rpc import code_pb2, status_pb2
 
 from recordlayer.aio import Transaction
 from recordlayer.client.pb import context_pb2, sync_pb2
+from recordlayer.errors import StoreLocked
 from recordlayer_server import statuses
 from recordlayer_server.call import Call
 from recordlayer_server.contents import shape_of, zone_of
@@ -83,6 +84,10 @@ class Target:
         self.quiet = False
         self.stream.due(self)
 
+    def closed(self, error: StoreLocked) -> None:
+        """The database is closed to everybody, and so is the stream: it says why, and when to come again."""
+        self.stream.fail(error)
+
 
 @dataclass(slots=True)
 class Stream:
@@ -119,8 +124,13 @@ class Stream:
                     self._room.clear()
                     await self._room.wait()
         except Exception as error:
-            self._failed = error
+            self.fail(error)
         self._ended = True
+        self._wake.set()
+
+    def fail(self, error: BaseException) -> None:
+        """Let the stream end with an error, the first there is."""
+        self._failed = self._failed or error
         self._wake.set()
 
     def _add(self, said: sync_pb2.WatchRequest.Add) -> None:

@@ -25,6 +25,7 @@ class Steps:
     """The steps of one transaction.
 
     snapshot  reads let others change what was read
+    writes    whether anything may be modified
     """
 
     databases: Databases
@@ -33,6 +34,7 @@ class Steps:
     tx: Transaction
     bounds: Bounds
     snapshot: bool
+    writes: bool = True
     written: dict[tuple[str, str], Done] = field(default_factory=dict)
     """What became of every record that was changed, by the last step that did."""
 
@@ -61,6 +63,8 @@ class Steps:
     async def modify(self, said: transactions_pb2.TransactRequest.Modify) -> records_pb2.ModifyReply:
         """Raises  BatchFailed: then a part of it may be there, and the transaction is of no use; Refusal."""
         limits = self.databases.limits
+        if not self.writes:
+            raise bad_request("modify", "the transaction was begun as `read_only`: begin one that is not")
         for place, one in enumerate(said.operations):
             if one.idempotency_key:
                 raise bad_request(

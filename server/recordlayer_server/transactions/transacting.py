@@ -103,9 +103,8 @@ async def transact(
             over = asyncio.get_running_loop().call_at(bounds.ends, tx.cancel)
             try:
                 async with tx:
-                    steps = Steps(
-                        databases, call, tenant, tx, bounds, begin.read_only or begin.context.consistency.snapshot
-                    )
+                    snapshot = begin.read_only or begin.context.consistency.snapshot
+                    steps = Steps(databases, call, tenant, tx, bounds, snapshot, writes=not begin.read_only)
                     one = _One(steps, coming, over)
                     yield await one.begun(sequence)
                     async for reply in one.replies():
