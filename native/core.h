@@ -70,6 +70,7 @@ PyObject *make_pack(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_unpack(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_rows(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_runs(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *make_tuples(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_rests(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_open_all(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_forward(PyObject *module, PyObject *const *args, Py_ssize_t count);
@@ -77,6 +78,7 @@ PyObject *make_backward(PyObject *module, PyObject *const *args, Py_ssize_t coun
 PyObject *make_bytes_until(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 extern const char make_pack_doc[], make_unpack_doc[], make_rows_doc[], make_runs_doc[], make_rests_doc[], make_open_all_doc[];
+extern const char make_tuples_doc[];
 extern const char make_forward_doc[], make_backward_doc[], make_bytes_until_doc[];
 
 #endif

@@ -2,7 +2,7 @@
 
 #include "core.h"
 
-#define REVISION 3 /* what recordlayer/core.py wants: both change when a function comes, goes or is called otherwise */
+#define REVISION 4 /* what recordlayer/core.py wants: both change when a function comes, goes or is called otherwise */
 
 int buffer_grow(Buffer *buffer, Py_ssize_t more)
 {
@@ -41,6 +41,7 @@ static PyMethodDef methods[] = {
     METHOD(make_unpack),
     METHOD(make_rows),
     METHOD(make_runs),
+    METHOD(make_tuples),
     METHOD(make_rests),
     METHOD(make_open_all),
     METHOD(make_forward),

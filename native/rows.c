@@ -414,6 +414,125 @@ PyObject *make_runs(PyObject *module, PyObject *const *args, Py_ssize_t count)
     return closure(&runs_method, PyTuple_Pack(5, args[0], args[1], args[2], args[3], args[4]));
 }
 
+/* -- tuples of entries -- */
+
+typedef struct {
+    PyObject *key;    /* where the columns of the last row were read, kept */
+    Py_ssize_t begin; /* where they begin in it */
+    PyObject *values[MOST_COLUMNS];
+    Py_ssize_t sizes[MOST_COLUMNS];
+    Py_ssize_t width;
+} LastRow;
+
+/* How many bytes a column has if it has the bytes that it had in the last row; 0 if it has others. */
+static Py_ssize_t same_column(const LastRow *last, Py_ssize_t place, Py_ssize_t from, const unsigned char *bytes,
+                              Py_ssize_t size, Py_ssize_t at)
+{
+    Py_ssize_t length = last->sizes[place];
+    if (size - at < length || memcmp(bytes + at, PyBytes_AS_STRING(last->key) + from, (size_t)length) != 0)
+        return 0;
+    /* No element begins with ff: with it, a text that ended here in the last key goes on. */
+    return size - at == length || bytes[at + length] != 0xFF ? length : 0;
+}
+
+/* Reads the columns of a key. Most rows of a page begin alike: a column with the bytes of the last row is not read. */
+static Outcome read_row(PyObject *decoders, PyObject *key, Py_ssize_t start, LastRow *last)
+{
+    const unsigned char *bytes = (const unsigned char *)PyBytes_AS_STRING(key);
+    Py_ssize_t size = PyBytes_GET_SIZE(key), at = start, from = last->begin;
+    int known = last->key != NULL;
+    for (Py_ssize_t place = 0; place < last->width; place++) {
+        Py_ssize_t before = known ? last->sizes[place] : 0, begin = at;
+        Py_ssize_t same = known ? same_column(last, place, from, bytes, size, at) : 0;
+        if (same) {
+            at += same;
+        } else {
+            PyObject *value;
+            Outcome outcome = at < size ? read_element(decoders, key, bytes, size, &at, &value) : ELEMENT_UNUSUAL;
+            if (outcome != ELEMENT_READ)
+                return outcome;
+            Py_XSETREF(last->values[place], value);
+            last->sizes[place] = at - begin;
+        }
+        from += before;
+    }
+    if (at != size)
+        return ELEMENT_UNUSUAL;
+    Py_XSETREF(last->key, Py_NewRef(key));
+    last->begin = start;
+    return ELEMENT_READ;
+}
+
+/* kept: the function in Python, decoders, columns, wanted places, what a null in each of them stands for */
+static PyObject *tuples(PyObject *kept, PyObject *const *args, Py_ssize_t count, PyObject *keywords)
+{
+    PyObject *decoders = PyTuple_GET_ITEM(kept, 1), *wanted = PyTuple_GET_ITEM(kept, 3);
+    PyObject *nulls = PyTuple_GET_ITEM(kept, 4);
+    Py_ssize_t given = PyTuple_GET_SIZE(wanted), start, places[MOST_COLUMNS];
+    if (!usual_page(args, count, keywords, &start))
+        return PyObject_Vectorcall(PyTuple_GET_ITEM(kept, 0), args, (size_t)count, keywords);
+    for (Py_ssize_t place = 0; place < given; place++)
+        places[place] = PyLong_AsSsize_t(PyTuple_GET_ITEM(wanted, place));
+    PyObject *pairs = args[0], *found = PyList_New(0);
+    LastRow last = {.key = NULL, .width = PyLong_AsSsize_t(PyTuple_GET_ITEM(kept, 2))};
+    Outcome outcome = found == NULL ? ELEMENT_FAILED : ELEMENT_READ;
+    /* Decoders may run Python code: the list is asked for its length each time. */
+    for (Py_ssize_t row = 0; outcome == ELEMENT_READ && row < PyList_GET_SIZE(pairs); row++) {
+        PyObject *key = key_of(pairs, row), *made;
+        if (key == NULL) {
+            outcome = ELEMENT_UNUSUAL;
+            break;
+        }
+        Py_INCREF(key);
+        outcome = read_row(decoders, key, start, &last);
+        Py_DECREF(key);
+        if (outcome != ELEMENT_READ)
+            break;
+        made = PyTuple_New(given);
+        if (made == NULL) {
+            outcome = ELEMENT_FAILED;
+            break;
+        }
+        for (Py_ssize_t place = 0; place < given; place++) {
+            PyObject *value = last.values[places[place]];
+            PyTuple_SET_ITEM(made, place, Py_NewRef(value == Py_None ? PyTuple_GET_ITEM(nulls, place) : value));
+        }
+        if (PyList_Append(found, made) < 0)
+            outcome = ELEMENT_FAILED;
+        Py_DECREF(made);
+    }
+    for (Py_ssize_t place = 0; place < last.width; place++)
+        Py_XDECREF(last.values[place]);
+    Py_XDECREF(last.key);
+    if (outcome == ELEMENT_READ)
+        return found;
+    Py_XDECREF(found);
+    if (outcome == ELEMENT_FAILED)
+        return NULL;
+    return PyObject_Vectorcall(PyTuple_GET_ITEM(kept, 0), args, (size_t)count, keywords);
+}
+
+static PyMethodDef tuples_method = {
+    "tuples", (PyCFunction)(void (*)(void))tuples, METH_FASTCALL | METH_KEYWORDS,
+    "tuples(pairs, start)\n--\n\nColumns of a page's entries as tuples: recordlayer.query.plan.entry_code, in C."};
+
+const char make_tuples_doc[] =
+    "make_tuples(tuples, decoders, columns, wanted, nulls, /)\n--\n\nThe function of `compile_tuples` in C. The one in "
+    "Python if there are too many columns.";
+
+PyObject *make_tuples(PyObject *module, PyObject *const *args, Py_ssize_t count)
+{
+    int right = count == 5 && PyLong_CheckExact(args[2]) && is_decoders(args[1]) && PyTuple_CheckExact(args[4]);
+    Py_ssize_t columns = right ? PyLong_AsSsize_t(args[2]) : -1;
+    if (columns < 0 || !small_numbers(args[3], columns) || PyTuple_GET_SIZE(args[3]) != PyTuple_GET_SIZE(args[4])) {
+        PyErr_SetString(PyExc_TypeError, "make_tuples takes what its documentation says");
+        return NULL;
+    }
+    if (columns > MOST_COLUMNS || PyTuple_GET_SIZE(args[3]) > MOST_COLUMNS)
+        return Py_NewRef(args[0]);
+    return closure(&tuples_method, PyTuple_Pack(5, args[0], args[1], args[2], args[3], args[4]));
+}
+
 /* -- what stands behind columns -- */
 
 static Py_ssize_t behind(const unsigned char *bytes, Py_ssize_t size, Py_ssize_t columns, Py_ssize_t at)

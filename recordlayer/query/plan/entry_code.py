@@ -64,6 +64,13 @@ def rows_in_python(kinds: Sequence[Kind], make: Any, named: Sequence[tuple[int, 
 def compile_tuples(kinds: Sequence[Kind], wanted: Sequence[tuple[int, Any]], *, name: str) -> Rows:
     """A function that makes a tuple of some columns of each entry. `wanted`: their places, and what a null in each of
     them stands for."""
+    in_python = tuples_in_python(kinds, wanted, name=name)
+    places, nulls = tuple([place for place, _ in wanted]), tuple([null for _, null in wanted])
+    return made_in_c("tuples", in_python, DECODERS, len(kinds), places, nulls)
+
+
+def tuples_in_python(kinds: Sequence[Kind], wanted: Sequence[tuple[int, Any]], *, name: str) -> Rows:
+    """The same, generated."""
     parts = [f"c{place}" if null is None else f"({null!r} if c{place} is None else c{place})" for place, null in wanted]
     lines = [f"    {line}" for place, kind in enumerate(kinds) for line in unpacking_source(kind, f"c{place}")]
     before = ["made = []", "add = made.append"]

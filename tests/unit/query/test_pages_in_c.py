@@ -17,7 +17,14 @@ from hypothesis import strategies as st
 import recordlayer as rl
 from recordlayer.core import twins
 from recordlayer.index.entry import behind
-from recordlayer.query.plan.entry_code import compile_rows, compile_runs, rows_in_python, runs_in_python
+from recordlayer.query.plan.entry_code import (
+    compile_rows,
+    compile_runs,
+    compile_tuples,
+    rows_in_python,
+    runs_in_python,
+    tuples_in_python,
+)
 from recordlayer.tuples import pack, unpack, unpack_element
 from recordlayer.tuples.compiled import Kind
 from tests.support.both_ways import needs_core, outcome
@@ -162,6 +169,34 @@ def test_runs_of_a_page_are_what_unpacking_shows(
         assert outcome(compile_runs([Kind.ANY] * width, leading, wanted, name="x"), pairs, START)[1] is not None
 
 
+@given(
+    st.integers(1, 4).flatmap(lambda width: st.tuples(st.just(width), st.lists(st.tuples(*[few] * width), max_size=8))),
+    st.lists(st.tuples(st.integers(0, 3), st.none() | st.just(0)), min_size=1, max_size=5),
+    damages,
+)
+@example((2, [("a", 1), ("a", 2), ("a\0b", 1), ("a\0b", None), ("b", None)]), [(1, 0), (0, None), (1, None)], None)
+@example((2, [("a", 1), ("aa", 1), ("a", 300), ("a", 300)]), [(0, None), (1, None)], (99, -1))
+def test_tuples_of_a_page_are_what_unpacking_shows(
+    page: tuple[int, list[tuple[Any, ...]]], wanted: list[tuple[int, Any]], damage: tuple[int, int] | None
+) -> None:
+    width, rows = page
+    wanted = [(place % width, null) for place, null in wanted]
+    keys = [pack(row, PREFIX) for row in rows]
+    if keys:
+        keys[-1] = damaged(keys[-1], damage)
+    pairs = [(key, b"") for key in keys]
+    for kind in (Kind.ANY, Kind.STR):
+        for made in (compile_tuples, tuples_in_python):
+            found = outcome(made([kind] * width, wanted, name="x"), pairs, START)
+            assert found[0] == "gives"
+            if found[1] is not None:
+                read = [unpack(key, START) for key in keys]
+                expected = [[null if row[at] is None else row[at] for at, null in wanted] for row in read]
+                assert exact([list(one) for one in found[1]]) == exact(expected)
+    if damage is None:
+        assert outcome(compile_tuples([Kind.STR] * width, wanted, name="x"), pairs, START)[1] is not None
+
+
 @given(st.lists(st.tuples(*[few] * 3), max_size=4), st.integers(1, 4), st.integers(0, 8), damages)
 def test_what_follows_columns_is_the_same_both_ways(
     rows: list[tuple[Any, ...]], columns: int, known: int, damage: tuple[int, int] | None
@@ -180,6 +215,7 @@ def test_pages_that_are_none_fail_alike(pairs: Any, start: Any) -> None:
     ways = [
         [made([Kind.INT], make, [(0, "int64")], name="x") for made in (rows_in_python, compile_rows)],
         [made([Kind.INT], 1, [0], name="x") for made in (runs_in_python, compile_runs)],
+        [made([Kind.INT], [(0, None)], name="x") for made in (tuples_in_python, compile_tuples)],
         [lambda pairs, start, rests=rests: rests(pairs, start, 1) for rests in twins["rests"]],
     ]
     for in_python, in_c in ways:
@@ -228,6 +264,7 @@ def test_pages_leave_nothing_behind() -> None:
     """References that leaked would show as blocks that grow."""
     rows = compile_rows([Kind.STR, Kind.INT], CLASSES["proto2"], [(0, "string"), (1, "int32")], name="x")
     runs = compile_runs([Kind.STR, Kind.INT], 1, [0, 1], name="x")
+    tuples = compile_tuples([Kind.STR, Kind.INT], [(1, 0), (0, None), (1, 0)], name="x")
     rests = twins["rests"][1]
     good = [(pack((f"gröup {number // 7}", 1000 + number), PREFIX), b"") for number in range(70)]
     bad = [
@@ -239,7 +276,7 @@ def test_pages_leave_nothing_behind() -> None:
     def work() -> None:
         for _ in range(10):
             for page in (good, *bad):
-                for function in (rows, runs):
+                for function in (rows, runs, tuples):
                     outcome(function, page, START)
                 outcome(rests, page, START, 1)
             METADATA.open_envelopes(records)
