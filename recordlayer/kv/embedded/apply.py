@@ -17,22 +17,22 @@ def apply(writing: BaseWrite, request: CommitRequest, pending: Pending) -> None:
     writes, undo, silent = request.writes, pending.undo, pending.silent
     quiet = writes.silent
     size = 0
-    for begin, end in writes.cleared:
-        for key, cleared in writing.pop_range(begin, end):
-            if key not in undo:
-                undo[key] = cleared
-                size += len(key) + len(cleared)
-                silent.add(key)  # a range counts for conflicts as a range
-    if writes.cleared:
+    if writes.cleared.starts:
         loud = RangeSet()
         for begin, end in writes.cleared:
+            for key, cleared in writing.pop_range(begin, end):
+                if key not in undo:
+                    undo[key] = cleared
+                    size += len(key) + len(cleared)
+                    silent.add(key)  # a range counts for conflicts as a range
             loud.add(begin, end)
         for begin, end in writes.silent_ranges:
             loud.remove(begin, end)
         for begin, end in loud:
-            pending.ranges.add(begin, end)
-    for begin, end in writes.conflicts:
-        pending.ranges.add(begin, end)
+            pending.ranges = pending.ranges.including(begin, end)
+    if writes.conflicts.starts:
+        for begin, end in writes.conflicts:
+            pending.ranges = pending.ranges.including(begin, end)
     put, pop, entries = writing.put, writing.pop, writes.entries
     keys = writes.sorted_keys()  # neighbours share pages
     if not (undo or quiet or silent):

@@ -185,8 +185,8 @@ class Base:
             txn = self._env.begin(self.data)
             try:
                 if len(begin) <= HEAD and len(end) <= HEAD and (begin or not self.has_empty):
-                    with txn.cursor() as cursor:
-                        rows = backward(cursor, begin, end, limit) if reverse else forward(cursor, begin, end, limit)
+                    read = backward if reverse else forward
+                    rows = read(txn.cursor(), begin, end, limit)  # the cursor ends with its transaction
                     if not self.has_long or MARKER not in map(len, map(key_of, rows)):
                         return rows
                 return list(islice(every_kind(self, txn, begin, end, reverse=reverse), limit))

@@ -107,14 +107,14 @@ class Reading(TransactionState):
                 and self._is_plain()
             ):
                 # The usual case of a few rows between two keys: neither selectors nor sizes matter.
-                writes = self._writes
-                own = not writes.is_plain or writes.cleared.starts or writes.keys_in(begin, end)
-                if own or not self._point.taken:
-                    rows = self._reader(snapshot).rows(begin, end, limit or _SMALL, reverse=reverse)
+                writes, point, most = self._writes, self._point, limit or _SMALL
+                own = writes.reaches(begin, end)
+                if own or point.version is None:
+                    rows = self._reader(snapshot).rows(begin, end, most, reverse=reverse)
                 else:
                     self._has_read = True
-                    rows = self._point.database().rows(begin, end, limit or _SMALL, reverse=reverse)
-                more = len(rows) >= (limit or _SMALL)
+                    rows = point.database().rows(begin, end, most, reverse=reverse)
+                more = len(rows) >= most
                 if limit or not more:
                     if not snapshot:
                         if more and reverse:

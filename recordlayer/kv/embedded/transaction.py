@@ -42,7 +42,8 @@ class EmbeddedTransaction(Writing):
 
     def commit(self) -> Waitable[None]:
         try:
-            self._check()
+            if not self._is_plain():
+                self._check()
             self._committing = True
             if self._failed_read is not None:
                 # Nothing is sent: versionstamps and watches hear of it when the transaction begins anew.
@@ -60,10 +61,10 @@ class EmbeddedTransaction(Writing):
                 size = commit_size(writes, self._read_keys, self._read_ranges) if merges else self._size
                 if size > limit:
                     raise TransactionTooLarge(size=size, limit=limit)
-            reads = bool(self._read_keys or self._read_ranges)
-            if reads:
+            reads = bool(self._read_keys or self._read_ranges.starts)
+            if reads and self._point.version is None:
                 self._point.take()  # explicit conflict ranges alone have none so far
-            if self._point.taken:
+            if self._point.version is not None:
                 self._point.check()  # however blind the writes: FoundationDB commits nothing from a version too old
         except OPERATION_ERRORS as error:
             self._settle(error)

@@ -79,11 +79,14 @@ class Snapshot:
     def rows(self, begin: bytes, end: bytes, limit: int, *, reverse: bool = False) -> list[KeyValue]:
         """Up to `limit` pairs of [begin, end); fewer means that there are no more.  Raises  TooOld."""
         base, window = self._base, self._window
+        part = base.scan(begin, end, limit, reverse=reverse)
+        if window.pending is None and window.newest <= self.version:  # not `changed_since`: the usual case
+            if self.version not in self._readers.cells:  # `reads`
+                raise TooOld(read_version=self.version)
+            return part
         found: list[KeyValue] = []
         while begin < end:
-            wanted = limit - len(found)
-            part = base.scan(begin, end, wanted, reverse=reverse)
-            complete = len(part) < wanted
+            complete = len(part) < limit - len(found)
             if complete:
                 low, high = begin, end
             elif reverse:
@@ -98,6 +101,7 @@ class Snapshot:
             if complete or len(found) >= limit:
                 break
             begin, end = (begin, low) if reverse else (high, end)
+            part = base.scan(begin, end, limit - len(found), reverse=reverse)
         if not self._readers.reads(self.version):
             raise TooOld(read_version=self.version)
         return found[:limit]

@@ -39,7 +39,7 @@ from recordlayer.kv.embedded.undo_chain import (
     newest_of,
     with_last,
 )
-from recordlayer.kv.embedded.writes import RangeSet
+from recordlayer.kv.embedded.writes import NO_RANGES, RangeSet
 
 # Bytes counted for a key beside itself and its chain. With everything Python keeps a key takes about twice as much, so
 # that a full window of the smallest values is twice its budget, and one of large values hardly more.
@@ -61,7 +61,7 @@ class Pending:
         self.version = version
         self.undo: dict[bytes, bytes | None] = {}
         self.silent: set[bytes] = set()  # written only by writes that asked for no conflict
-        self.ranges = RangeSet()
+        self.ranges: RangeSet = NO_RANGES
         self.size = 0
         self._checked: list[bytes] = []
         self._sorted: list[bytes] | None = None
@@ -69,7 +69,7 @@ class Pending:
     @property
     def untouched(self) -> bool:
         """Whether nothing was written so far."""
-        return not self.undo and not self.ranges
+        return not self.undo and not self.ranges.starts
 
     def written(self, key: bytes) -> bool:
         return (key in self.undo and key not in self.silent) or (bool(self.ranges) and self.ranges.covers(key))
@@ -157,6 +157,11 @@ class UndoWindow:
                 for key in commit.keys_in(begin, end):
                     found.setdefault(key, commit.undo[key])
         return found
+
+    @property
+    def holds_nothing(self) -> bool:
+        """Whether there is nothing at all to keep, to prune or to free."""
+        return not (self._recent or self._chains or self._log or self._trash)
 
     @property
     def has_entries(self) -> bool:

@@ -138,7 +138,7 @@ class WriteMap:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to commit."""
-        return not (self.entries or self.cleared or self.stamped_keys or self.conflicts)
+        return not (self.entries or self.cleared.starts or self.stamped_keys or self.conflicts.starts)
 
     @property
     def untouched(self) -> bool:
@@ -149,6 +149,12 @@ class WriteMap:
     def is_plain(self) -> bool:
         """Whether setting or clearing a key needs no look at what else is known of it: only `entries` change."""
         return not (self.silent or self.unreadable or self.unreadable_ranges.starts)
+
+    def reaches(self, begin: bytes, end: bytes) -> bool:
+        """Whether what a read of [begin, end) gives, or conflicts on, may depend on these writes. A no is sure."""
+        if self.entries and self.keys_in(begin, end):
+            return True
+        return bool(self.cleared.starts or self.silent or self.unreadable or self.unreadable_ranges.starts)
 
     # -- writing
 
@@ -269,9 +275,11 @@ class WriteMap:
         """Keys of `entries`, ascending."""
         keys = self._sorted
         new = len(self.entries) - len(keys)
-        if new and not keys:
+        if not new:
+            return keys
+        if not keys:
             keys = self._sorted = sorted(self.entries)
-        elif new:
+        else:
             # A transaction that reads and writes in turns has few new keys at a time: it must not sort all of them.
             came = islice(reversed(self.entries), new)
             if new < _FEW:
