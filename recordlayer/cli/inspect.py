@@ -16,6 +16,7 @@ from recordlayer.cli.screen import Screen, json_option
 from recordlayer.errors import MalformedTuple, RecordLayerError
 from recordlayer.metadata import RecordMetaData
 from recordlayer.observe.fields import text_of
+from recordlayer.pb.parsing import PARSE_ERRORS
 from recordlayer.pb.record_metadata_pb2 import DataStoreInfo
 from recordlayer.store.layout import Keyspace
 from recordlayer.store.open import store_prefix
@@ -130,16 +131,13 @@ def value_words(places: StorePlaces, key: bytes, value: bytes) -> str:
     if of is not None:
         try:
             return of(places.metadata, value)
-        except (RecordLayerError, ValueError, text_format.ParseError):
+        except (RecordLayerError, *PARSE_ERRORS):
             pass  # damaged, or written by something else: then the bytes are what there is to say
     return _as_tuple(value)
 
 
 def _header(metadata: RecordMetaData, value: bytes) -> str:
-    info = DataStoreInfo()
-    if info.MergeFromString(value) != len(value):
-        raise ValueError(value)
-    return text_format.MessageToString(info, as_one_line=True)
+    return text_format.MessageToString(DataStoreInfo.FromString(value), as_one_line=True)
 
 
 def _record(metadata: RecordMetaData, value: bytes) -> str:

@@ -17,6 +17,7 @@ from uuid import UUID
 from google.protobuf import message_factory
 from google.protobuf.descriptor import FieldDescriptor as Types
 
+from recordlayer.pb.nans import with_nans
 from recordlayer.tuples import SingleFloat
 
 if TYPE_CHECKING:
@@ -134,5 +135,7 @@ def take_over(into: Message, other: Message) -> None:
     if type(into) is type(other):
         into.CopyFrom(other)
     else:
-        into.ParseFromString(other.SerializePartialToString())
+        data = other.SerializePartialToString()
+        into.ParseFromString(data)
+        with_nans(into, data)
         into.SetInParent()

@@ -17,6 +17,7 @@ from recordlayer.keys import access
 from recordlayer.keys.suggest import listed
 from recordlayer.metadata import files
 from recordlayer.metadata.record_type import RecordType
+from recordlayer.pb.nans import IS_PURE, parser_of, with_nans
 from recordlayer.pb.parsing import PARSE_ERRORS
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ class Envelopes:
 
     def _make_open(self) -> Callable[[bytes], tuple[RecordType, Message]]:
         split = self.split
-        parsers = {id(record_type): record_type.message_class.FromString for record_type in self._by_tag.values()}
+        parsers = {id(record_type): parser_of(record_type.message_class) for record_type in self._by_tag.values()}
 
         def open_(data: bytes) -> tuple[RecordType, Message]:
             """The record in a serialised union, with its type.
@@ -155,7 +156,7 @@ class Envelopes:
         return open_
 
     def _make_open_all(self) -> Callable[[Sequence[bytes]], list[Message]]:
-        parsers = {tag: known.message_class.FromString for tag, known in self._by_tag.items() if tag < 0x80}
+        parsers = {tag: parser_of(known.message_class) for tag, known in self._by_tag.items() if tag < 0x80}
         open_ = self.open
 
         def open_all(envelopes: Sequence[bytes]) -> list[Message]:
@@ -221,9 +222,10 @@ def parse(record_type: RecordType, body: bytes) -> Message:
     Raises: CorruptRecord
     """
     try:
-        return record_type.message_class.FromString(body)
+        message = record_type.message_class.FromString(body)
     except PARSE_ERRORS as error:
         raise CorruptRecord(record_type=record_type.name, reason=str(error)) from error
+    return with_nans(message, body) if IS_PURE else message
 
 
 def reaching_maps(descriptors: Iterable[Descriptor]) -> set[str]:

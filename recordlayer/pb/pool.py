@@ -14,12 +14,11 @@ from typing import Any
 from google.protobuf import any_pb2, descriptor_pb2, message_factory
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.internal import api_implementation
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
+from recordlayer.pb.nans import IS_PURE
 from recordlayer.pb.types import Descriptor
 
-_IS_PURE = api_implementation.Type() == "python"
 _WELL_KNOWN = (descriptor_pb2.DESCRIPTOR, any_pb2.DESCRIPTOR)
 
 
@@ -71,7 +70,7 @@ def _class_of(message: Descriptor) -> Any:
     """Its class, with those of the messages that are declared within it as attributes. The compiled implementation of
     protobuf has these by itself."""
     made: Any = message_factory.GetMessageClass(message)
-    if _IS_PURE:
+    if IS_PURE:
         for nested in message.nested_types:
             setattr(made, nested.name, _class_of(nested))
     return made

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from google.protobuf.message import Message
 
 from recordlayer.errors import WrongType
+from recordlayer.pb.nans import with_nans
 from recordlayer.store.batch import save_many
 from recordlayer.store.expect import Expect, VersionBehavior
 from recordlayer.store.record import StoredRecord
@@ -62,7 +63,8 @@ class TypedRecords(Generic[M]):
         """A message of the type as this view's class."""
         if isinstance(message, self.message_class):
             return message
-        return self.message_class.FromString(message.SerializePartialToString())
+        data = message.SerializePartialToString()
+        return with_nans(self.message_class.FromString(data), data)
 
     async def save(
         self,

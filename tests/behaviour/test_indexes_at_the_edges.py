@@ -62,6 +62,7 @@ def double(bits: int) -> float:
     return number
 
 
+NANS = tuple(map(double, (0x7FF8000000000000, 0xFFF8000000000000, 0x7FF8000000000001, 0xFFF8000012345678)))
 DOUBLES = (
     None,
     0.0,
@@ -114,6 +115,23 @@ def test_every_value_may_come_in_place_of_every_other(db: Any, seed: int) -> Non
                 else:
                     store.save(drawn(numbers))
         shop.check()
+
+
+def test_entries_of_nans_of_every_sign_and_payload_go_with_their_records(db: Any) -> None:
+    metadata = builder().index("Order", "ratios", "ratio").build()
+    shop = Shop(db, metadata)
+    shop.save(*(Order(id=number, ratio=ratio) for number, ratio in enumerate(NANS)))
+    shop.check()
+    with db.transaction() as tx:
+        store = tx.store(metadata, path=PATH)
+        wanted = {struct.pack(">d", ratio) for ratio in NANS}
+        assert {struct.pack(">d", entry.key[0]) for entry in store.scan_index("ratios")} == wanted
+        assert {struct.pack(">d", record.ratio) for record in store.scan()} == wanted
+        store.save(Order(id=0, ratio=NANS[1]))
+        store.delete_many(range(1, len(NANS)))
+        (left,) = store.scan_index("ratios")
+        assert (struct.pack(">d", left.key[0]), left.primary_key) == (struct.pack(">d", NANS[1]), (0,))
+    shop.check()
 
 
 def test_a_negative_zero_in_place_of_a_zero_is_another_value(db: Any) -> None:

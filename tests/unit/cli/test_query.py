@@ -18,8 +18,14 @@ from prompt_toolkit.output import DummyOutput
 
 import recordlayer as rl
 from recordlayer.cli.app import app
+from recordlayer.cli.inspect import value_words
 from recordlayer.cli.prompt import LineCompleter, prompted
+from recordlayer.observe.fields import text_of
+from recordlayer.store.layout import StoreLayout
 from recordlayer.store.metadata_store import StoredMetaData
+from recordlayer.store.places import StorePlaces
+from recordlayer.tuples import pack
+from tests.support import shop
 from tests.support.command_line import CommandLine
 
 META, PATH = ("shop", "metadata"), ("shop", "acme")
@@ -120,6 +126,14 @@ def test_raw_keys_are_named_by_tuples_by_text_and_by_digits(run: CommandLine) ->
     for wrong in ("(1,", "0xzz", "(object(),)"):
         run("inspect", wrong)
         assert (run.status, run.said) == (2, "")
+
+
+@pytest.mark.parametrize("damage", [b"\xff\xff", b"\x0a\x05a", b"\x03"])
+def test_damaged_values_are_shown_as_bytes(damage: bytes) -> None:
+    metadata = shop.builder().build()
+    layout = StoreLayout(b"p")
+    for key in (layout.header, layout.records + pack((1,))):
+        assert value_words(StorePlaces(b"p", metadata), key, damage) == text_of(damage), key
 
 
 def test_a_shell_takes_lines_from_a_pipe(run: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:

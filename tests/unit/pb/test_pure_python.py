@@ -2,8 +2,8 @@
 
     PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION=python make test        all of it, about four times slower
 
-Chosen for what differs between the implementations: metadata of Java's, messages of every kind in stores, what the
-other implementation has written (stores, continuations, a migration half way), every method of the service.
+Chosen for what differs between the implementations: metadata of Java's, messages of every kind in stores, NaNs, what
+the other implementation has written (stores, continuations, a migration half way), every method of the service.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ ROOT = Path(__file__).resolve().parents[3]
 CHOSEN = (
     "tests/golden/test_java_metadata_stores.py",
     "tests/golden/test_releases.py",
+    "tests/unit/pb/test_nans.py",
+    "tests/behaviour/test_indexes_at_the_edges.py::test_entries_of_nans_of_every_sign_and_payload_go_with_their_records",
     "tests/behaviour/test_saving_and_loading.py",
     "tests/server/test_tenants_apart.py",
 )
