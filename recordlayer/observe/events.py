@@ -245,6 +245,14 @@ class IdempotencyKeyFound(Event):
     own: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordSplit(Event):
+    """A record was too long for one pair and is saved in several: so many parts, so many bytes."""
+
+    parts: int
+    size: Bytes
+
+
 # -- stores, queries, builds -------------------------------------------------------------------------------
 
 

@@ -3,16 +3,20 @@
     recordlayer_attempts_total{outcome}          attempts ended: committed, failed, unknown, left
     recordlayer_attempt_seconds{outcome}         how long they took
     recordlayer_commit_seconds{outcome}          commits
+    recordlayer_read_version_seconds{cached}     until the version is known at which a transaction reads
     recordlayer_errors_total{code}               errors that ended attempts
     recordlayer_retries_total{code}              attempts begun because of an error
     recordlayer_reads_total, _rows_read_total, _read_bytes_total, _writes_total, _written_bytes_total {part, index}
     recordlayer_empty_reads_total {part, index}  reads that found nothing
     recordlayer_query_seconds, recordlayer_query_rows    queries
-    recordlayer_plans_total{cached}              plans chosen
+    recordlayer_pages_total{stopped}             pages of queries, by why they ended
+    recordlayer_plans_total{cached}              plans chosen; cached: there from an earlier query, or by a template
     recordlayer_stores_opened_total{cached}
     recordlayer_built_records_total{index}       records that index builds have looked at
     recordlayer_build_seconds{index}             transactions of index builds
+    recordlayer_build_progress{index}            0 to 1, of the one that advanced last, where records are counted
     recordlayer_builds_total{index, result}      builds ended
+    recordlayer_split_records_total              records that were saved in parts
     recordlayer_idempotency_keys_found_total{own}
     recordlayer_transactions_leaked_total
     recordlayer_tenant_keys_read_total, _bytes_read_total, _keys_written_total, _bytes_written_total {tenant}
@@ -42,6 +46,8 @@ from recordlayer.observe.events import (
     Place,
     QueryFinished,
     QueryPlanned,
+    ReadVersionTaken,
+    RecordSplit,
     Retried,
     StoreOpened,
     TenantCharged,
@@ -98,16 +104,22 @@ class Prometheus:
         self._attempts = counter("attempts", "attempts ended", "outcome")
         self._attempt_seconds = histogram("attempt_seconds", "duration of attempts", _SECONDS, "outcome")
         self._commit_seconds = histogram("commit_seconds", "duration of commits", _SECONDS, "outcome")
+        self._version_seconds = histogram("read_version_seconds", "until a read version is known", _SECONDS, "cached")
         self._errors = counter("errors", "errors that ended attempts", "code")
         self._retries = counter("retries", "attempts begun because of an error", "code")
         self._moved = [(field, counter(name, about, "part", "index")) for field, name, about in _MOVED]
         self._query_seconds = histogram("query_seconds", "duration of queries", _SECONDS)
         self._query_rows = histogram("query_rows", "results of queries", _ROWS)
+        self._pages = counter("pages", "pages of queries", "stopped")
         self._plans = counter("plans", "plans chosen", "cached")
         self._stores = counter("stores_opened", "stores opened", "cached")
         self._built = counter("built_records", "records that index builds have looked at", "index")
         self._build_seconds = histogram("build_seconds", "transactions of index builds", _SECONDS, "index")
+        self._progress = prometheus_client.Gauge(
+            "recordlayer_build_progress", "how far the build is that has advanced last", ["index"], **where
+        )
         self._builds = counter("builds", "index builds ended", "index", "result")
+        self._split = counter("split_records", "records that were saved in parts")
         self._found = counter("idempotency_keys_found", "work that was not applied again", "own")
         self._leaked = counter("transactions_leaked", "transactions left open")
         self._charged = [(name, counter(f"tenant_{name}", f"{about} for a tenant", "tenant")) for name, about in _USED]
@@ -117,6 +129,8 @@ class Prometheus:
         self._by_kind: Mapping[type[Event], Callable[[Any], None]] = {
             TransactionEnded: self._ended,
             CommitFinished: self._committed,
+            ReadVersionTaken: self._versioned,
+            RecordSplit: lambda event: self._split.inc(),
             Retried: lambda event: self._retries.labels(event.error).inc(),
             QueryFinished: self._queried,
             QueryPlanned: lambda event: self._plans.labels(_word(event.cached)).inc(),
@@ -154,7 +168,11 @@ class Prometheus:
     def _committed(self, event: CommitFinished) -> None:
         self._commit_seconds.labels(event.outcome.value).observe(event.took.total_seconds())
 
+    def _versioned(self, event: ReadVersionTaken) -> None:
+        self._version_seconds.labels(_word(event.cached)).observe(event.took.total_seconds())
+
     def _queried(self, event: QueryFinished) -> None:
+        self._pages.labels(event.stopped).inc()
         self._query_seconds.observe(event.took.total_seconds())
         self._query_rows.observe(event.rows)
 
@@ -173,6 +191,8 @@ class Prometheus:
     def _advanced(self, event: BuildAdvanced) -> None:
         self._built.labels(event.index).inc(event.records)
         self._build_seconds.labels(event.index).observe(event.took.total_seconds())
+        if event.total:
+            self._progress.labels(event.index).set(min(1.0, event.scanned / event.total))
 
 
 def _word(value: bool) -> str:

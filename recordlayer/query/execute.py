@@ -104,7 +104,7 @@ def _run(
     else:
         chosen, place = marks.resumed(found, resume, skip)
     if watch is not None:
-        watch.planned(chosen)
+        watch.planned(chosen, cached=found.cached)
     run = Run(
         store=store,
         continuation=place,

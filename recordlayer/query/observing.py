@@ -26,14 +26,19 @@ class QueryWatch:
         self.path = path_of(store.layout.prefix)
         self._began = self.clock.monotonic()
 
-    def planned(self, plan: Plan) -> None:
+    def planned(self, plan: Plan, *, cached: bool) -> None:
         """The plan is chosen."""
         self.plan = plan.line
         if self.observed.wants(QueryPlanned):
             took = timedelta(seconds=self.clock.monotonic() - self._began)
             self.observed.emit(
                 QueryPlanned(
-                    origin=self.observed.origin, store=self.path, query=str(self.query), plan=self.plan, took=took
+                    origin=self.observed.origin,
+                    store=self.path,
+                    query=str(self.query),
+                    plan=self.plan,
+                    took=took,
+                    cached=cached,
                 )
             )
 

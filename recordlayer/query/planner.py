@@ -73,14 +73,17 @@ RULES: tuple[Rule, ...] = (scan_records, make_records, scan_indexes, unite, inte
 
 class Planned:
     """The plan of a query; and, worked out when somebody asks, the others that would answer it too and which indexes
-    could not, with the reason."""
+    could not, with the reason. `cached`: it was there from an earlier query, or came from a template of its shape."""
 
-    __slots__ = ("_looked", "_survey", "knowledge", "plan", "query")
+    __slots__ = ("_looked", "_survey", "cached", "knowledge", "plan", "query")
 
-    def __init__(self, query: Query, plan: Plan, knowledge: Knowledge, survey: Callable[[], Survey]) -> None:
+    def __init__(
+        self, query: Query, plan: Plan, knowledge: Knowledge, survey: Callable[[], Survey], *, cached: bool = False
+    ) -> None:
         self.query = query
         self.plan = plan
         self.knowledge = knowledge
+        self.cached = cached
         self._survey = survey
         self._looked: Survey | None = None
 
@@ -156,6 +159,7 @@ def plan(
     last = query.kept
     if last is not None and last[0] is metadata and last[1] is knowledge and last[2] == readable:
         kept: Planned = last[3]
+        kept.cached = True
         return kept
     cache = _CACHE.get(metadata)
     if cache is None:
@@ -176,6 +180,7 @@ def plan(
         if 2 * len(cache.plans) > _CACHED:
             cache.plans.move_to_end(key)  # a hash of the key more: only where plans may be dropped
         kept = cache.plans[key]
+        kept.cached = True
         object.__setattr__(query, "kept", (metadata, knowledge, readable, kept))
         return kept
     now = {name: state_of(index) for name, index in metadata.indexes.items()}
@@ -262,7 +267,7 @@ def _by_template(templates: Templates, query: RecordQuery, values: Values, knowl
     for template, survey in templates.made:
         found = template.fill(values)
         if found is not None:
-            return Planned(query, found, knowledge, partial(survey, query))
+            return Planned(query, found, knowledge, partial(survey, query), cached=True)
     return None
 
 
@@ -289,11 +294,13 @@ def _by_survey(asking: Asking) -> tuple[Planned, Choice]:
                 unreadable=unreadable,
                 hint="an index for it is there and cannot be read yet: build it to its end",
             )
+        wanted = missing_index(asking.problem())
         raise NoPlan(
             query=str(asking.query),
             not_used=survey.rejected,
-            hint=f"no index has the records in this order; {missing_index(asking.problem())} would, or order_by(..., "
-            "in_memory=1000) lets so many records be sorted in memory",
+            definition=wanted,
+            hint=f"no index has the records in this order; {wanted} would, or order_by(..., in_memory=1000) lets so "
+            "many records be sorted in memory",
         )
     rule, best = survey.found[0]
     indexes = sources(best) & asking.metadata.indexes.keys()

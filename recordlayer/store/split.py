@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from recordlayer.errors import CorruptRecord, MalformedTuple, RecordTooLarge
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import KEY_LIMIT, VALUE_LIMIT, KeyValue
+from recordlayer.observe.events import Bytes, RecordSplit
 from recordlayer.store.explain_conflict import describe
 from recordlayer.tuples import Versionstamp, pack, unpack
 
@@ -113,6 +114,8 @@ class Splitting:
             return
         for number, start in enumerate(range(0, size, PART), 1):
             context.set(base + pack((number,)), data[start : start + PART])
+        if (observed := context.observed) is not None and observed.wants(RecordSplit):
+            observed.emit(RecordSplit(origin=observed.origin, parts=-(-size // PART), size=Bytes(size)))
 
     def remove(self, context: Context, base: bytes) -> None:
         """Clear all pairs of a record."""

@@ -92,6 +92,10 @@ class Calls:
         """How many calls run, without those that only watch the health."""
         return len(self._running)
 
+    def following(self) -> list[int]:
+        """How many zones each of the calls that watch any does."""
+        return [one.call.follows for one in self._running if one.call.follows]
+
     def refuse(self) -> None:
         """Answer new calls with UNAVAILABLE and when to try again, but for those that ask for the health; those that
         would go on for ever end by themselves."""

@@ -135,6 +135,9 @@ class Serving:
         admission = self.around.admission
         metrics.follow("ready", "whether it takes calls", lambda: float(self.monitor.ready))
         metrics.follow("running_calls", "calls that run now", lambda: float(self.calls.running))
+        watching = self.calls.following
+        metrics.follow("watches", "zones that streams of Watch follow", lambda: float(sum(watching())))
+        metrics.follow("watch_streams", "streams of Watch", lambda: float(len(watching())))
         if admission is not None:
             metrics.follow("waiting_calls", "calls that wait for their turn", lambda: float(admission.waiting))
             metrics.follow("call_limit", "calls that may run at once", lambda: float(admission.limit))

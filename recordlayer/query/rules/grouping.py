@@ -69,6 +69,8 @@ def plan_groups(
                 keep(cache.choices, (way, ()), choice)  # else it depends on values which indexes have all records
         if key is not None:
             keep(cache.plans, key, found)
+    else:
+        found.cached = True
     return found if query.condition is None else _having(query, query.condition, found)
 
 
@@ -196,7 +198,7 @@ def _having(query: GroupQuery, condition: Predicate, found: Planned) -> Planned:
         filtered: Found = [(rule, FilterGroups(one, condition, decide)) for rule, one in all_found.found]
         return replace(all_found, found=filtered)
 
-    return Planned(query, FilterGroups(found.plan, condition, decide), found.knowledge, survey)
+    return Planned(query, FilterGroups(found.plan, condition, decide), found.knowledge, survey, cached=found.cached)
 
 
 @dataclass(frozen=True, slots=True)

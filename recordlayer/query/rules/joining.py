@@ -40,7 +40,7 @@ def plan_join(
         found: Found = [(None, joined(one)) for one in (first.plan, *first.others)]
         return Survey(found, {**second.rejected, **first.rejected}, Effort())
 
-    return Planned(query, joined(first.plan), knowledge, survey)
+    return Planned(query, joined(first.plan), knowledge, survey, cached=first.cached and second.cached)
 
 
 def side_to_help(query: JoinQuery, metadata: RecordMetaData, state_of: StateOf) -> Problem:

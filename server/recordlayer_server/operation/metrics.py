@@ -7,6 +7,7 @@
     recordlayer_server_tenant_calls_total{tenant}      of the tenants with the most calls; all others are "other"
     recordlayer_server_tenant_keys_total{tenant, kind} keys they read and wrote
     recordlayer_server_loop_lag_seconds                how late the event loop was
+    recordlayer_server_watches                         zones that callers follow by Watch; _watch_streams
     recordlayer_server_ready                           1 or 0
     recordlayer_server_build_info{version, ...}        always 1
 

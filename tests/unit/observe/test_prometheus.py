@@ -59,7 +59,7 @@ def test_every_wanted_event_moves_a_number_and_single_reads_are_not_wanted(regis
         before = generate_latest(registry)
         observer.observe(event)
         assert generate_latest(registry) != before, type(event).__name__
-    assert len(wanted) == 12
+    assert len(wanted) == 14
     assert not observer.wants(PointRead)
     assert not observer.wants(RangeRead)
 
