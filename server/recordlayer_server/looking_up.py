@@ -7,8 +7,9 @@ from typing import Any
 
 from google.rpc import code_pb2
 
-from recordlayer.aio import Transaction
+from recordlayer.aio import RecordStore, Transaction
 from recordlayer.client.pb import records_pb2
+from recordlayer.errors import CorruptRecord
 from recordlayer_server import statuses
 from recordlayer_server.contents import Shape, key_of, outgoing
 from recordlayer_server.databases import Databases
@@ -48,10 +49,14 @@ async def look_up(
         if await databases.metadata(tx, tenant) is None:
             raise statuses.forbidden()
         found: list[Any] = [None] * len(keys)
-    elif len(keys) == 1:
-        found = [await store.load_record(keys[0], snapshot=snapshot)]
     else:
-        found = await store.load_records(keys, snapshot=snapshot)
+        try:
+            if len(keys) == 1:
+                found = [await store.load_record(keys[0], snapshot=snapshot)]
+            else:
+                found = await store.load_records(keys, snapshot=snapshot)
+        except CorruptRecord:  # one of them: the others are whole
+            found = [await _or_damage(store, key, snapshot=snapshot) for key in keys]
     most = databases.limits.message_bytes
     room = most - _ROOM
     for key, stored in zip(keys, found, strict=True):
@@ -60,8 +65,14 @@ async def look_up(
             result.status.CopyFrom(statuses.not_found("zone", key[0]).status)
         elif stored is None:
             result.status.CopyFrom(statuses.not_found("record", key[1]).status)
+        elif isinstance(stored, CorruptRecord):
+            _say_damage(result, stored, key)
         else:
-            record = outgoing(stored, shape, into=result.record)
+            try:
+                record = outgoing(stored, shape, into=result.record)
+            except CorruptRecord as error:
+                _say_damage(result, error, key)
+                continue
             room -= (size := record.ByteSize() + 16)
             if room < 0:
                 room += size
@@ -69,6 +80,19 @@ async def look_up(
                 result.status.CopyFrom(no_room(most).status)
             else:
                 result.status.SetInParent()
+
+
+async def _or_damage(store: RecordStore, key: tuple[str, str], *, snapshot: bool) -> Any:
+    """A record, None if it is not there, or the error of one that cannot be read."""
+    try:
+        return await store.load_record(key, snapshot=snapshot)
+    except CorruptRecord as error:
+        return error
+
+
+def _say_damage(result: records_pb2.RecordResult, error: CorruptRecord, key: tuple[str, str]) -> None:
+    result.ClearField("record")
+    result.status.CopyFrom(statuses.known(CorruptRecord(primary_key=key, found=error.fields.get("found", ""))))
 
 
 def fit(reply: records_pb2.ModifyReply, limits: Limits) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from google.protobuf.message import Message
-from google.rpc import code_pb2
+from google.rpc import code_pb2, error_details_pb2
 
 from recordlayer.aio import RecordStore
 from recordlayer.client.pb import types_pb2
@@ -47,8 +47,9 @@ async def check(store: RecordStore, key: Key, new: Message, old: Message | None,
             if target[0] != key[0]:
                 raise statuses.bad_request(where, "a record and what it goes with are in the same zone")
         if target != key and not await store.exists(target):
-            text = "a record that it refers to is not there"
-            raise statuses.refusal(code_pb2.FAILED_PRECONDITION, "INVALID_REFERENCE", text, record=target[1])
+            text, failure = "a record that it refers to is not there", error_details_pb2.PreconditionFailure()
+            failure.violations.add(type="INVALID_REFERENCE", subject=target[1], description=f"{where}: {text}")
+            raise statuses.refusal(code_pb2.FAILED_PRECONDITION, "INVALID_REFERENCE", text, failure, record=target[1])
 
 
 async def followers(store: RecordStore, key: Key, limits: Limits) -> list[Key]:

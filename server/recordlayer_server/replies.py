@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -19,6 +18,10 @@ from recordlayer_server.call import Call
 from recordlayer_server.databases import Databases
 
 T = TypeVar("T")
+
+_RETRY = Retry()
+_LONG = 5.0
+"""Seconds: where a call has less, the waits between its attempts are shorter than usual."""
 
 
 def reply_context(
@@ -55,12 +58,14 @@ async def reading(databases: Databases, call: Call, work: Callable[[Transaction]
 
 
 def retry_of(call: Call, *, idempotent: bool = False) -> Retry:
-    """How the work of a call is tried: until its deadline."""
-    left = max(0.0, call.time_left)
-    # No attempt begins behind the deadline, since the call is cancelled there: parts of a second make no difference.
-    return _retry(math.ceil(left), idempotent)
+    """How the work of a call is tried: for most of the time that it has, so that there is some left to say what was in
+    its way, and when to come again. Who waits for the deadline learns nothing but that."""
+    return _retry(int(max(0.0, call.time_left) * 20), idempotent)
 
 
-@lru_cache(maxsize=1_000)
-def _retry(seconds: int, idempotent: bool) -> Retry:
-    return Retry(time=timedelta(seconds=seconds), idempotent=idempotent)
+@lru_cache(maxsize=4_000)
+def _retry(left: int, idempotent: bool) -> Retry:
+    """left  twentieths of a second"""
+    seconds = left / 20
+    delay = _RETRY.max_delay if seconds >= _LONG else timedelta(seconds=seconds / 5)
+    return Retry(time=timedelta(seconds=seconds * 0.7), max_delay=delay, idempotent=idempotent)

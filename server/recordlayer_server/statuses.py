@@ -60,7 +60,7 @@ TABLE: Mapping[str, Row] = {
     "foreign_awaitable": Row(code_pb2.INTERNAL, "INTERNAL"),
     "library_missing": Row(code_pb2.INTERNAL, "INTERNAL"),
     "schema_error": Row(code_pb2.INTERNAL, "INTERNAL"),
-    "no_plan": Row(code_pb2.FAILED_PRECONDITION, "INDEX_REQUIRED", fields=("query", "missing"), hint=True),
+    "no_plan": Row(code_pb2.FAILED_PRECONDITION, "INDEX_REQUIRED", fields=("query", "definition"), hint=True),
     "index_not_readable": Row(code_pb2.FAILED_PRECONDITION, "INDEX_NOT_READABLE", fields=("index", "state")),
     "index_not_supported": Row(code_pb2.FAILED_PRECONDITION, "INDEX_REQUIRED", fields=("index",)),
     "bad_continuation": Row(code_pb2.INVALID_ARGUMENT, "CONTINUATION_MISMATCH"),
@@ -220,6 +220,7 @@ def known(error: BaseException) -> status_pb2.Status | None:
     if row.reason == "FORBIDDEN":
         return forbidden().status
     told = {name: error.fields[name] for name in row.fields if error.fields.get(name) not in (None, "")}
+    told |= _record_of(error, row)
     if isinstance(conflicts := told.get("conflicts"), tuple):
         # Where the store lies is nobody's business: "record ('', 'a') of Photo in /recordlayer/63".
         told["conflicts"] = tuple(str(one).rsplit(" in /", 1)[0] for one in conflicts)
@@ -230,6 +231,14 @@ def known(error: BaseException) -> status_pb2.Status | None:
     if retry is not None and isinstance(after, timedelta):
         retry = after.total_seconds()
     return refusal(row.code, row.reason, message, retry=retry, **told).status
+
+
+def _record_of(error: RecordLayerError, row: Row) -> dict[str, object]:
+    """The record that an error is about, as callers call it: of what is damaged, and of what has a value already."""
+    match error.fields.get({"CORRUPT": "primary_key", "UNIQUE": "held_by"}.get(row.reason, "")):
+        case (str() as zone, str() as name):
+            return {"record_name": name, **({"zone": zone} if zone else {})}
+    return {}
 
 
 def row_of(error: RecordLayerError) -> Row:
