@@ -2,8 +2,9 @@
 
 One operation is one record (one entry, one transaction): six fields, three indexes, one count per city, Protobuf on
 both sides. By hand means what a careful programmer writes with `fdb` and `fdb.tuple` alone: the same keys, the old
-record read before it is replaced, everything in flight that can be. RECORDLAYER_TEST_CLUSTER_FILE names the cluster;
-what the bench writes lies below the tuple ("recordlayer bench",) and is cleared before and afterwards.
+record read before it is replaced, everything in flight that can be. `--engine fdb:FILE` names the cluster, or
+RECORDLAYER_TEST_CLUSTER_FILE does; what the bench writes lies below the tuple ("recordlayer bench", "cluster"), and is
+cleared before and afterwards.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import fdb
@@ -19,12 +21,13 @@ import fdb.tuple
 from google.protobuf import message_factory
 
 import recordlayer as rl
+from bench.ground import Ground, ground_for
 from bench.harness import CannotRun, Case, Contender, Ops, Report, Settings, compare
 from bench.record import metadata as item_metadata
 from recordlayer import aio
+from recordlayer.world import World
 
-CLUSTER = os.environ.get("RECORDLAYER_TEST_CLUSTER_FILE", "")
-ROOT = "recordlayer bench"
+ENGINES = ("fdb",)
 RECORDS = 1000
 BATCH = 100
 CITIES = 10
@@ -35,16 +38,21 @@ TOGETHER, ONE_BY_ONE, LOAD, FETCH, ENTRIES, SINGLE = 1 / 0.6, 1 / 0.75, 1 / 0.65
 
 def run(settings: Settings) -> Report:
     """Every case on one cluster.  Raises  CannotRun if none is named."""
-    if not CLUSTER:
-        raise CannotRun(
-            "set RECORDLAYER_TEST_CLUSTER_FILE to a cluster's file; what is there stays, but for our prefix"
-        )
-    with ExitStack() as stack:
-        return Report(bench="cluster", engine="fdb:", cases=tuple(Bench(settings, stack).cases()))
+    url = settings.engine
+    if url is None:
+        file = os.environ.get("RECORDLAYER_TEST_CLUSTER_FILE", "")
+        if not file:
+            raise CannotRun(
+                "say --engine fdb:FILE, or set RECORDLAYER_TEST_CLUSTER_FILE to a cluster's file; "
+                "what is there stays, but for keys of ours"
+            )
+        url = f"fdb:{file}"
+    with ground_for(replace(settings, engine=url), "cluster", ENGINES[0]) as ground, ExitStack() as stack:
+        return Report(bench="cluster", engine=ground.kind, cases=tuple(Bench(settings, ground, stack).cases()))
 
 
 class Bench:
-    def __init__(self, settings: Settings, stack: ExitStack) -> None:
+    def __init__(self, settings: Settings, ground: Ground, stack: ExitStack) -> None:
         self._settings = settings
         file = item_metadata("proto3").record_types["Item"].descriptor.file
         self._metadata = (
@@ -57,15 +65,14 @@ class Bench:
             .build()
         )
         self._item: Any = message_factory.GetMessageClass(file.message_types_by_name["Item"])
-        self._db = stack.enter_context(rl.open(f"fdb:{CLUSTER}"))
-        self._aio = aio.open(f"fdb:{CLUSTER}")
+        self._path = ground.path("ours")
+        self._db = rl.Database(ground.engine("ours"), world=World())
+        self._aio = aio.open(ground.url)
         self._loop = asyncio.new_event_loop()
         stack.callback(self._loop.close)
         fdb.api_version(730)
-        self._bare = ByHand(fdb.open(CLUSTER or None), self._item)
+        self._bare = ByHand(fdb.open(ground.url.partition(":")[2] or None), ground.path("bare"), self._item)
         self._turn = 0
-        self._clear()
-        stack.callback(self._clear)
         for start in range(0, RECORDS, BATCH):
             self._save(self._records(start))
             self._bare.save_together(self._records(start))
@@ -149,7 +156,7 @@ class Bench:
     # -- ours
 
     def _store(self, tx: Any) -> Any:
-        return tx.store(self._metadata, path=(ROOT, "ours"))
+        return tx.store(self._metadata, path=self._path)
 
     def _save(self, records: Sequence[Any]) -> None:
         with self._db.transaction() as tx:
@@ -185,23 +192,18 @@ class Bench:
             found = self._store(tx).scan_index("by_city", (records[0].city,), limit=BATCH).all()
         assert len(found) == BATCH
 
-    def _clear(self) -> None:
-        with self._db.transaction() as tx:
-            prefix = rl.Subspace((ROOT,)).key()
-            tx.context.clear_range(prefix, prefix + b"\xff")
-
 
 class ByHand:
     """The same job with the binding alone."""
 
-    def __init__(self, db: Any, item: Any) -> None:
+    def __init__(self, db: Any, path: tuple[str | int, ...], item: Any) -> None:
         self._db = db
         self._item = item
-        self._records = fdb.tuple.pack((ROOT, "bare", 1))
-        self._by_city = fdb.tuple.pack((ROOT, "bare", 2, "by_city"))
-        self._by_price = fdb.tuple.pack((ROOT, "bare", 2, "by_price"))
-        self._by_name = fdb.tuple.pack((ROOT, "bare", 2, "by_name"))
-        self._per_city = fdb.tuple.pack((ROOT, "bare", 2, "per_city"))
+        self._records = fdb.tuple.pack((*path, 1))
+        self._by_city = fdb.tuple.pack((*path, 2, "by_city"))
+        self._by_price = fdb.tuple.pack((*path, 2, "by_price"))
+        self._by_name = fdb.tuple.pack((*path, 2, "by_name"))
+        self._per_city = fdb.tuple.pack((*path, 2, "per_city"))
 
     def _key(self, number: int) -> bytes:
         return fdb.tuple.pack((number,), self._records)

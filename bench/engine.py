@@ -11,19 +11,19 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from bench import engine_stress
+from bench.ground import ground_for
 from bench.harness import Case, Contender, Ops, Report, Settings, compare
 from recordlayer.errors import TransactionError
 from recordlayer.kv.engine import Engine, StreamingMode
 from recordlayer.kv.registry import open_engine
 from recordlayer.waiting.drivers import run_asyncio, run_blocking
 
+ENGINES = ("file",)
 KEYS = 100_000
 READS = WRITES = 10
 TASKS = 100
@@ -38,11 +38,10 @@ def key(number: int) -> bytes:
 
 
 def run(settings: Settings) -> Report:
-    """Every case in one temporary directory."""
-    with tempfile.TemporaryDirectory(prefix="recordlayer-bench-") as directory, ExitStack() as stack:
-        bench = Bench(Path(directory), stack, settings)
-        stress = engine_stress.cases(settings, Path(directory))
-        return Report(bench="engine", engine="file:", cases=(*bench.cases(), *stress))
+    """Every case in one directory."""
+    with ground_for(settings, "engine", ENGINES[0]) as ground, ExitStack() as stack:
+        bench = Bench(ground.directory, stack, settings)
+        return Report(bench="engine", engine=ground.kind, cases=tuple(bench.cases()))
 
 
 class Bench:

@@ -1,4 +1,4 @@
-"""The embedded engine under stress: old readers while it is overwritten flat out, many tasks, long keys.
+"""The embedded engine under stress: old readers while it is overwritten flat out, long keys.
 
 One operation is a relaxed transaction of ten reads and ten writes over 200,000 keys of 16 bytes with values of 120
 bytes, drawn at random. Readers stay open for 4.5 seconds each, one after the other or a thousand at a time, all at
@@ -12,7 +12,6 @@ import gc
 import random
 import resource
 import sys
-import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,13 +19,15 @@ from pathlib import Path
 from statistics import quantiles
 from time import perf_counter, thread_time
 
-from bench.engine_tasks import KEYS, VALUE, key, one_value, spread, tasks_with_transactions
+from bench.engine_tasks import KEYS, VALUE, key, one_value, spread
+from bench.ground import ground_for
 from bench.harness import Case, Ops, Report, Settings, Spread
 from recordlayer.errors import TooOld
 from recordlayer.kv.engine import Engine, StreamingMode
 from recordlayer.kv.registry import open_engine
 from recordlayer.waiting.drivers import run_blocking
 
+ENGINES = ("file",)
 READS = WRITES = 10
 LIFE = 4.5  # seconds a reader stays open
 BUDGET = 64 << 20
@@ -38,14 +39,13 @@ WITH_READERS, LONG_KEYS = 1 / 0.6, 1.5
 
 
 def run(settings: Settings) -> Report:
-    """Every case in one temporary directory."""
-    with tempfile.TemporaryDirectory(prefix="recordlayer-bench-") as directory:
-        return Report(bench="engine_stress", engine="file:", cases=tuple(cases(settings, Path(directory))))
+    """Every case in one directory."""
+    with ground_for(settings, "engine_stress", ENGINES[0]) as ground:
+        return Report(bench="engine_stress", engine=ground.kind, cases=tuple(cases(settings, ground.directory)))
 
 
 def cases(settings: Settings, directory: Path) -> Iterator[Case]:
     yield from _old_readers(settings, directory)
-    yield from tasks_with_transactions(settings, directory)
     yield _long_keys(settings, directory)
 
 

@@ -1,6 +1,6 @@
 """Thousands of asyncio tasks, each of which holds a durable transaction for half a second, and how late their loop is.
 
-Part of the bench `engine_stress`, which also draws its keys and values from here.
+The bench `engine_stress` draws its keys and values from here, too.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from statistics import median, quantiles
 from time import perf_counter
 from typing import Any
 
-from bench.harness import Case, Ops, Settings, Spread
+from bench.ground import ground_for
+from bench.harness import Case, Ops, Report, Settings, Spread
 from recordlayer.errors import TransactionError
 from recordlayer.kv.engine import Transaction
 from recordlayer.kv.registry import open_engine
 from recordlayer.waiting.drivers import run_asyncio
 
+ENGINES = ("file",)
 KEYS = 200_000
 VALUE = bytes(120)
 
@@ -36,7 +38,13 @@ def one_value(value: float) -> Spread:
     return Spread(value, value, value)
 
 
-def tasks_with_transactions(settings: Settings, directory: Path) -> Iterator[Case]:
+def run(settings: Settings) -> Report:
+    """Every case in one directory."""
+    with ground_for(settings, "engine_tasks", ENGINES[0]) as ground:
+        return Report(bench="engine_tasks", engine=ground.kind, cases=tuple(_cases(settings, ground.directory)))
+
+
+def _cases(settings: Settings, directory: Path) -> Iterator[Case]:
     engine = open_engine(f"file:{directory / 'tasks.rl'}", durability="commit")
     try:
         for tasks in (1, 100, 5_000):

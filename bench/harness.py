@@ -33,9 +33,15 @@ def _silent(text: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a bench is told. `quick`: a short form, for a look or a build machine; `say`: where progress goes."""
+    """What a bench is told.
+
+    quick   a short form, for a look or a build machine
+    engine  the URL of an engine that it runs on, None for the one it runs on usually
+    say     where progress goes
+    """
 
     quick: bool = False
+    engine: str | None = None
     say: Callable[[str], None] = _silent
 
     @property

@@ -1,6 +1,6 @@
 """What it costs to maintain one entry of an index of each type, relative to an entry of a VALUE index.
 
-One operation is one entry. Times are processor time, on the engine in memory.
+One operation is one entry. Times are processor time, except on a cluster.
 
     saved     with its record: the whole save of a new record, of many in a transaction, and its part of the commit. The
               peer's records have versions where the type needs them
@@ -18,13 +18,13 @@ from typing import Any
 from google.protobuf import descriptor_pb2
 
 import recordlayer as rl
-from bench.harness import CPU, Case, Contender, Ops, Report, Settings, compare
+from bench.ground import Ground, ground_for
+from bench.harness import Case, Contender, Ops, Report, Settings, compare
 from recordlayer.index.registry import maintainer_for
 from recordlayer.keys import version
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import Engine
 from recordlayer.kv.mutations import perform
-from recordlayer.kv.registry import open_engine
 from recordlayer.metadata.definitions import (
     IndexDefinition,
     bitmap_index,
@@ -39,14 +39,14 @@ from recordlayer.metadata.definitions import (
 from recordlayer.store.open import open_store
 from recordlayer.store.record import StoredRecord
 from recordlayer.testing.counting import Counting
-from recordlayer.tuples import Versionstamp
+from recordlayer.tuples import Versionstamp, pack
 from recordlayer.waiting.drivers import run_blocking
 from recordlayer.world import World
 
+ENGINES = ("memory", "file", "fdb")
 RECORDS = 300
 CITIES = 50
 WORDS = ("never", "odd", "or", "even", "rotator", "civic", "level", "noon", "radar", "tenet")
-PREFIX = b"bench"
 INDEX = "measured"
 
 _KINDS = descriptor_pb2.FieldDescriptorProto
@@ -97,9 +97,11 @@ KINDS = (
 class Maintaining:
     """A store with one index, and the records that it is kept for."""
 
-    def __init__(self, kind: Kind, *, records: int, versions: bool = False) -> None:
+    def __init__(self, kind: Kind, ground: Ground, *, records: int, versions: bool = False) -> None:
         self.kind = kind
-        self.engine: Engine = open_engine("memory:")
+        name = f"{kind.name}, versions" if versions else kind.name
+        self.engine: Engine = ground.engine(name)
+        self.prefix = pack(ground.path(name))
         self.metadata = _metadata(kind.definition, versions=versions)
         self.before, self.after = self._records(records, 1), self._records(records, 2)
 
@@ -168,11 +170,11 @@ class Maintaining:
         return made
 
     async def _open(self) -> Any:
-        return await open_store(Context(self.engine.begin(), world=World()), self.metadata, PREFIX)
+        return await open_store(Context(self.engine.begin(), world=World()), self.metadata, self.prefix)
 
     def _empty(self) -> None:
         context = Context(self.engine.begin(), world=World())
-        context.clear_range(PREFIX, PREFIX + b"\xff")
+        context.clear_range(self.prefix, self.prefix + b"\xff")
         run_blocking(context.commit())
         context.close()
         self._commit([])
@@ -192,9 +194,6 @@ class Maintaining:
         await context.commit()
         context.close()
 
-    def close(self) -> None:
-        self.engine.close()
-
 
 def _metadata(definition: IndexDefinition, *, versions: bool) -> rl.RecordMetaData:
     file = descriptor_pb2.FileDescriptorProto(name="bench_index.proto", package="bench_index", syntax="proto2")
@@ -211,13 +210,15 @@ def _metadata(definition: IndexDefinition, *, versions: bool) -> rl.RecordMetaDa
 def run(settings: Settings) -> Report:
     """Every type, saved and changed."""
     records = RECORDS // 5 if settings.quick else RECORDS
-    return Report(bench="index", engine="memory:", cases=tuple(_cases(settings, records)))
+    with ground_for(settings, "index", ENGINES[0]) as place:
+        return Report(bench="index", engine=place.kind, cases=tuple(_cases(settings, place, records)))
 
 
-def _cases(settings: Settings, records: int) -> Iterator[Case]:
-    peers = [Maintaining(Kind("VALUE", VALUE), records=records, versions=versions) for versions in (False, True)]
+def _cases(settings: Settings, ground: Ground, records: int) -> Iterator[Case]:
+    value_kind = Kind("VALUE", VALUE)
+    peers = [Maintaining(value_kind, ground, records=records, versions=versions) for versions in (False, True)]
     for kind in KINDS:
-        measured = Maintaining(kind, records=records)
+        measured = Maintaining(kind, ground, records=records)
         value = peers[measured.metadata.store_record_versions]
         for what, ours, peer, target in (
             ("saved", measured.saving(), value.saving(), kind.saved),
@@ -231,8 +232,5 @@ def _cases(settings: Settings, records: int) -> Iterator[Case]:
                 target={} if target is None else {"VALUE": target},
                 settings=settings,
                 ops=measured.ops(ours),
-                timer=CPU,
+                timer=ground.timer,
             )
-        measured.close()
-    for value in peers:
-        value.close()

@@ -1,31 +1,30 @@
 """What observing costs: nothing when it is off, and what each adapter takes when it is on.
 
-One operation is one transaction in memory: a record with three index entries is saved, or ten records are loaded.
+One operation is one transaction: a record with three index entries is saved, or ten records are loaded.
 
 The first line of each job is the promise: everything that observing adds to a transaction when nobody observes, by
 itself, against the whole transaction. (Two runs of the same transaction differ by more than it takes.) The other lines
-are of databases with an observer, against the same without. In processor time: nothing waits for a disk.
+are of databases with an observer, against the same without. In processor time, except on a cluster.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any
 
+from bench.ground import Ground, ground_for
 from bench.harness import CPU, Case, Contender, Ops, Report, Settings, compare, statement
 from bench.record import RECORDS, metadata
 from recordlayer import Database
-from recordlayer.blocking import open as open_database
 from recordlayer.kv.observed import ObservedTransaction
 from recordlayer.observe.logs import LogSlow
 from recordlayer.observe.observer import Callbacks, Observer
 from recordlayer.observe.prometheus import Prometheus
 from recordlayer.store.places import StorePlaces
-from recordlayer.tuples import pack
+from recordlayer.world import World
 
-PATH = ("bench",)
+ENGINES = ("memory", "file", "fdb")
 OFF = 0.02  # the promise: less than two per cent
 
 Job = Callable[[Database], None]
@@ -47,13 +46,14 @@ if observed is not None: pass
 
 def run(settings: Settings) -> Report:
     """Both jobs, without an observer and with each."""
-    with ExitStack() as stack:
-        return Report(bench="observer", engine="memory:", cases=tuple(Bench(stack, settings).cases()))
+    with ground_for(settings, "observer", ENGINES[0]) as ground:
+        return Report(bench="observer", engine=ground.kind, cases=tuple(Bench(ground, settings).cases()))
 
 
 class Bench:
-    def __init__(self, stack: ExitStack, settings: Settings) -> None:
-        self._stack = stack
+    def __init__(self, ground: Ground, settings: Settings) -> None:
+        self._ground = ground
+        self._path = ground.path()
         self._settings = settings
         self._metadata = metadata("proto3")
         made = self._metadata.record_type("Item").message_class
@@ -96,7 +96,7 @@ class Bench:
                     ours=Contender(run=repeat(self._database(observer)), operations=times),
                     peers={"observer off": Contender(run=repeat(plain), operations=times)},
                     settings=self._settings,
-                    timer=CPU,
+                    timer=self._ground.timer,
                     ops=ops,
                 )
 
@@ -105,7 +105,7 @@ class Bench:
             "ObservedTransaction": ObservedTransaction,
             "StorePlaces": StorePlaces,
             "metadata": self._metadata,
-            "prefix": pack(PATH),
+            "prefix": self._ground.prefix(),
             "transaction": object(),
         }
 
@@ -125,11 +125,11 @@ class Bench:
         }
 
     def _database(self, observer: Observer | None) -> Database:
-        db = open_database("memory:", observer=observer)
-        self._stack.callback(db.close)
+        engine = self._ground.engine(f"observer {id(observer)}")
+        db = Database(engine, world=World(), observer=observer)
 
         def fill(tx: Any) -> None:
-            store = tx.store(self._metadata, path=PATH)
+            store = tx.store(self._metadata, path=self._path)
             for record in self._records:
                 store.save(record)
 
@@ -140,8 +140,8 @@ class Bench:
         record = self._records[self._next % RECORDS]
         self._next += 1
         record.count = self._next % 1_000
-        db.run(lambda tx: tx.store(self._metadata, path=PATH).save(record))
+        db.run(lambda tx: tx.store(self._metadata, path=self._path).save(record))
 
     def _load(self, db: Database) -> None:
         keys = [record.id for record in self._records[:10]]
-        db.run(lambda tx: tx.store(self._metadata, path=PATH).load_many(keys))
+        db.run(lambda tx: tx.store(self._metadata, path=self._path).load_many(keys))

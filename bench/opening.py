@@ -1,32 +1,30 @@
 """Opening a store of 6 indexes: known by its read version, known by the metadata version stamp, and not known.
 
-One operation is a transaction that opens the store and does nothing else. Peers, on the same engine in memory:
+One operation is a transaction that opens the store and does nothing else. Peers, on the same engine:
 
     two ranges  a transaction that reads the two ranges of an unknown store, as bytes
     nothing     a transaction that does nothing
 
-Times are processor time.
+Times are processor time, except on a cluster.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
 
 from google.protobuf import descriptor_pb2
 
 import recordlayer as rl
-from bench.harness import CPU, Case, Contender, Ops, Report, Settings, compare
+from bench.ground import Ground, ground_for
+from bench.harness import Case, Contender, Ops, Report, Settings, compare
 from recordlayer.blocking.database import Database
 from recordlayer.kv.context import Context
-from recordlayer.kv.registry import open_engine
 from recordlayer.store import Cacheable, StoreStateCache
 from recordlayer.testing.counting import Counting
 from recordlayer.waiting.drivers import run_blocking
 from recordlayer.world import World
 
-PATH = ("bench", "opening")
-PREFIX = rl.Subspace(PATH).key()
+ENGINES = ("memory", "file", "fdb")
 FIELDS = ("id", "a", "b", "c", "d", "e", "f")
 
 CACHES = {
@@ -54,51 +52,51 @@ def metadata() -> rl.RecordMetaData:
 
 def run(settings: Settings) -> Report:
     """Every case on one engine."""
-    return Report(bench="opening", engine="memory:", cases=tuple(cases(settings)))
+    with ground_for(settings, "opening", ENGINES[0]) as place:
+        return Report(bench="opening", engine=place.kind, cases=tuple(cases(settings, place)))
 
 
-def cases(settings: Settings) -> Iterator[Case]:
+def cases(settings: Settings, ground: Ground) -> Iterator[Case]:
     shop = metadata()
     times = 20 if settings.quick else 200
-    engine = Counting(open_engine("memory:"))
-    with closing(engine):
-        for name, cache in CACHES.items():
-            counted = Database(engine, world=World(), store_states=cache)
-            db = Database(engine.engine, world=World(), store_states=cache)
+    engine, path, prefix = Counting(ground.engine("stores")), ground.path(), ground.prefix()
+    for name, cache in CACHES.items():
+        counted = Database(engine, world=World(), store_states=cache)
+        db = Database(engine.engine, world=World(), store_states=cache)
 
-            def opening(db: Database = db) -> None:
-                with db.transaction() as tx:
-                    tx.store(shop, path=PATH, cacheable=Cacheable.YES)
+        def opening(db: Database = db) -> None:
+            with db.transaction() as tx:
+                tx.store(shop, path=path, cacheable=Cacheable.YES)
 
-            def ranges(db: Database = db) -> None:
-                with db.transaction() as tx:
-                    run_blocking(_two_ranges(tx.context))
+        def ranges(db: Database = db) -> None:
+            with db.transaction() as tx:
+                run_blocking(_two_ranges(tx.context, prefix))
 
-            def nothing(db: Database = db) -> None:
-                with db.transaction():
-                    pass
+        def nothing(db: Database = db) -> None:
+            with db.transaction():
+                pass
 
-            opening()
-            opening()
-            with engine.measured() as counts:
-                opening(counted)
-            yield compare(
-                name,
-                ours=Contender(run=_repeated(opening, times), operations=times),
-                peers={
-                    "two ranges": Contender(run=_repeated(ranges, times), operations=times),
-                    "nothing": Contender(run=_repeated(nothing, times), operations=times),
-                },
-                settings=settings,
-                target={"two ranges": TARGETS[name]},
-                ops=Ops(reads=counts.reads, writes=counts.writes, round_trips=counts.round_trips),
-                timer=CPU,
-            )
+        opening()
+        opening()
+        with engine.measured() as counts:
+            opening(counted)
+        yield compare(
+            name,
+            ours=Contender(run=_repeated(opening, times), operations=times),
+            peers={
+                "two ranges": Contender(run=_repeated(ranges, times), operations=times),
+                "nothing": Contender(run=_repeated(nothing, times), operations=times),
+            },
+            settings=settings,
+            target={"two ranges": TARGETS[name]},
+            ops=Ops(reads=counts.reads, writes=counts.writes, round_trips=counts.round_trips),
+            timer=ground.timer,
+        )
 
 
-async def _two_ranges(context: Context) -> None:
-    first = context.get_range(PREFIX + b"\x00", PREFIX + b"\xff", limit=1)
-    states = context.get_range(PREFIX + b"\x15\x05\x00", PREFIX + b"\x15\x05\xff", snapshot=True)
+async def _two_ranges(context: Context, prefix: bytes) -> None:
+    first = context.get_range(prefix + b"\x00", prefix + b"\xff", limit=1)
+    states = context.get_range(prefix + b"\x15\x05\x00", prefix + b"\x15\x05\xff", snapshot=True)
     await first
     await states
 

@@ -10,19 +10,20 @@ from typing import Any
 from bench.harness import Case, Report
 
 
-def as_json(report: Report) -> str:
-    """One object; the keys are a contract: bench, engine, machine, cases."""
-    return json.dumps(_as_object(report), indent=2)
+def as_json(report: Report, *, quick: bool) -> str:
+    """One object; the keys are a contract: bench, quick, engine, machine, cases."""
+    return json.dumps(_as_object(report, quick=quick), indent=2)
 
 
 def all_as_json(reports: Iterable[Report], *, quick: bool) -> str:
-    """One object, {"quick", "benches": [...]}: such an object of each."""
-    return json.dumps({"quick": quick, "benches": [_as_object(report) for report in reports]}, indent=2)
+    """One object, {"benches": [...]}: such an object of each."""
+    return json.dumps({"benches": [_as_object(report, quick=quick) for report in reports]}, indent=2)
 
 
-def _as_object(report: Report) -> dict[str, Any]:
+def _as_object(report: Report, *, quick: bool) -> dict[str, Any]:
     return {
         "bench": report.bench,
+        "quick": quick,
         "engine": report.engine,
         "machine": dict(report.machine),
         "cases": [asdict(case) for case in report.cases],

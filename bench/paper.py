@@ -15,23 +15,22 @@ from __future__ import annotations
 import math
 import random
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import recordlayer as rl
-from bench.harness import CPU, Case, Contender, Ops, Report, Settings, Spread, compare
+from bench.ground import Ground, ground_for
+from bench.harness import Case, Contender, Ops, Report, Settings, Spread, compare
 from bench.peers_rows import Row
 from bench.record import metadata as item_metadata
 from recordlayer import q, query
 from recordlayer.blocking.database import Database
-from recordlayer.kv.registry import open_engine
 from recordlayer.store import StoreStateCache
 from recordlayer.testing.clock import ManualClock
 from recordlayer.testing.counting import Counting, Counts
 
+ENGINES = ("file", "memory", "fdb")
 STORES, QUICK = 5_000, 300
 MEDIAN, WIDTH = 3.0, 1.6
 """Records of a store: the median, and the standard deviation of the logarithm."""
@@ -86,9 +85,10 @@ class Fleet:
 
 
 class Ours:
-    def __init__(self, file: Path) -> None:
+    def __init__(self, ground: Ground) -> None:
         self._world = ManualClock().world()
-        self._engine = open_engine(f"file:{file}", durability="relaxed", world=self._world)
+        self._engine = ground.engine("ours", world=self._world)
+        self._path = ground.path
         self.counting = Counting(self._engine)
         self.db = self._over(self._engine)
         self._counted = self._over(self.counting)
@@ -96,22 +96,19 @@ class Ours:
     def _over(self, engine: Any) -> Database:
         return Database(engine, world=self._world, store_states=StoreStateCache(stores=0))
 
-    def close(self) -> None:
-        self._engine.close()
-
     def save(self, store: int, rows: Sequence[Row], db: Database | None = None) -> None:
         with (db or self.db).transaction() as tx:
-            tx.store(METADATA, path=("paper", store)).save_many([Item(**row._asdict()) for row in rows])
+            tx.store(METADATA, path=self._path(store)).save_many([Item(**row._asdict()) for row in rows])
 
     def query(self, store: int, db: Database | None = None) -> None:
         with (db or self.db).transaction() as tx:
-            items = tx.store(METADATA, path=("paper", store))
+            items = tx.store(METADATA, path=self._path(store))
             found = list(items.query(query("Item").where(q.city == "city 1"), limit=ROWS))
             assert len(found) == ROWS, (store, len(found))
 
     def get(self, store: int, number: int, db: Database | None = None) -> None:
         with (db or self.db).transaction() as tx:
-            assert tx.store(METADATA, path=("paper", store)).load(number) is not None
+            assert tx.store(METADATA, path=self._path(store)).load(number) is not None
 
     def counts(self, work: Callable[[Database], None]) -> Counts:
         with self.counting.measured() as counts:
@@ -144,14 +141,13 @@ class Sqlite:
 
 
 def run(settings: Settings) -> Report:
-    with tempfile.TemporaryDirectory(prefix="recordlayer-bench-") as directory, ExitStack() as opened:
-        return Report(bench="paper", engine="file:", cases=tuple(_cases(settings, Path(directory), opened)))
+    with ground_for(settings, "paper", ENGINES[0]) as ground:
+        return Report(bench="paper", engine=ground.kind, cases=tuple(_cases(settings, ground)))
 
 
-def _cases(settings: Settings, directory: Path, opened: ExitStack) -> Iterator[Case]:
+def _cases(settings: Settings, ground: Ground) -> Iterator[Case]:
     fleet = Fleet(QUICK if settings.quick else STORES)
-    ours, sqlite = Ours(directory / "ours.rl"), Sqlite(directory / "sqlite3")
-    opened.callback(ours.close)
+    ours, sqlite = Ours(ground), Sqlite(ground.directory / "sqlite3")
     settings.say(f"making {len(fleet.sizes):,} stores")
     for store, size in enumerate(fleet.sizes):
         rows = fleet.rows(range(size))
@@ -169,7 +165,7 @@ def _cases(settings: Settings, directory: Path, opened: ExitStack) -> Iterator[C
             ours=_contender(getattr(ours, job), draw, 20),
             peers={"sqlite3": _contender(getattr(sqlite, job), draw, 20)},
             settings=settings,
-            timer=CPU,
+            timer=ground.timer,
         )
 
 

@@ -12,16 +12,18 @@ durable (every commit is on disk; `synchronous=FULL` everywhere).
 from __future__ import annotations
 
 import random
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Protocol
 
 from bench import peers_orm, peers_ours, peers_sqlite
+from bench.ground import Ground, ground_for
 from bench.harness import Case, Contender, Report, Settings, compare
 from bench.peers_rows import CITIES, RECORDS, Row, changed_rows, new_rows, stored_rows
 
+ENGINES = ("file", "memory", "fdb")
+DURABLE = {"file": (False, True), "memory": (False,), "fdb": (True,)}
+"""Whether commits wait for a disk, or in turn. What is in memory never does, and a cluster always."""
 TARGETS = {"insert_100": 0.8, "insert_1": 1.3, "get": 2.0, "range_100": 2.5, "covering_100": 1.2, "update": 1.8}
 """Upper bounds of ours / sqlite3, relaxed."""
 SLOWER = ("SQLAlchemy ORM", "peewee")
@@ -50,23 +52,25 @@ class Peer(Protocol):
 
 
 def run(settings: Settings) -> Report:
-    """Every case, relaxed and durable."""
+    """Every case, relaxed and durable, or what of it the engine is."""
     cases: list[Case] = []
-    for durable in (False, True):
-        with tempfile.TemporaryDirectory(prefix="recordlayer-bench-") as directory, ExitStack() as opened:
-            contenders = _contenders(Path(directory), durable=durable)
+    with ground_for(settings, "peers", ENGINES[0]) as ground, ExitStack() as opened:
+        for durable in DURABLE[ground.scheme]:
+            contenders = _contenders(ground, durable=durable)
             for peer in contenders.values():
                 opened.callback(peer.close)
                 rows = stored_rows()
                 for start in range(0, RECORDS, 1_000):
                     peer.insert(rows[start : start + 1_000])
             cases += _cases(contenders, settings, durable=durable)
-    return Report(bench="peers", engine="file:", cases=tuple(cases))
+        return Report(bench="peers", engine=ground.kind, cases=tuple(cases))
 
 
-def _contenders(directory: Path, *, durable: bool) -> dict[str, Peer]:
+def _contenders(ground: Ground, *, durable: bool) -> dict[str, Peer]:
     mode = "full" if durable else "off"
-    peers: dict[str, Peer] = {"ours": peers_ours.Ours(directory, durable=durable)}
+    directory = ground.directory / mode
+    directory.mkdir()
+    peers: dict[str, Peer] = {"ours": peers_ours.Ours(ground, durable=durable)}
     peers["sqlite3"] = peers_sqlite.Sqlite(directory / "sqlite3", mode)
     if not durable:
         peers["sqlite3 NORMAL"] = peers_sqlite.Sqlite(directory / "normal", "normal")

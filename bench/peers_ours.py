@@ -1,14 +1,14 @@
-"""Ours in `peers`: a store in a file."""
+"""Ours in `peers`: a store in a file, or wherever the bench runs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from google.protobuf import descriptor_pb2, message_factory
 
 import recordlayer as rl
+from bench.ground import Ground
 from bench.harness import Contender, Ops
 from bench.peers_rows import Row
 from bench.record import FIELDS
@@ -16,8 +16,6 @@ from recordlayer import q, query
 from recordlayer.blocking.database import Database
 from recordlayer.testing.clock import ManualClock
 from recordlayer.testing.counting import Counting
-
-PATH = ("bench", "peers")
 
 _FILE = descriptor_pb2.FileDescriptorProto(name="bench_peers.proto", package="bench_peers", syntax="proto2")
 _MESSAGE = _FILE.message_type.add(name="Item")
@@ -38,13 +36,14 @@ Item: Any = message_factory.GetMessageClass(METADATA.record_type("Item").descrip
 class Ours:
     """Everything that a user gets: typed messages, the store opened by its path in each transaction."""
 
-    def __init__(self, directory: Path, *, durable: bool) -> None:
+    def __init__(self, ground: Ground, *, durable: bool) -> None:
         self._world = ManualClock().world()  # transactions stay young however long the machine does something else
-        durability = "commit" if durable else "relaxed"
-        self._db = rl.open(f"file:{directory}/ours.rl", durability=durability, world=self._world)
+        engine = ground.engine("durable" if durable else "relaxed", durable=durable, world=self._world)
+        self._db = Database(engine, world=self._world)
+        self._path = ground.path()
 
     def close(self) -> None:
-        self._db.close()
+        """Whose engine it is closes it."""
 
     def counted(self, contender: Contender) -> Ops:
         """What one operation of ours costs the engine. Stores are known, as they are while the clock runs."""
@@ -65,7 +64,7 @@ class Ours:
 
     def insert(self, rows: Sequence[Row]) -> None:
         with self._db.transaction() as tx:
-            store = tx.store(METADATA, path=PATH)
+            store = tx.store(METADATA, path=self._path)
             if len(rows) == 1:
                 store.save(Item(**rows[0]._asdict()))
             else:
@@ -73,14 +72,14 @@ class Ours:
 
     def update(self, rows: Sequence[Row]) -> None:
         with self._db.transaction() as tx:
-            store = tx.store(METADATA, path=PATH)
+            store = tx.store(METADATA, path=self._path)
             for row in rows:
                 store.save(Item(**row._asdict()))
 
     def get(self, ids: Sequence[int]) -> int:
         total = 0
         with self._db.transaction() as tx:
-            store = tx.store(METADATA, path=PATH)
+            store = tx.store(METADATA, path=self._path)
             for number in ids:
                 total += store.load(number).count
         return total
@@ -88,7 +87,7 @@ class Ours:
     def range(self, cities: Sequence[str]) -> int:
         total = 0
         with self._db.transaction() as tx:
-            store = tx.store(METADATA, path=PATH)
+            store = tx.store(METADATA, path=self._path)
             for city in cities:
                 total += sum([item.count for item in store.query(query("Item").where(q.city == city))])
         return total
@@ -96,7 +95,7 @@ class Ours:
     def covering(self, cities: Sequence[str]) -> int:
         total = 0
         with self._db.transaction() as tx:
-            store = tx.store(METADATA, path=PATH)
+            store = tx.store(METADATA, path=self._path)
             for city in cities:
                 found = store.query(query("Item").where(q.city == city).select("city", "count", "id"))
                 total += sum([item.count for item in found])

@@ -9,25 +9,24 @@ from __future__ import annotations
 
 import random
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 from google.protobuf import descriptor_pb2, message_factory
 
 import recordlayer as rl
-from bench.harness import CPU, Case, Contender, Ops, Report, Settings, compare
+from bench.ground import Ground, ground_for
+from bench.harness import Case, Contender, Ops, Report, Settings, compare
 from bench.record import FIELDS
 from recordlayer import agg, q, query
 from recordlayer.query.execute import planned
 from recordlayer.testing.clock import ManualClock
 
+ENGINES = ("file", "memory", "fdb")
 RECORDS = 20_000
 CITIES = 200
 """Records of one city: RECORDS / CITIES = 100."""
 OWNERS = 2_000
-PATH = ("bench", "query")
 
 TARGETS = {
     "get by key": 2.0,
@@ -72,22 +71,24 @@ def rows() -> Iterator[tuple[Any, ...]]:
 
 
 def run(settings: Settings) -> Report:
-    """Every case on one file."""
-    with tempfile.TemporaryDirectory(prefix="recordlayer-bench-") as directory:
-        clock = ManualClock()  # transactions stay young however long the rounds take
-        with rl.open(f"file:{directory}/query.rl", durability="relaxed", world=clock.world()) as db:
-            bench = Bench(db, Path(directory), settings)
-            cases = tuple(bench.cases())
-            bench.close()
-        return Report(bench="query", engine="file:", cases=cases)
+    """Every case on one engine."""
+    with ground_for(settings, "query", ENGINES[0]) as ground:
+        bench = Bench(ground, settings)
+        cases = tuple(bench.cases())
+        bench.close()
+        return Report(bench="query", engine=ground.kind, cases=cases)
 
 
 class Bench:
-    def __init__(self, db: rl.Database, directory: Path, settings: Settings) -> None:
-        self._db = db
+    def __init__(self, ground: Ground, settings: Settings) -> None:
+        world = ManualClock().world()  # transactions stay young however long the rounds take
+        self._db = rl.Database(ground.engine("query", world=world), world=world)
+        self._path = ground.path()
+        self._timer = ground.timer
+        self._shorter = 10 if ground.scheme == "fdb" else 1  # there are no worlds in which its transactions stay young
         self._settings = settings
         self._metadata = metadata()
-        self._sqlite = sqlite3.connect(directory / "query.sqlite", isolation_level=None)
+        self._sqlite = sqlite3.connect(ground.directory / "query.sqlite", isolation_level=None)
         self._fill()
 
     def close(self) -> None:
@@ -98,9 +99,9 @@ class Bench:
         everything = list(rows())
         for start in range(0, RECORDS, 2_000):
             with self._db.transaction() as tx:
-                store = tx.store(self._metadata, path=PATH)
-                for row in everything[start : start + 2_000]:
-                    store.save(item(**dict(zip(FIELDS, row, strict=True))))
+                store = tx.store(self._metadata, path=self._path)
+                made = everything[start : start + 2_000]
+                store.save_many([item(**dict(zip(FIELDS, row, strict=True))) for row in made])
         run = self._sqlite.execute
         run("pragma journal_mode = wal")
         run("pragma synchronous = off")
@@ -235,6 +236,7 @@ class Bench:
 
     def _planning(self, name: str, asked: Callable[[int], Any], *, times: int = 200) -> Case:
         """Planning queries of one shape, each with values of its own, against running them."""
+        times //= self._shorter
         made: list[Any] = []
 
         def make() -> None:
@@ -242,13 +244,13 @@ class Bench:
 
         def run_planning() -> None:
             with self._db.transaction() as tx:
-                core = tx.store(self._metadata, path=PATH).core
+                core = tx.store(self._metadata, path=self._path).core
                 for one in made:
                     planned(core, one)
 
         def run_whole() -> None:
             with self._db.transaction() as tx:
-                store = tx.store(self._metadata, path=PATH)
+                store = tx.store(self._metadata, path=self._path)
                 for one in made:
                     store.query(one, snapshot=True).all()
 
@@ -258,7 +260,7 @@ class Bench:
             peers={"running it": Contender(run=run_whole, operations=times, prepare=make)},
             settings=self._settings,
             target={"running it": PLANNING},
-            timer=CPU,
+            timer=self._timer,
         )
 
     def _query(
@@ -276,7 +278,7 @@ class Bench:
             return store.query(asked(number), limit=limit, snapshot=True).all()
 
         with self._db.transaction() as tx:
-            store = tx.store(self._metadata, path=PATH)
+            store = tx.store(self._metadata, path=self._path)
             same = len(ours(store, 5)), len(self._sqlite.execute(statement, arguments(5)).fetchall())
             assert same[0] == same[1], (name, same)
         return self._case(name, ours, statement, arguments, ops, times=times)
@@ -291,9 +293,11 @@ class Bench:
         *,
         times: int = 40,
     ) -> Case:
+        times = max(1, times // self._shorter)
+
         def run_ours() -> None:
             with self._db.transaction() as tx:
-                store = tx.store(self._metadata, path=PATH)
+                store = tx.store(self._metadata, path=self._path)
                 for number in range(times):
                     ours(store, number)
 
@@ -309,5 +313,5 @@ class Bench:
             settings=self._settings,
             target={"sqlite3": TARGETS[name]} if name in TARGETS else None,
             ops=ops,
-            timer=CPU,  # everything is in memory: nobody waits
+            timer=self._timer,
         )

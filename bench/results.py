@@ -1,16 +1,29 @@
-"""`python -m bench.results RESULTS.json DIRECTORY`: what `python -m bench all --json` has measured, to be read.
+"""`python -m bench.results FILE.json ... DIRECTORY`: what `python -m bench NAME|all --json` has measured, to be read.
 
 Writes RESULTS.md, with a table of every bench, and its plots as PNG beside it. Needs matplotlib (`recordlayer[bench]`).
+Of a bench that is in several files the last one counts, so a short run of all can be followed by long ones of some.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+ORDER = (
+    "peers",
+    "query",
+    "index",
+    "growth",
+    "stores",
+    "paper",
+    "cluster",
+    "service",
+    "service_keys",
+    "service_tenants",
+)
 PEERS = ("ours", "sqlite3", "SQLAlchemy Core", "SQLAlchemy ORM", "peewee")
 CASES = ("insert_100", "insert_1", "get", "range_100", "covering_100", "update")
 
@@ -18,39 +31,66 @@ Bench = Mapping[str, Any]
 
 
 def main(arguments: Sequence[str]) -> int:
-    if len(arguments) != 2:
+    *sources, directory = map(Path, arguments)
+    if not sources:
         print(__doc__, file=sys.stderr)
         return 2
-    source, directory = Path(arguments[0]), Path(arguments[1])
-    measured = json.loads(source.read_text(encoding="utf-8"))
-    benches: list[Bench] = measured["benches"]
+    benches = in_order(bench for source in sources for bench in _read(source))
+    if not benches:
+        print(f"nothing was measured in {', '.join(map(str, sources))}", file=sys.stderr)
+        return 2
     directory.mkdir(parents=True, exist_ok=True)
     plots = [name for name, plot in PLOTS.items() if plot(benches, directory / f"{name}.png")]
-    (directory / "RESULTS.md").write_text(
-        "\n".join(_lines(benches, plots, quick=measured["quick"])) + "\n", encoding="utf-8"
-    )
+    (directory / "RESULTS.md").write_text("\n".join(_lines(benches, plots)) + "\n", encoding="utf-8")
     return 0
 
 
-def _lines(benches: Sequence[Bench], plots: Sequence[str], *, quick: bool) -> list[str]:
+def _read(source: Path) -> list[Bench]:
+    """The benches of a file: one, or all that were run."""
+    measured = json.loads(source.read_text(encoding="utf-8"))
+    found: list[Bench] = measured.get("benches", [measured])
+    return found
+
+
+def in_order(benches: Iterable[Bench]) -> list[Bench]:
+    """The last of each name, in the order in which they are read: the headline first."""
+    last = {bench["bench"]: bench for bench in benches}
+    return [last[name] for name in sorted(last, key=lambda name: (_place(name), name))]
+
+
+def _place(name: str) -> int:
+    return ORDER.index(name) if name in ORDER else len(ORDER)
+
+
+def _lines(benches: Sequence[Bench], plots: Sequence[str]) -> list[str]:
     machine = benches[0]["machine"]
     where = f"{machine['cores']} cores, {machine['system'].split()[0]}, {machine['processor']}, {machine['python']}"
     where += ", with the compiled core" if machine["compiled"] else ", without the compiled core"
     lines = [
         "# Results",
         "",
-        f"Measured with `python -m bench NAME{' --quick' if quick else ''}`, one bench after the other ({where}).",
+        f"Measured with {_commands(benches)}, one bench after the other ({where}).",
         "What the columns mean, and how far to trust them, is in [README.md](README.md): ours/peer below 1 means",
         "that we are faster, targets are upper bounds.",
         "",
     ]
     lines += [f"![{name}]({name}.png)" for name in plots]
     for bench in benches:
-        lines += ["", f"## {bench['bench']}", "", "| case | ours | peer | its time | ours/peer | target | |"]
+        engine = f", on {bench['engine']}" if bench["engine"] else ""
+        lines += ["", f"## {bench['bench']}{engine}", "", "| case | ours | peer | its time | ours/peer | target | |"]
         lines.append("|---|--:|---|--:|--:|--:|---|")
         for case in bench["cases"]:
             lines += _rows(case)
     return lines
+
+
+def _commands(benches: Sequence[Bench]) -> str:
+    short = [bench["bench"] for bench in benches if bench["quick"]]
+    long = [f"`{bench['bench']}`" for bench in benches if not bench["quick"]]
+    if not short:
+        return "`python -m bench NAME`"
+    whole = f" ({', '.join(long)}: without `--quick`)" if long else ""
+    return f"`python -m bench NAME --quick`{whole}"
 
 
 def _rows(case: Mapping[str, Any]) -> list[str]:
@@ -101,33 +141,76 @@ def _plot_peers(benches: Sequence[Bench], file: Path) -> bool:
 
 
 def _plot_growth(benches: Sequence[Bench], file: Path) -> bool:
-    """Times of one operation by the size of the store, as multiples of those in the smallest."""
-    lines: dict[str, list[tuple[int, float]]] = {}
-    for bench in benches:
-        for case in bench["cases"] if bench["bench"] == "growth" else ():
-            job, _, size = case["case"].partition(", ")
-            if size.endswith(" records"):
-                (ratio,) = case["ratio"].values()
-                lines.setdefault(job, [(1_000, 1.0)]).append((int(size.split()[0].replace(",", "")), ratio))
-    if not lines:
+    """Times of one operation by how much there is, as multiples of those with least; records and stores."""
+    times = [
+        (title, lines)
+        for title, bench, unit in (
+            ("records in one store", "growth", "records"),
+            ("stores in one file", "stores", "stores"),
+        )
+        if (lines := by_size(benches, bench, unit, "us", first_ratio))
+    ]
+    return _drawn(file, times, "time / that with the fewest", limit=1.5)
+
+
+def _plot_memory(benches: Sequence[Bench], file: Path) -> bool:
+    """What the process has grown by when it has read all there is."""
+    grown = [
+        (title, lines)
+        for title, bench, unit in (("records read", "growth", "records"), ("stores opened", "stores", "stores"))
+        if (lines := by_size(benches, bench, unit, "MiB", lambda case: case["ours"]["median"]))
+    ]
+    return _drawn(file, grown, "memory of the process, grown by MiB", limit=32.0)
+
+
+Lines = dict[str, list[tuple[int, float]]]
+
+
+def first_ratio(case: Mapping[str, Any]) -> float:
+    ratio: float = next(iter(case["ratio"].values()))
+    return ratio
+
+
+def by_size(
+    benches: Sequence[Bench], name: str, what: str, unit: str, height: Callable[[Mapping[str, Any]], float]
+) -> Lines:
+    """Points of each job of a bench whose cases are called "JOB, NUMBER WHAT"; at first where its peer is."""
+    lines: Lines = {}
+    for case in (case for bench in benches if bench["bench"] == name for case in bench["cases"]):
+        job, _, size = case["case"].rpartition(", ")
+        number, _, of_what = size.partition(" ")
+        if of_what == what and case["unit"] == unit:
+            peer, _, of_peer = next(iter(case["peers"])).partition(" ")
+            start = [(_number(peer), 1.0)] if of_peer.startswith(what.rstrip("s")) else []
+            lines.setdefault(job, start).append((_number(number), height(case)))
+    return lines
+
+
+def _number(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+def _drawn(file: Path, panels: Sequence[tuple[str, Lines]], ylabel: str, *, limit: float) -> bool:
+    """One panel beside the other, with a line where the limit is. False if there is nothing to draw."""
+    if not panels:
         return False
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 3.5), layout="tight")
-    axes = figure.subplots()
-    for job, points in lines.items():
-        axes.plot(*zip(*points, strict=True), marker="o", label=job)
-    axes.axhline(1.5, color="black", linewidth=0.5, linestyle="--")
-    axes.set_xscale("log")
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("records in the store")
-    axes.set_ylabel("time / that with 1,000 records")
-    axes.legend(fontsize="small")
+    figure = Figure(figsize=(4.5 * len(panels), 3.5), layout="tight")
+    for axes, (title, lines) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for job, points in lines.items():
+            axes.plot(*zip(*points, strict=True), marker="o", label=job)
+        axes.axhline(limit, color="black", linewidth=0.5, linestyle="--")
+        axes.set_xscale("log")
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel(title)
+        axes.set_ylabel(ylabel)
+        axes.legend(fontsize="small")
     figure.savefig(file, dpi=110)
     return True
 
 
-PLOTS = {"peers": _plot_peers, "growth": _plot_growth}
+PLOTS = {"peers": _plot_peers, "growth": _plot_growth, "memory": _plot_memory}
 
 
 if __name__ == "__main__":

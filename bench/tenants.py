@@ -9,20 +9,21 @@ the same without the fifth, in turns with it in the same run.
 from __future__ import annotations
 
 import random
-import tempfile
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from statistics import median, quantiles
 from time import perf_counter, sleep
 
 import recordlayer as rl
+from bench.ground import Ground, ground_for
 from bench.harness import Case, Ops, Report, Settings, Spread
 from bench.stores import ITEMS, Item
 from recordlayer.blocking.database import Database
 from recordlayer.errors import TenantOverLimit
 from recordlayer.tenant import Overload, TenantLimits
+from recordlayer.world import World
 
+ENGINES = ("file", "memory")
 OTHERS, GREEDY = 4, 4  # threads
 PAUSE = 0.004  # seconds between two transactions of a tenant that behaves
 LIMIT = 50  # keys written a second
@@ -32,48 +33,48 @@ MOVED = 1.2
 
 
 def run(settings: Settings) -> Report:
-    """Every case in one temporary directory."""
-    with tempfile.TemporaryDirectory(prefix="recordlayer-bench-") as directory:
-        return Report(bench="tenants", engine="file:", cases=tuple(cases(settings, Path(directory))))
+    """Every case on one engine."""
+    with ground_for(settings, "tenants", ENGINES[0]) as ground:
+        return Report(bench="tenants", engine=ground.kind, cases=tuple(cases(settings, ground)))
 
 
-def cases(settings: Settings, directory: Path) -> Iterator[Case]:
+def cases(settings: Settings, ground: Ground) -> Iterator[Case]:
     rounds, seconds = (3, 1.5) if settings.quick else (6, 4.0)
-    with rl.open(f"file:{directory / 'tenants'}.rl", durability="relaxed") as db:
-        for number in range(OTHERS):
-            for start in range(0, 1_000, 100):
-                with db.transaction() as tx:
-                    tx.store(ITEMS, path=("other", number)).save_many([_item(start + one) for one in range(100)])
-        db.tenant(("greedy",)).set_limits(TenantLimits(keys_written=LIMIT))
-        for overload in Overload:
-            settings.say(f"a tenant over its limit: {overload.value}")
-            with_it: list[float] = []
-            without: list[float] = []
-            ratios: list[float] = []
-            asked = used = 0.0
-            _phase(db, 1.0, greedy=None)
-            for number in range(rounds):
-                pair = {}
-                for greedy in (None, overload) if number % 2 else (overload, None):
-                    before = db.tenant(("greedy",)).usage().keys_written
-                    latencies, tries = _phase(db, seconds, greedy=greedy)
-                    pair[greedy] = quantiles(latencies, n=100)[98] * 1e3
-                    if greedy is not None:
-                        asked += tries / seconds / rounds
-                        used += (db.tenant(("greedy",)).usage().keys_written - before) / seconds / rounds
-                with_it.append(pair[overload])
-                without.append(pair[None])
-                ratios.append(pair[overload] / pair[None])
-            settings.say(f"it asked for {asked:,.0f} transactions a second, and wrote {used:,.0f} keys a second")
-            yield Case(
-                case=f"p99 of others beside a tenant at {TIMES_OVER} times its limit: {overload.value}",
-                unit="ms",
-                ours=Spread(median(with_it), min(with_it), max(with_it)),
-                peers={"without it": Spread(median(without), min(without), max(without))},
-                ratio={"without it": median(ratios)},
-                target={"without it": MOVED},
-                ops=Ops(),
-            )
+    db = Database(ground.engine("tenants"), world=World())
+    for number in range(OTHERS):
+        for start in range(0, 1_000, 100):
+            with db.transaction() as tx:
+                tx.store(ITEMS, path=("other", number)).save_many([_item(start + one) for one in range(100)])
+    db.tenant(("greedy",)).set_limits(TenantLimits(keys_written=LIMIT))
+    for overload in Overload:
+        settings.say(f"a tenant over its limit: {overload.value}")
+        with_it: list[float] = []
+        without: list[float] = []
+        ratios: list[float] = []
+        asked = used = 0.0
+        _phase(db, 1.0, greedy=None)
+        for number in range(rounds):
+            pair = {}
+            for greedy in (None, overload) if number % 2 else (overload, None):
+                before = db.tenant(("greedy",)).usage().keys_written
+                latencies, tries = _phase(db, seconds, greedy=greedy)
+                pair[greedy] = quantiles(latencies, n=100)[98] * 1e3
+                if greedy is not None:
+                    asked += tries / seconds / rounds
+                    used += (db.tenant(("greedy",)).usage().keys_written - before) / seconds / rounds
+            with_it.append(pair[overload])
+            without.append(pair[None])
+            ratios.append(pair[overload] / pair[None])
+        settings.say(f"it asked for {asked:,.0f} transactions a second, and wrote {used:,.0f} keys a second")
+        yield Case(
+            case=f"p99 of others beside a tenant at {TIMES_OVER} times its limit: {overload.value}",
+            unit="ms",
+            ours=Spread(median(with_it), min(with_it), max(with_it)),
+            peers={"without it": Spread(median(without), min(without), max(without))},
+            ratio={"without it": median(ratios)},
+            target={"without it": MOVED},
+            ops=Ops(),
+        )
 
 
 def _phase(db: Database, seconds: float, *, greedy: Overload | None) -> tuple[list[float], int]:

@@ -22,16 +22,18 @@ from pathlib import Path
 from google.protobuf import descriptor_pb2
 
 import recordlayer as rl
+from bench.ground import Ground, ground_for
 from bench.harness import Case, Ops, Report, Settings, Spread
 from recordlayer.index.bunched import packed_positions
 from recordlayer.index.tokenizer_words import words
 from recordlayer.metadata.definitions import text_index
 from recordlayer.tuples import pack
 from recordlayer.waiting.drivers import run_blocking
+from recordlayer.world import World
 
 DOCUMENTS, CHARACTERS = 200, 5_000
 VOCABULARY, EXPONENT = 30_000, 1.05
-PATH = ("bench",)
+ENGINES = ("memory", "file", "fdb")
 INDEX = "words"
 _CONSONANTS, _VOWELS = "bcdfghjklmnprstvw", "aeiou"
 
@@ -67,29 +69,30 @@ def _made_up(count: int) -> list[str]:
 
 def run(settings: Settings) -> Report:
     """Both orders, before and after putting together."""
-    return Report(bench="text", engine="memory:", cases=tuple(_cases(settings)))
+    with ground_for(settings, "text", ENGINES[0]) as ground:
+        return Report(bench="text", engine=ground.kind, cases=tuple(_cases(settings, ground)))
 
 
-def _cases(settings: Settings) -> Iterator[Case]:
+def _cases(settings: Settings, ground: Ground) -> Iterator[Case]:
     texts = documents(DOCUMENTS // 5 if settings.quick else DOCUMENTS)
     apart = _one_pair_for_each_token(texts)
     shuffled = random.Random(3).sample(range(len(texts)), len(texts))
     for name, order in (("in order", list(range(len(texts)))), ("in random order", shuffled)):
         settings.say(name)
-        with rl.open("memory:") as db:
-            metadata = _metadata()
-            item = metadata.record_type("Item").message_class
-            for number in order:
-                with db.transaction() as tx:
-                    tx.store(metadata, path=PATH).save(item(id=number + 1, body=texts[number]))
-            yield _case(f"saved {name}", _stored(db), apart, settings, len(texts))
-            resume = None
-            while True:
-                with db.transaction() as tx:
-                    resume = tx.store(metadata, path=PATH).texts(INDEX).tidy(limit=5_000, resume=resume)
-                if resume is None:
-                    break
-            yield _case(f"saved {name}, put together", _stored(db), apart, settings, len(texts))
+        db, path = rl.Database(ground.engine(name), world=World()), ground.path(name)
+        metadata = _metadata()
+        item = metadata.record_type("Item").message_class
+        for number in order:
+            with db.transaction() as tx:
+                tx.store(metadata, path=path).save(item(id=number + 1, body=texts[number]))
+        yield _case(f"saved {name}", _stored(db, path), apart, settings, len(texts))
+        resume = None
+        while True:
+            with db.transaction() as tx:
+                resume = tx.store(metadata, path=path).texts(INDEX).tidy(limit=5_000, resume=resume)
+            if resume is None:
+                break
+        yield _case(f"saved {name}, put together", _stored(db, path), apart, settings, len(texts))
 
 
 def _case(case: str, ours: int, apart: int, settings: Settings, count: int) -> Case:
@@ -115,8 +118,8 @@ def _one_pair_for_each_token(texts: list[str]) -> int:
     return size
 
 
-def _stored(db: rl.Database) -> int:
-    prefix = rl.Subspace(PATH).key()
+def _stored(db: rl.Database, path: tuple[str | int, ...]) -> int:
+    prefix = pack(path)
     begin = prefix + pack((2, INDEX))
     with db.transaction() as tx:
         rows = run_blocking(tx.context.read_all(begin, begin + b"\xff"))

@@ -13,9 +13,14 @@ from typing import Any
 
 import pytest
 
+import recordlayer as rl
 from bench import __main__ as command
 from bench import output, registry, results
+from bench.ground import ground_for
 from bench.harness import CannotRun, Contender, Ops, Report, Settings, compare, statement
+from recordlayer.tuples import pack
+from recordlayer.waiting.drivers import run_blocking
+from tests.conftest import CLUSTER_FILE
 
 
 class Clock:
@@ -133,10 +138,11 @@ def _report(clock: Clock, target: float) -> Report:
 
 
 def test_json_has_the_documented_shape(clock: Clock) -> None:
-    report = json.loads(output.as_json(_report(clock, 0.8)))
+    report = json.loads(output.as_json(_report(clock, 0.8), quick=True))
     assert set(report.pop("machine")) == {"system", "processor", "cores", "python", "compiled"}
     assert report == {
         "bench": "records",
+        "quick": True,
         "engine": "file:",
         "cases": [
             {
@@ -180,8 +186,11 @@ def test_a_missed_target_is_an_exit_status_only_when_asked_for(
 
 def test_without_a_case_the_benches_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main([]) == 0
-    assert capsys.readouterr().out.splitlines() == [f"{name:10} {about}" for name, about in registry.benches().items()]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(registry.benches())
+    assert all(about in line for line, about in zip(lines, registry.benches().values(), strict=True))
     assert "fdb.tuple" in registry.benches()["tuples"]
+    assert {line.split()[0]: line.endswith("[memory:, file:, fdb:]") for line in lines}["index"]
 
 
 def test_an_unknown_case_and_a_missing_library_are_wrong_use(
@@ -219,19 +228,123 @@ def test_all_benches_run_one_after_the_other_but_those_that_cannot(
     assert command.main(["cluster"]) == 2
 
 
-def test_results_are_written_to_be_read(clock: Clock, tmp_path: Path) -> None:
-    measured = tmp_path / "measured.json"
-    measured.write_text(output.all_as_json([_report(clock, 0.4)], quick=True))
-    assert results.main([str(measured), str(tmp_path / "out")]) == 0
+def test_a_bench_runs_on_the_engine_that_is_named_or_says_that_it_does_not(
+    clock: Clock, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, str | None] = {}
+
+    def load(name: str) -> Any:
+        def run(settings: Settings) -> Report:
+            told[name] = settings.engine
+            return replace(_report(clock, 1.0), bench=name)
+
+        return run
+
+    monkeypatch.setattr(command, "load", load)
+    assert command.main(["index", "--engine", "file:somewhere"]) == 0
+    assert command.main(["index"]) == 0
+    capsys.readouterr()
+    for name, url, reason in (
+        ("tuples", "memory:", "it does not run on memory:; it leaves no choice of engine"),
+        ("engine", "fdb:", "it does not run on fdb:; it runs on file:"),
+    ):
+        assert command.main([name, "--engine", url]) == 2
+        assert capsys.readouterr().err == f"bench {name}: {reason}\n"
+    assert command.main(["index", "--engine", "file"]) == 2
+    assert "there is no engine 'file'" in capsys.readouterr().err
+    assert told == {"index": None}
+    assert command.main(["all", "--engine", "fdb:a.cluster"]) == 0
+    assert told == {name: "fdb:a.cluster" for name in registry.benches() if "fdb" in registry.engines(name)}
+    assert {"index", "query", "peers", "cluster"} <= told.keys()
+
+
+def test_the_ground_of_a_bench_is_new_and_gone_afterwards(tmp_path: Path) -> None:
+    place = tmp_path / "new"
+    for url, kind in ((None, "memory:"), ("memory:", "memory:"), ("file:", "file:"), (f"file:{place}", "file:")):
+        with ground_for(Settings(engine=url), "any", "memory") as ground:
+            one, other = ground.engine("one"), ground.engine("other")
+            assert (ground.kind, ground.engine("one") is one, other is one) == (kind, True, False)
+            assert pack(ground.path("store")).startswith(ground.prefix())
+            assert ground.file("one").exists() == (kind == "file:")
+            assert (ground.directory == place) == (url == f"file:{place}")
+        assert not ground.directory.exists()
+    place.mkdir()
+    (place / "precious").touch()
+    with pytest.raises(CannotRun, match="a new directory"), ground_for(Settings(engine=f"file:{place}"), "any", "file"):
+        pass
+    assert (place / "precious").exists()
+    nowhere = Settings(engine=f"fdb:{tmp_path}/no.cluster")
+    with ground_for(nowhere, "any", "fdb") as ground, pytest.raises(CannotRun):
+        ground.engine("one")
+
+
+@pytest.mark.fdb
+def test_on_a_cluster_a_bench_leaves_what_others_have() -> None:
+    cluster_url = f"fdb:{CLUSTER_FILE}"
+    prefix = pack(("recordlayer bench", "any"))
+    with rl.open(cluster_url) as db:
+        with ground_for(Settings(engine=cluster_url), "any", "memory") as ground:
+            assert (ground.engine("one") is ground.engine("other"), ground.prefix()) == (True, prefix)
+            with db.transaction() as tx:
+                tx.context.set(prefix, b"ours")
+                tx.context.set(prefix[:-1], b"another's")
+        with db.transaction() as tx:
+            left = run_blocking(tx.context.read_all(prefix[:-1], prefix + b"\xff"))
+            tx.context.clear(prefix[:-1])
+    assert [tuple(row) for row in left] == [(prefix[:-1], b"another's")]
+
+
+def test_results_are_written_to_be_read(clock: Clock, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = _report(clock, 0.4)
+    every, one = tmp_path / "all.json", tmp_path / "one.json"
+    others = [replace(report, bench=name) for name in ("tuples", "cluster", "peers", "engine_tasks")]
+    every.write_text(output.all_as_json([report, *others], quick=True))
+    one.write_text(output.as_json(replace(report, bench="cluster", engine="fdb:"), quick=False))
+    assert results.main([str(every), str(one), str(tmp_path / "out")]) == 0
     written = (tmp_path / "out" / "RESULTS.md").read_text()
-    assert "`python -m bench NAME --quick`" in written
+    assert "`python -m bench NAME --quick` (`cluster`: without `--quick`)" in written
+    assert [line for line in written.splitlines() if line.startswith("## ")] == [
+        "## peers, on file:",
+        "## cluster, on fdb:",
+        "## engine_tasks, on file:",
+        "## records, on file:",
+        "## tuples, on file:",
+    ]
     assert "| insert | " in written
     assert "| 0.50 | 0.40 | **missed** |" in written
-    assert results.main([str(measured)]) == 2
+    assert results.main([str(every)]) == 2
+    every.write_text(output.all_as_json([], quick=True))
+    capsys.readouterr()
+    assert results.main([str(every), str(tmp_path / "nothing")]) == 2
+    assert "nothing was measured" in capsys.readouterr().err
+
+
+def test_plots_of_growth_have_a_line_for_each_job(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="it comes with recordlayer[bench]")
+    spread = {"median": 2.0, "min": 1.0, "max": 3.0}
+
+    def case(name: str, unit: str, peer: str) -> dict[str, Any]:
+        return {"case": name, "unit": unit, "ours": spread, "peers": {peer: spread}, "ratio": {peer: 1.2}}
+
+    growth = [case(f"get, {size} records", "us", "1,000 records") for size in ("10,000", "100,000")]
+    growth.append(case("memory that reading takes, 10,000 records", "MiB", "at most"))
+    growth.append(case("bytes of the file for a record, 10,000 records", "bytes", "at most"))
+    stores = [case("open one and load a record, 100 stores", "us", "1 store")]
+    benches: list[dict[str, Any]] = [{"bench": "growth", "cases": growth}, {"bench": "stores", "cases": stores}]
+    ratio = results.first_ratio
+    assert results.by_size(benches, "growth", "records", "us", ratio) == {
+        "get": [(1_000, 1.0), (10_000, 1.2), (100_000, 1.2)]
+    }
+    assert results.by_size(benches, "stores", "stores", "us", ratio) == {
+        "open one and load a record": [(1, 1.0), (100, 1.2)]
+    }
+    drawn = [name for name, plot in results.PLOTS.items() if plot(benches, tmp_path / f"{name}.png")]
+    assert drawn == ["growth", "memory"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["growth.png", "memory.png"]
 
 
 def test_only_modules_with_a_run_function_are_benches() -> None:
-    package = Path(registry.__file__).parent
+    package, benches = Path(registry.__file__).parent, registry.benches()
     for file in package.glob("*.py"):
         defined = {node.name for node in ast.parse(file.read_text()).body if isinstance(node, ast.FunctionDef)}
-        assert (file.stem in registry.benches()) == ("run" in defined)
+        assert (file.stem in benches) == ("run" in defined)
