@@ -21,7 +21,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 from google.rpc import code_pb2, status_pb2
@@ -61,6 +61,35 @@ _MAKERS = {
 _FOREVER = 365 * 86_400.0
 
 
+class _About(NamedTuple):
+    """What is known of a method before it is called.
+
+    endless         a stream: it may last as long as its caller wants
+    counted         whether its calls are among those that run
+    needs_database  it has no answer while the database has none
+    level           of the log lines of its calls
+    """
+
+    method: str
+    endless: bool
+    health: bool
+    counted: bool
+    needs_database: bool
+    level: int
+
+
+def _about(method: str, *, endless: bool = False) -> _About:
+    health = method.startswith(_HEALTH)
+    return _About(
+        method,
+        endless,
+        health,
+        counted=method not in _ENDLESS,
+        needs_database=method.startswith(_OURS) and not method.startswith(_SERVER),
+        level=logging.DEBUG if health else logging.INFO,
+    )
+
+
 class Calls:
     """The calls of one server.
 
@@ -79,6 +108,8 @@ class Calls:
         self._reachable = reachable
         self._asks = around if around is not None else Around()
         self._limits = limits
+        self._usual_time = limits.default_deadline.total_seconds()
+        self._most_time = limits.max_deadline.total_seconds()
         self._streams = 0
         self._deadlines = Deadlines()
         self._running = RunningCalls()
@@ -125,33 +156,34 @@ class Calls:
         return make(behaviour, kept, handler.response_serializer)
 
     def _single(self, behaviour: Callable[..., Any], method: str, parse: Parse | None) -> Callable[..., Awaitable[Any]]:
-        is_health, is_patient, audited = method.startswith(_HEALTH), method in _PATIENT, is_audited(method)
+        about, audited = _about(method), is_audited(method)
+        is_work = not about.health and method not in _PATIENT
 
         async def work(made: Call, request: Any, context: aio.ServicerContext) -> Any:
-            parsed, admission = _parsed(request, parse, made), self._asks.admission
-            if admission is None or is_health or is_patient:
-                return await answer(made, parsed, context)
-            priority = Priority.BATCH if made.priority == context_pb2.BATCH else Priority.INTERACTIVE
-            since = await admission.enter(priority, time_left=made.time_left)
+            parsed, priority, since = _parsed(request, parse, made), Priority.INTERACTIVE, None
+            admission, audit = self._asks.admission, self._asks.audit if audited else None
+            if admission is not None and is_work:
+                if made.priority == context_pb2.BATCH:
+                    priority = Priority.BATCH
+                since = admission.at_once(priority)
+                if since is None:
+                    since = await admission.enter(priority, time_left=made.time_left)
             try:
-                return await answer(made, parsed, context)
+                answer = behaviour(parsed, context)
+                return await (answer if audit is None else audit.around(made, parsed, answer))
             finally:
-                admission.leave(priority, since)
-
-        async def answer(made: Call, parsed: Any, context: aio.ServicerContext) -> Any:
-            if audited and self._asks.audit is not None:
-                return await self._asks.audit.around(made, parsed, behaviour(parsed, context))
-            return await behaviour(parsed, context)
+                if admission is not None and since is not None:
+                    admission.leave(priority, since)
 
         async def call(request: Any, context: aio.ServicerContext) -> Any:
-            return await self._around(method, request, context, work)
+            return await self._around(about, request, context, work)
 
         return call
 
     def _streaming(
         self, behaviour: Callable[..., Any], method: str, parse: Parse | None
     ) -> Callable[..., Awaitable[Any]]:
-        audited = is_audited(method)
+        about, audited = _about(method, endless=True), is_audited(method)
 
         async def work(made: Call, request: Any, context: aio.ServicerContext) -> Any:
             if self._streams > self._asks.streams:
@@ -170,20 +202,19 @@ class Calls:
             return None
 
         async def call(request: Any, context: aio.ServicerContext) -> Any:
-            return await self._around(method, request, context, work, endless=True)
+            return await self._around(about, request, context, work)
 
         return call
 
-    async def _around(
-        self, method: str, request: Any, context: aio.ServicerContext, work: Work, *, endless: bool = False
-    ) -> Any:
+    async def _around(self, about: _About, request: Any, context: aio.ServicerContext, work: Work) -> Any:
         began = time.monotonic()
-        task = asyncio.current_task()
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task(loop)
         assert task is not None, "grpc runs handlers in tasks"
-        asks, is_health, span = self._asks, method.startswith(_HEALTH), None
+        asks, endless, span = self._asks, about.endless, None
         shown = context.invocation_metadata() or ()
         call = Call(
-            method,
+            about.method,
             _request_id(shown),
             ANONYMOUS,
             deadline=0.0,
@@ -193,25 +224,25 @@ class Calls:
             stopping=self._stopping,
             beside=self._running,
         )
-        if method not in _ENDLESS:
+        if about.counted:
             self._running.add(task, Running(call, context, began, endless))
             self._idle.clear()
         enter(call)
-        if asks.tracing is not None and not is_health:
-            span = asks.tracing.begin(method, shown)
+        if asks.tracing is not None and not about.health:
+            span = asks.tracing.begin(about.method, shown)
         self._streams += endless
         unforeseen: Exception | None = None
         code = reason = ""
         try:
             try:
-                call.deadline = asyncio.get_running_loop().time() + self._seconds(context, endless=endless)
-                if self._refusing and not is_health:
+                call.deadline = loop.time() + self._seconds(context, endless=endless)
+                if self._refusing and not about.health:
                     raise _stopping()
-                if not self._reachable() and method.startswith(_OURS) and not method.startswith(_SERVER):
+                if about.needs_database and not self._reachable():
                     raise _unreachable()
                 if not endless:
                     self._deadlines.add(task, call.deadline)
-                if asks.identify is not None and not is_health:  # who asks for health has nothing to show
+                if asks.identify is not None and not about.health:  # who asks for health has nothing to show
                     call.identity = await asks.identify(shown, context.auth_context())
                 result = await work(call, request, context)
             except asyncio.CancelledError:
@@ -248,11 +279,11 @@ class Calls:
             self._streams -= endless
             code, took = code or _name(context.code()), time.monotonic() - began
             call.ended()
-            if asks.metrics is not None and not is_health:
+            if asks.metrics is not None and not about.health:
                 asks.metrics.call(call, code, reason, took)
-            if asks.tracing is not None and span is not None:
+            if span is not None and asks.tracing is not None:
                 asks.tracing.end(span, code, call.request_id)
-            level = logging.ERROR if unforeseen else logging.DEBUG if is_health else logging.INFO
+            level = logging.ERROR if unforeseen else about.level
             if logs.calls.isEnabledFor(level):
                 _log(level, call, code, reason, took, unforeseen, context.peer())
 
@@ -262,8 +293,8 @@ class Calls:
         if endless:
             return _FOREVER if given is None else max(0.0, given)
         if given is None or given > _FOREVER:
-            return self._limits.default_deadline.total_seconds()
-        return float(min(max(given, 0.0), self._limits.max_deadline.total_seconds()))
+            return self._usual_time
+        return float(min(max(given, 0.0), self._most_time))
 
 
 def _log(level: int, call: Call, code: str, reason: str, took: float, unforeseen: Exception | None, peer: str) -> None:

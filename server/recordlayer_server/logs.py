@@ -9,8 +9,12 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from json.encoder import encode_basestring as _quoted
+from math import isfinite
 from typing import TextIO
 
 ROOT = "recordlayer"
@@ -21,6 +25,7 @@ _LEVELS = {level: logging.getLevelName(level).lower() for level in (10, 20, 30, 
 
 server = logging.getLogger(f"{ROOT}.server")
 calls = logging.getLogger(f"{ROOT}.server.call")
+_ROOT, _ABOVE = logging.getLogger(), (logging.getLogger(ROOT), server, calls)
 
 
 def write(
@@ -28,6 +33,10 @@ def write(
 ) -> None:
     """Log an event. The traceback of `traceback_of` goes to the log, and nowhere else."""
     if logger.isEnabledFor(level):
+        alone = None if traceback_of is not None else _alone()
+        if alone is not None:
+            alone.say(level, logger.name, event, values)
+            return
         # Made here, because a logger would go up the stack for the place in the code, which no line shows.
         error = None if traceback_of is None else (type(traceback_of), traceback_of, traceback_of.__traceback__)
         record = logging.LogRecord(logger.name, level, "", 0, event, None, error)
@@ -35,24 +44,64 @@ def write(
         logger.handle(record)
 
 
+class Lines(logging.StreamHandler[TextIO]):
+    """Where lines go: to a stream."""
+
+    def say(self, level: int, name: str, event: str, values: Mapping[str, object]) -> None:
+        """Write a line as JSON of which no record is made: a record and its way here cost more than all else that
+        happens around a small call."""
+        self.acquire()
+        try:
+            self.stream.write(_json_line(time.time(), level, name, event, values) + self.terminator)
+            self.stream.flush()
+        except Exception:  # what a stream raises is told as logging tells it, and ends no call
+            self.handleError(logging.LogRecord(name, level, "", 0, event, None, None))
+        finally:
+            self.release()
+
+
+def _alone() -> Lines | None:
+    """Where lines go if nobody else listens and they are JSON."""
+    handlers = _ROOT.handlers
+    if len(handlers) != 1 or type(handler := handlers[0]) is not Lines or handler.filters:
+        return None
+    for logger in _ABOVE:
+        if logger.handlers or logger.filters or not logger.propagate:
+            return None
+    return handler if type(handler.formatter) is JsonLines else None
+
+
 class JsonLines(logging.Formatter):
     """One JSON object a line: time (UTC), level, logger, event, then the values."""
 
     def format(self, record: logging.LogRecord) -> str:
         values = getattr(record, "recordlayer", None)
-        line: dict[str, object] = {
-            "time": f"{_second(int(record.created))}.{int(record.msecs):03}+00:00",
-            "level": _LEVELS.get(record.levelno) or record.levelname.lower(),
-            "logger": record.name,
-            "event": record.getMessage() if record.args else str(record.msg),
-        }
-        if isinstance(values, dict):
-            # Nobody names a value as one of these: then all of them go at once.
-            free = _OWN.isdisjoint(values)
-            line |= values if free else {name: value for name, value in values.items() if name not in _OWN}
+        event = record.getMessage() if record.args else str(record.msg)
+        known = values if isinstance(values, dict) else {}
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return _as_json(line)
+            known = {**known, "traceback": self.formatException(record.exc_info)}
+        return _json_line(record.created, record.levelno, record.name, event, known)
+
+
+def _json_line(at: float, level: int, name: str, event: str, values: Mapping[str, object]) -> str:
+    second = int(at)
+    word = _LEVELS.get(level) or logging.getLevelName(level).lower()
+    when, what = f"{_second(second)}.{int((at - second) * 1_000):03}+00:00", str(values.get("event", event))
+    parts = [f'{{"time": "{when}", "level": {_quoted(word)}, "logger": {_quoted(name)}, "event": {_quoted(what)}']
+    for key, value in values.items():
+        if key not in _OWN and key != "event":
+            parts.append(f", {_quoted(key)}: {_json(value)}")
+    parts.append("}")
+    return "".join(parts)
+
+
+def _json(value: object) -> str:
+    kind = type(value)
+    if kind is str:
+        return _quoted(value)  # type: ignore[arg-type]  # it is a str
+    if kind is int or (kind is float and isfinite(value)):  # type: ignore[arg-type]  # a float
+        return repr(value)
+    return _as_json(value)
 
 
 @lru_cache(maxsize=4)
@@ -76,7 +125,7 @@ class TextLines(logging.Formatter):
 
 def configure(level: str, form: str, *, stream: TextIO | None = None) -> None:
     """Send the lines of the library and the server, and warnings of everything else, to the standard error."""
-    handler = logging.StreamHandler(stream if stream is not None else sys.stderr)
+    handler = Lines(stream if stream is not None else sys.stderr)
     handler.setFormatter(JsonLines() if form == "json" else TextLines())
     root = logging.getLogger()
     root.handlers[:] = [handler]

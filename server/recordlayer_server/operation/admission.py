@@ -52,7 +52,8 @@ class Admission:
 
     @property
     def running(self) -> int:
-        return sum(self._running)
+        interactive, batch = self._running
+        return interactive + batch
 
     @property
     def waiting(self) -> int:
@@ -75,11 +76,21 @@ class Admission:
         finally:
             self.leave(priority, began)
 
+    def at_once(self, priority: Priority) -> float | None:
+        """Take a place if one is free and nobody waits for it; as `enter`, None if it takes waiting."""
+        if self._waiting[Priority.INTERACTIVE] or self._waiting[priority] or not self._free(priority):
+            return None
+        self._running[priority] += 1
+        return self._clock()
+
     async def enter(self, priority: Priority, *, time_left: float | None) -> float:
         """Take a place for one call; when it was there, for `leave`. `time_left` in seconds until the call's deadline.
 
         Raises  Overloaded.
         """
+        since = self.at_once(priority)
+        if since is not None:
+            return since
         await self._turn(priority, time_left)
         return self._clock()
 
@@ -88,12 +99,10 @@ class Admission:
         took = self._clock() - began
         self._mean += (took - self._mean) * _SMOOTH if self._mean else took
         self._running[priority] -= 1
-        self._wake()
+        if self._waiting[Priority.INTERACTIVE] or self._waiting[Priority.BATCH]:
+            self._wake()
 
     async def _turn(self, priority: Priority, time_left: float | None) -> None:
-        if not self._waiting[Priority.INTERACTIVE] and not self._waiting[priority] and self._free(priority):
-            self._running[priority] += 1
-            return
         ahead = len(self._waiting[Priority.INTERACTIVE]) + (len(self._waiting[1]) if priority else 0) + 1
         wait = ahead * self._mean / self._limit
         if time_left is not None and wait + self._mean > time_left:
