@@ -126,7 +126,8 @@ async def serve(config: Config) -> int:
         serving = Serving(config, database, services=services(databases), around=around, limits=limits)
         stop, hurry = asyncio.Event(), asyncio.Event()
         _on_signals(stop, hurry)
-        await beside.enter_async_context(upkeep(databases, config.containers, metrics=around.metrics))
+        beside_calls = upkeep(databases, config.containers, metrics=around.metrics, authority=around.authority)
+        await beside.enter_async_context(beside_calls)
         address = await serving.start()
         logs.write(
             logs.server,

@@ -14,6 +14,7 @@ from recordlayer.errors import RecordLayerError
 from recordlayer_server import logs
 from recordlayer_server.admin.running import Runner, forget_old_operations
 from recordlayer_server.assets.collecting import Collector
+from recordlayer_server.call import Authority
 from recordlayer_server.databases import Databases
 from recordlayer_server.operation.metrics import Metrics
 from recordlayer_server.sync.trimming import forget_old_changes
@@ -27,7 +28,11 @@ _PARTING = timedelta(seconds=1)
 
 @contextlib.asynccontextmanager
 async def upkeep(
-    databases: Databases, containers: Mapping[str, bytes], *, metrics: Metrics | None = None
+    databases: Databases,
+    containers: Mapping[str, bytes],
+    *,
+    metrics: Metrics | None = None,
+    authority: Authority | None = None,
 ) -> AsyncIterator[None]:
     """What runs beside the calls, until the block ends. Containers that cannot be put in place at once, because the
     database is away, are as soon as it is there.
@@ -47,7 +52,7 @@ async def upkeep(
     if metrics is not None:
         metrics.follow("operations", "operations of Admin that it does", lambda: float(runner.running))
     if databases.hooks is not None:
-        dispatch = Dispatch(databases, databases.hooks, poster_of(databases.hooks))
+        dispatch = Dispatch(databases, databases.hooks, poster_of(databases.hooks), authority=authority)
         tasks.append(asyncio.create_task(dispatch.run()))
         if metrics is not None:
             metrics.follow("webhooks", "webhooks that it serves", lambda: float(dispatch.served))

@@ -21,6 +21,7 @@ from grpc import aio as grpc_aio
 from recordlayer.client import webhooks
 from recordlayer.client.pb import subscriptions_pb2 as pb
 from recordlayer.errors import WebhookRefused
+from recordlayer_server.call import Authority as Judge
 from recordlayer_server.config import Hooks, Security
 from recordlayer_server.databases import Databases
 from recordlayer_server.webhooks import registry
@@ -88,11 +89,11 @@ class Owner(Subscriber):
 
 
 @asynccontextmanager
-async def serving_hooks(databases: Databases) -> AsyncIterator[Dispatch]:
+async def serving_hooks(databases: Databases, *, judge: Judge | None = None) -> AsyncIterator[Dispatch]:
     """What a server does for webhooks beside its calls; killed at the end, with its lease left to run out."""
     assert databases.hooks is not None
     await databases.instance.renew()
-    dispatch = Dispatch(databases, databases.hooks, poster_of(databases.hooks))
+    dispatch = Dispatch(databases, databases.hooks, poster_of(databases.hooks), authority=judge)
     running = asyncio.create_task(dispatch.run(every=SOON))
     try:
         yield dispatch
@@ -255,6 +256,56 @@ def test_webhooks_that_came_with_a_database_are_found(authority: Authority) -> N
             assert await registry.all_hooks(databases.database) == {hook: ""}
 
     run(scenario())
+
+
+def test_a_right_that_is_taken_away_ends_a_webhook_until_somebody_resumes_it_who_has_it(
+    authority: Authority, security: Security
+) -> None:
+    """Not even what waited already is sent then, and nothing is lost."""
+
+    async def scenario() -> None:
+        hooks = hooks_of(authority)
+        async with (
+            receiving(authority) as receiver,
+            photos(security=security, hooks=hooks) as (server, databases),
+            serving_hooks(databases, judge=server.around.authority),
+            Bearer.calling(server, "writer") as writer,
+            Bearer.calling(server, "nobody") as nobody,
+        ):
+            owner, other = Owner(writer), Owner(nobody)
+            secret = await owner.hook(of_zone("z"), receiver.address())
+            await writer.create("a")
+            assert await receiver.told(1, secret) == ["a"]
+            receiver.answers["/hook"] = deque([500] * 1_000)
+            await writer.create("b")
+            await owner.until("z", Shown.FAILING)
+            policy = security.policy
+            assert policy is not None
+            policy.write_text(policy.read_text().replace("token:writer", "token:nobody"))
+            await until(lambda: may(other))
+            state = await other.until("z", Shown.DISABLED)
+            assert "may not read" in state.reason
+            sent = len(receiver.taken)
+            receiver.answers.clear()
+            await nobody.create("c")
+            await asyncio.sleep(0.1)
+            assert len(receiver.taken) == sent
+            with pytest.raises(grpc_aio.AioRpcError) as caught:
+                await owner.resume("z")
+            assert reason(caught.value) == "FORBIDDEN"
+            await other.resume("z")
+            assert await receiver.told(3, secret) == ["a", "b", "c"]
+
+    run(scenario())
+
+
+async def may(owner: Owner) -> bool:
+    """Whether it may see how its webhooks do."""
+    try:
+        await owner.state("z")
+    except grpc_aio.AioRpcError:
+        return False
+    return True
 
 
 def test_what_cannot_be_a_webhook_is_refused(authority: Authority, security: Security) -> None:

@@ -68,7 +68,7 @@ class Subscriptions(subscriptions_pb2_grpc.SubscriptionsServicer):  # type: igno
 
         async def work(tx: Transaction) -> tuple[subscriptions_pb2.Subscription, str]:
             condition = await checked(tx)
-            return await catalog.create(databases, tx, tenant, said, call.identity.name, condition)
+            return await catalog.create(databases, tx, tenant, said, call.identity, condition)
 
         await writing(databases, call, begun)  # by itself: a feed begins with the commit that lets it be kept
         (made, secret), written = await writing(databases, call, work)
@@ -119,8 +119,9 @@ class Subscriptions(subscriptions_pb2_grpc.SubscriptionsServicer):  # type: igno
 
         async def work(tx: Transaction) -> tuple[subscriptions_pb2.Subscription, str]:
             await self._permit(tx, tenant, request.id)
+            await self._permit(tx, tenant, request.id, method=f"/{NAME}/Receive")  # it reads as this caller from now on
             made, secret = await catalog.resume(
-                databases, tx, tenant, request.id, time.time(), new_secret=request.new_secret
+                databases, tx, tenant, request.id, time.time(), call.identity, new_secret=request.new_secret
             )
             self._check_webhook(made)
             return made, secret
@@ -130,11 +131,12 @@ class Subscriptions(subscriptions_pb2_grpc.SubscriptionsServicer):  # type: igno
         reply.context.CopyFrom(reply_context(call, commit_version=written.version, cost=written.cost))
         return reply
 
-    async def _permit(self, tx: Transaction, tenant: Tenant, name: str) -> None:
-        """Ask whether the caller may do this to a subscription, whether it is there or not.  Raises  Refusal."""
+    async def _permit(self, tx: Transaction, tenant: Tenant, name: str, *, method: str = "") -> None:
+        """Ask whether the caller may do this to a subscription, whether it is there or not. `method`: or something
+        else.  Raises  Refusal."""
         one = await catalog.found(self._databases, tx, tenant, name)
         zone = None if one is None else catalog.group_of(catalog.shown(one))
-        current().permit(() if zone is None else (zone,))
+        current().permit(() if zone is None else (zone,), method=method)
 
     def _check_webhook(self, said: subscriptions_pb2.Subscription) -> None:
         """Raises  Refusal for one that will not do here."""

@@ -25,6 +25,7 @@ from recordlayer.aio import Transaction
 from recordlayer.aio.feed import FeedWatch
 from recordlayer.errors import RecordLayerError, StoreMoved
 from recordlayer_server import logs, statuses
+from recordlayer_server.call import Asked, Authority
 from recordlayer_server.config import Hooks
 from recordlayer_server.databases import Databases
 from recordlayer_server.pb import subscriptions_pb2 as stored
@@ -44,6 +45,8 @@ _QUICK = 2.0
 _SLEEP = 60.0
 """Seconds between two looks at a subscription that waits for its time, or cannot be looked at."""
 _GONE = 410
+_RECEIVE = "/recordlayer.v1.Subscriptions/Receive"
+_FORBIDDEN = "who made it, or has resumed it last, may not read this any more: somebody who may has to resume it"
 
 
 class Slots:
@@ -85,16 +88,22 @@ class _Moved:
     """There may be more to do at once."""
 
 
-_Step = _Waits | _Due | _Moved | None
+@dataclass(frozen=True, slots=True)
+class _Forbidden:
+    """It must not be told what there is to tell."""
+
+
+_Step = _Waits | _Due | _Moved | _Forbidden | None
 """None: it is over here."""
 
 
 class Delivering:
     """The work for one webhook, until it is over or this server is to leave it.
 
-    server  the id of this one
-    lives   whether its lease runs
-    clock   seconds since 1970
+    server     the id of this one
+    lives      whether its lease runs
+    authority  what those may read who made webhooks
+    clock      seconds since 1970
     """
 
     def __init__(
@@ -107,6 +116,7 @@ class Delivering:
         server: str,
         lives: Callable[[], bool],
         hooks: Hooks,
+        authority: Authority,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.hook = hook
@@ -119,6 +129,7 @@ class Delivering:
         self._server = server
         self._lives = lives
         self._hooks = hooks
+        self._authority = authority
         self._clock = clock
         self._slow = False
 
@@ -131,6 +142,9 @@ class Delivering:
                     return
                 if isinstance(step, _Due):
                     await self._send(step)
+                elif isinstance(step, _Forbidden):
+                    await self._disable(_FORBIDDEN)
+                    return
                 elif isinstance(step, _Waits):
                     await self._until(changed(step.watch, self._databases.limits))
             except statuses.Refusal as refused:
@@ -168,6 +182,8 @@ class Delivering:
         if mine is None:
             return None
         seen, delivery = mine
+        if not self._may_read(seen):
+            return _Forbidden()
         address = catalog.shown(seen).webhook.address
         if delivery.HasField("pending"):
             return _Due(address, delivery)
@@ -180,6 +196,18 @@ class Delivering:
             return _Moved()
         await outbox.put(databases, tx, tenant, delivery, found.events, lost=found.lost)
         return _Due(address, delivery)
+
+    def _may_read(self, seen: stored.Subscription) -> bool:
+        """Whether the one whose webhook it is might be told the same on a stream just now."""
+        who = catalog.receiver_of(seen)
+        if who is None:
+            return True
+        zone = catalog.group_of(catalog.shown(seen))
+        try:
+            self._authority.check(Asked(who, self.hook.tenant, () if zone is None else (zone,), _RECEIVE))
+        except statuses.Refusal:
+            return False
+        return True
 
     # -- sending
 

@@ -17,6 +17,7 @@ from datetime import timedelta
 from recordlayer.aio import Transaction
 from recordlayer.errors import RecordLayerError
 from recordlayer_server import logs
+from recordlayer_server.call import Authority, Everybody
 from recordlayer_server.config import Hooks
 from recordlayer_server.databases import Databases
 from recordlayer_server.schemas import rollout
@@ -38,7 +39,10 @@ def poster_of(hooks: Hooks) -> Poster:
 
 
 class Dispatch:
-    """Serves what falls to this server, while `run` runs. The server's lease has to be renewed by others."""
+    """Serves what falls to this server, while `run` runs. The server's lease has to be renewed by others.
+
+    authority  what callers may read: asked before each notification; None: everybody may everything
+    """
 
     def __init__(
         self,
@@ -46,8 +50,10 @@ class Dispatch:
         hooks: Hooks,
         poster: Poster,
         *,
+        authority: Authority | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._authority = authority if authority is not None else Everybody()
         self._databases = databases
         self._instance = databases.instance
         self._poster = poster
@@ -128,6 +134,7 @@ class Dispatch:
             server=self._instance.id,
             lives=lambda: self._instance.lives,
             hooks=self._hooks,
+            authority=self._authority,
             clock=self._clock,
         )
         self._works[hook] = work, asyncio.create_task(work.run())
