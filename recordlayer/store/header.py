@@ -55,14 +55,15 @@ _LOCK = DataStoreInfo.StoreLockState
 
 
 class StoreHeader:
-    """A parsed header. `present` is false for a store that has none yet. `feed` is what writes the change feed that the
-    header tells of, in the transaction that goes by it, `states` what all who go by it know of index states: the
-    states, and who is to be told of a change."""
+    """A header, parsed when somebody looks. `present` is false for a store that has none yet. `feed` is what writes the
+    change feed that the header tells of, in the transaction that goes by it, `states` what all who go by it know of
+    index states: the states, and who is to be told of a change."""
 
-    __slots__ = ("feed", "message", "present", "states")
+    __slots__ = ("_message", "_unread", "feed", "present", "states")
 
-    def __init__(self, message: DataStoreInfo, *, present: bool) -> None:
-        self.message = message
+    def __init__(self, message: DataStoreInfo | None, *, present: bool, unread: bytes | None = None) -> None:
+        self._message = message
+        self._unread = unread
         self.present = present
         self.feed: ChangeLog | None = None
         self.states: tuple[dict[str, IndexState], list[Callable[[], None]]] = {}, []
@@ -79,6 +80,25 @@ class StoreHeader:
         except PARSE_ERRORS as error:
             where = f"the header of {path_of(key[:-1])}"
             raise CorruptHeader(key=key, where=where, value=value[:64], found=str(error)) from error
+
+    @classmethod
+    def unlocked(cls, value: bytes) -> StoreHeader:
+        """The header in bytes that were parsed before, and have no lock in them."""
+        return cls(None, present=True, unread=value)
+
+    @property
+    def message(self) -> DataStoreInfo:
+        """What it says. Whoever has it may change it."""
+        message = self._message
+        if message is None:
+            assert self._unread is not None, "what is not parsed has its bytes"
+            message = self._message = DataStoreInfo.FromString(self._unread)
+            self._unread = None
+        return message
+
+    def is_unread(self, value: bytes) -> bool:
+        """Whether it is what these bytes say, and nobody has looked, so that nobody can have changed it."""
+        return self._unread == value
 
     def serialized(self) -> bytes:
         return self.message.SerializeToString(deterministic=True)
@@ -128,6 +148,8 @@ class StoreHeader:
 
     def check_may_write(self) -> None:
         """Raises  StoreLocked if records must not be changed. Who opened a fully locked store may change them."""
+        if self._unread is not None:
+            return
         message = self.message
         if message.HasField("store_lock_state"):
             lock = message.store_lock_state

@@ -29,19 +29,20 @@ from recordlayer.index.state import IndexState
 from recordlayer.keyspace import KeySpacePath, ResolvedPath
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import KeyValue, StreamingMode
+from recordlayer.kv.observed import ObservedTransaction
 from recordlayer.metadata import RecordMetaData
 from recordlayer.observe.events import StoreOpened
 from recordlayer.options import NO_LIMITS, Limits, as_limits
+from recordlayer.store.blueprint import Blueprint, Blueprints, Opened
 from recordlayer.store.expired import visible_at
 from recordlayer.store.header import DEFAULT_FORMAT, NEWEST_FORMAT, FormatVersion, StoreHeader
 from recordlayer.store.layout import Keyspace, StoreLayout
 from recordlayer.store.places import StorePlaces
 from recordlayer.store.sampling import Sampling
-from recordlayer.store.schema import schema_of
 from recordlayer.store.serializer import PLAIN, Serializer
 from recordlayer.store.sharing import is_shared, refuse_feed_beside_java, refuse_what_java_cannot_read
 from recordlayer.store.state_cache import StoreStateCache
-from recordlayer.store.states import IndexStates, states_in
+from recordlayer.store.states import states_in
 from recordlayer.store.store import RecordStore
 from recordlayer.store.upgrade import Before, NewIndexState, upgrade
 from recordlayer.tuples import Subspace, pack
@@ -168,20 +169,30 @@ async def open_store(
     """
     if not isinstance(metadata, RecordMetaData):
         raise WrongType(metadata=metadata, hint="give what RecordMetaDataBuilder(...).build() returns")
-    layout = StoreLayout(prefix)
-    places = StorePlaces(prefix, metadata)
+    blueprints = None if context.shared is None else context.shared.of(Blueprints)
+    opened = None if blueprints is None else blueprints.find(prefix)
+    if opened is not None and not opened.is_of(metadata, options):
+        opened = None
+    layout = StoreLayout(prefix) if opened is None else opened.blueprint.layout
+    places = StorePlaces(prefix, metadata) if opened is None else opened.blueprint.places
     context.places.append(places)
     observed = context.observed
     began = 0.0 if observed is None else context.world.clock.monotonic()
     cache = None if context.shared is None else context.shared.of(StoreStateCache)
     known = None if cache is None else await cache.find(context, prefix)
-    states: Mapping[str, IndexState]
     if known is not None:
-        header, is_new = header_of(layout, [(layout.header, known.header)], options.mode)
+        first, states = [(layout.header, known.header)], known.states
         context.add_read_conflict_key(layout.header)
-        states = known.states
     else:
-        header, is_new, states = await read_state(context, layout, options.mode)
+        first, states = await _read(context, layout)
+    if opened is not None and opened.found(first, states):
+        if cache is not None and known is None:
+            await cache.remember(context, prefix, opened.header, states, cacheable=opened.cacheable)
+        store = _again(context, opened, options)
+        if observed is not None:
+            _tell(observed, context, places, began, created=False, cached=known is not None)
+        return store
+    header, is_new = header_of(layout, first, options.mode)
     header.check_format()
     header.check_lock(bypass=options.bypass_lock)
     if is_shared(header):
@@ -193,22 +204,17 @@ async def open_store(
     left_old_format = not is_new and format_before != header.format_version
     omits_suffix = _omits_suffix(header, metadata, format_before if left_old_format else 0)
     outdated = format_before != header.format_version or metadata_before != metadata.version
-    if cache is not None and known is None and not (changed or outdated):
-        await cache.remember(context, prefix, header, states)
-    header = _shared(context, prefix, header)
-    store = RecordStore(
-        context,
-        layout,
-        metadata,
-        header,
-        IndexStates(context, layout, states, schema_of(metadata), chooses=options.index_filter, shared=header.states),
-        omits_suffix=omits_suffix,
-        serializer=options.serializer,
+    serializer, chooses = options.serializer, options.index_filter
+    blueprint = Blueprint(
+        layout, metadata, header, states, omits_suffix=omits_suffix, serializer=serializer, chooses=chooses
     )
-    store.limits = options.limits
-    store.sampling = options.sampling
-    if options.hide_expired:
-        store.visible = visible_at(metadata, context.world.clock)
+    if not (changed or outdated):
+        if cache is not None and known is None:
+            await cache.remember(context, prefix, first[0][1], states, cacheable=header.cacheable)
+        if blueprints is not None and _comes_again(header, first[0][1], options):
+            blueprints.keep(Opened(blueprint, options, first[0][1], cacheable=header.cacheable))
+    header = _shared(context, prefix, header)
+    store = _made(context, blueprint, header, options)
     if outdated:
         before = Before(
             is_new=is_new,
@@ -226,10 +232,41 @@ async def open_store(
         if header.cacheable and not cacheable_before and await context.metadata_version() is None:
             context.change_metadata_version()  # without a stamp nobody could tell that the state is still the same
     if observed is not None:
-        took = timedelta(seconds=context.world.clock.monotonic() - began)
-        cached = known is not None
-        observed.emit(StoreOpened(origin=observed.origin, store=places.store, took=took, created=is_new, cached=cached))
+        _tell(observed, context, places, began, created=is_new, cached=known is not None)
     return store
+
+
+def _comes_again(header: StoreHeader, stored: bytes, options: OpenOptions) -> bool:
+    """Whether an opening that had nothing to change will have nothing to change the next time. Functions of the
+    caller's may say something else then, and locks are looked at; a field may have been set to what it is unset."""
+    if options.index_filter is not None or callable(options.user_version):
+        return False
+    message = header.message
+    return not message.HasField("store_lock_state") and message == message.FromString(stored)
+
+
+def _again(context: Context, opened: Opened, options: OpenOptions) -> RecordStore:
+    """The store, opened as it was before."""
+    prefix, header = opened.blueprint.layout.prefix, StoreHeader.unlocked(opened.header)
+    if (shared := context.headers.setdefault(prefix, header)) is not header and not shared.is_unread(opened.header):
+        shared = _shared(context, prefix, header)
+    return _made(context, opened.blueprint, shared, options)
+
+
+def _made(context: Context, blueprint: Blueprint, header: StoreHeader, options: OpenOptions) -> RecordStore:
+    store = RecordStore(context, blueprint, header)
+    store.limits = options.limits
+    store.sampling = options.sampling
+    if options.hide_expired:
+        store.visible = visible_at(blueprint.metadata, context.world.clock)
+    return store
+
+
+def _tell(
+    observed: ObservedTransaction, context: Context, places: StorePlaces, began: float, *, created: bool, cached: bool
+) -> None:
+    took = timedelta(seconds=context.world.clock.monotonic() - began)
+    observed.emit(StoreOpened(origin=observed.origin, store=places.store, took=took, created=created, cached=cached))
 
 
 def _shared(context: Context, prefix: bytes, header: StoreHeader) -> StoreHeader:
@@ -246,6 +283,12 @@ async def read_state(
     context: Context, layout: StoreLayout, mode: OpenMode
 ) -> tuple[StoreHeader, bool, Mapping[str, IndexState]]:
     """The header, whether the store is new, and the states of its indexes.  Cost  2 ranges in 1 round trip."""
+    first, states = await _read(context, layout)
+    return *header_of(layout, first, mode), states
+
+
+async def _read(context: Context, layout: StoreLayout) -> tuple[list[KeyValue], Mapping[str, IndexState]]:
+    """The first pair of the store, and the states of its indexes."""
     prefix = layout.prefix
     first_read = context.get_range(prefix + b"\x00", prefix + b"\xff", limit=1, mode=StreamingMode.EXACT)
     states_range = layout.index_states + b"\x00", layout.index_states + b"\xff"
@@ -255,8 +298,7 @@ async def read_state(
     rows = chunk.rows
     if chunk.more and rows:
         rows = rows + await context.read_all(rows[-1][0] + b"\x00", states_range[1], snapshot=True)
-    header, is_new = header_of(layout, first, mode)
-    return header, is_new, states_in(layout, rows)
+    return first, states_in(layout, rows) if rows else {}
 
 
 def header_of(layout: StoreLayout, first: list[KeyValue], mode: OpenMode) -> tuple[StoreHeader, bool]:

@@ -21,15 +21,15 @@ from recordlayer.keys.serial import to_proto
 from recordlayer.kv.context import Context
 from recordlayer.metadata import RecordMetaData
 from recordlayer.pb.record_metadata_pb2 import DataStoreInfo
+from recordlayer.store.blueprint import Blueprint
 from recordlayer.store.change_layout import FEED, FeedLayout, FeedState
 from recordlayer.store.counts import RecordCounts
 from recordlayer.store.header import NO_VERSION, FormatVersion, StoreHeader
 from recordlayer.store.layout import StoreLayout
 from recordlayer.store.marking import clear_and_mark
 from recordlayer.store.open import DEFAULT_OPEN, OpenMode, OpenOptions, open_store, read_state, write_header
-from recordlayer.store.schema import schema_of
 from recordlayer.store.settings import StoreLock, lock
-from recordlayer.store.states import IndexStates, clear_former_index
+from recordlayer.store.states import clear_former_index
 from recordlayer.store.store import RecordStore
 
 
@@ -70,15 +70,9 @@ async def repair_missing_header(
         header.message.record_count_state = DataStoreInfo.DISABLED
         RecordCounts.clear(context, layout)
     await _restore_feed(context, layout, header)
-    store = RecordStore(
-        context,
-        layout,
-        metadata,
-        header,
-        IndexStates(context, layout, states, schema_of(metadata)),
-        omits_suffix=options.format_version < FormatVersion.SAVE_UNSPLIT_WITH_SUFFIX,
-        serializer=options.serializer,
-    )
+    omits_suffix = options.format_version < FormatVersion.SAVE_UNSPLIT_WITH_SUFFIX
+    blueprint = Blueprint(layout, metadata, header, states, omits_suffix=omits_suffix, serializer=options.serializer)
+    store = RecordStore(context, blueprint, header)
     for former in metadata.former_indexes:
         clear_former_index(context, layout, former.subspace_key)
         if former.former_name is not None:

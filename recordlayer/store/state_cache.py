@@ -28,7 +28,6 @@ from dataclasses import dataclass, replace
 from recordlayer.errors import UsageError
 from recordlayer.index.state import IndexState
 from recordlayer.kv.context import Context
-from recordlayer.store.header import StoreHeader
 
 MOST_STORES = 1_000
 
@@ -89,16 +88,16 @@ class StoreStateCache:
         return entry
 
     async def remember(
-        self, context: Context, prefix: bytes, header: StoreHeader, states: Mapping[str, IndexState]
+        self, context: Context, prefix: bytes, header: bytes, states: Mapping[str, IndexState], *, cacheable: bool
     ) -> None:
-        """Keep what `context` has read of the store with a prefix, if it can ever be used.
+        """Keep what `context` has read of the store with a prefix, if it can ever be used; `states` stay as they are.
 
         Cost  none, or the metadata version stamp.
         """
         if not self._most or context.stores_changed or context.counters.writes:
             return
         version = await context.known_read_version() if self._by_read_version else None
-        stamp = await context.metadata_version() if self._by_metadata_version and header.cacheable else None
+        stamp = await context.metadata_version() if self._by_metadata_version and cacheable else None
         known = self._entries.get(prefix)
         if version is None and stamp is None:
             if known is not None:
@@ -107,7 +106,7 @@ class StoreStateCache:
         if known is not None and _is_newer(known, version, stamp):
             return
         since = 0 if stamp is None else await context.read_version()
-        self._entries[prefix] = StoreState(header.serialized(), dict(states), version, stamp, since)
+        self._entries[prefix] = StoreState(header, states, version, stamp, since)
         if len(self._entries) > self._most:
             entries = list(self._entries.items())
             self._entries = dict(entries[len(entries) // 2 :])

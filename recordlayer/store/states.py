@@ -9,7 +9,7 @@ Source  Record Layer, FDBRecordStore: loadIndexStatesAsync, getIndexState, markI
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
 from recordlayer.errors import CorruptHeader, MalformedTuple
@@ -47,8 +47,8 @@ class IndexStates:
         states: Mapping[str, IndexState],
         schema: Schema,
         *,
-        chooses: IndexFilter | None = None,
-        shared: tuple[dict[str, IndexState], list[Callable[[], None]]] | None = None,
+        chooses: IndexFilter | None,
+        shared: tuple[dict[str, IndexState], list[Callable[[], None]]],
     ) -> None:
         """`shared`: what others know who have the store open in this transaction; they learn what is known here."""
         self.chooses = chooses
@@ -56,7 +56,7 @@ class IndexStates:
         self._context = context
         self._layout = layout
         self._consulted: set[str] = set()
-        self._states, self.told = ({}, []) if shared is None else shared
+        self._states, self.told = shared
         if self._states != states:
             self._states.clear()
             self._states.update(states)
@@ -65,6 +65,10 @@ class IndexStates:
     def _tell(self) -> None:
         for forget in self.told:
             forget()
+
+    def key_of(self, index: Index) -> bytes:
+        """Where the state of an index is."""
+        return self._key(index.name)
 
     def _key(self, name: str) -> bytes:
         return self._layout.index_states + _packed(name)
@@ -76,6 +80,14 @@ class IndexStates:
             self._consulted.add(name)
             self._context.add_read_conflict_key(self._key(name))
         return self._states.get(name, IndexState.READABLE)
+
+    def consult(self, indexes: Iterable[tuple[str, bytes]]) -> None:
+        """As `of` for several indexes: their names, and where their states are."""
+        consulted = self._consulted
+        for name, key in indexes:
+            if name not in consulted:
+                consulted.add(name)
+                self._context.add_read_conflict_key(key)
 
     def peek(self, index: Index) -> IndexState:
         """The same for showing, without conflicts."""

@@ -22,18 +22,17 @@ from recordlayer.index.state import IndexState
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import ConflictKind
 from recordlayer.kv.mutations import Write, perform
-from recordlayer.metadata import Index, RecordMetaData
+from recordlayer.metadata import Index
 from recordlayer.options import NO_LIMITS
-from recordlayer.store.change_layout import settings_in
+from recordlayer.store.blueprint import Blueprint
 from recordlayer.store.change_log import ChangeLog
-from recordlayer.store.counts import RecordCounts, are_kept
+from recordlayer.store.counts import RecordCounts
 from recordlayer.store.expect import Expect, VersionBehavior
-from recordlayer.store.header import FormatVersion, StoreHeader
-from recordlayer.store.layout import Keyspace, StoreLayout
-from recordlayer.store.record import Codec, StoredRecord
+from recordlayer.store.header import StoreHeader
+from recordlayer.store.layout import Keyspace
+from recordlayer.store.record import StoredRecord
 from recordlayer.store.records import Records
-from recordlayer.store.serializer import Serializer
-from recordlayer.store.split import RawRecord, Splitting
+from recordlayer.store.split import RawRecord
 from recordlayer.store.states import IndexStates
 from recordlayer.store.synthesis import NO_SYNTHESIS, Synthesis
 from recordlayer.store.upkeep import Change, Upkeep, claim_all, pending_of
@@ -51,45 +50,27 @@ Items = tuple[Any, ...]
 class RecordStore:
     """An open store. Made by `store.open.open_store`; lives as long as its transaction."""
 
-    def __init__(
-        self,
-        context: Context,
-        layout: StoreLayout,
-        metadata: RecordMetaData,
-        header: StoreHeader,
-        states: IndexStates,
-        *,
-        omits_suffix: bool,
-        serializer: Serializer,
-    ) -> None:
+    def __init__(self, context: Context, blueprint: Blueprint, header: StoreHeader) -> None:
+        layout, metadata = blueprint.layout, blueprint.metadata
         self.context = context
         self.layout = layout
         self.metadata = metadata
         self.header = header
-        self.states = states
+        self.states = states = IndexStates(
+            context, layout, blueprint.states, blueprint.schema, chooses=blueprint.chooses, shared=header.states
+        )
         self.limits = NO_LIMITS
         """Of each query for which nothing else is said, and of each scan."""
         self.visible: Callable[[StoredRecord], bool] | None = None
         """Tells which records are shown, in a store that hides those that have expired."""
-        self.codec = Codec(metadata, serializer)
-        self.upkeep = Upkeep(context, metadata, states, layout.prefix)
+        self.codec = codec = blueprint.codec
+        self.upkeep = Upkeep(context, blueprint, states)
         self.sampling: Sampling | None = None
         """Looks at some of the records that are changed; None for none."""
-        self.counts: RecordCounts | None = None
-        if are_kept(header, metadata.record_count_key):
-            assert metadata.record_count_key is not None, "counters are kept by a key"
-            self.counts = RecordCounts(context, layout, metadata.record_count_key)
-        feed = settings_in(header)
-        header.feed = None if feed is None else ChangeLog(context, layout, header, feed)
-        old_versions = omits_suffix or header.format_version < FormatVersion.SAVE_VERSION_WITH_RECORD
-        self.records = Records(
-            context,
-            layout,
-            self.codec,
-            Splitting(metadata.split_long_records, omits_suffix),
-            old_versions=old_versions,
-        )
-        self._keys = self.codec.schema.primary_keys
+        self.counts = None if blueprint.counts is None else RecordCounts(context, layout, blueprint.counts)
+        header.feed = None if blueprint.feed is None else ChangeLog(context, layout, header, blueprint.feed)
+        self.records = Records(context, layout, codec, blueprint.splitting, old_versions=blueprint.old_versions)
+        self._keys = codec.schema.primary_keys
         self._stores_versions = metadata.store_record_versions
         self._makes = bool(metadata.synthetic)
 

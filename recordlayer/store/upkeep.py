@@ -18,10 +18,10 @@ from recordlayer.index.registry import maintainer_for
 from recordlayer.index.state import IndexState
 from recordlayer.kv.context import Context
 from recordlayer.kv.mutations import Write
-from recordlayer.metadata import Index, RecordMetaData, RecordType
+from recordlayer.metadata import Index, RecordType
+from recordlayer.store.blueprint import Blueprint
 from recordlayer.store.direct_writes import DirectWrites
 from recordlayer.store.record import StoredRecord
-from recordlayer.store.schema import schema_of
 from recordlayer.store.states import IndexStates
 
 Change = tuple[Maintainer, IndexedRecord | None, IndexedRecord | None]
@@ -31,11 +31,24 @@ Change = tuple[Maintainer, IndexedRecord | None, IndexedRecord | None]
 NO_VERDICTS: Sequence[Verdict] = ()
 
 
-class Kept(NamedTuple):
-    """Who keeps the indexes of one record type.
+class Keeping(NamedTuple):
+    """How the indexes of one record type are kept, in any transaction that finds their states as they are.
 
     direct    writes the direct entries, None if there are none; `prefixes` are theirs
-    rest      maintainers of all other indexes
+    consults  their names, and where their states are: who changes one conflicts with who goes by it
+    others    all other indexes
+    """
+
+    direct: DirectWrites | None
+    prefixes: tuple[bytes, ...]
+    consults: tuple[tuple[str, bytes], ...]
+    others: tuple[Index, ...]
+
+
+class Kept(NamedTuple):
+    """Who keeps them in this one: as `Keeping`.
+
+    rest      maintainers of the other indexes
     checked   those of them that may refuse records
     """
 
@@ -48,13 +61,14 @@ class Kept(NamedTuple):
 class Upkeep:
     """The index types at work on one store in one transaction. They are made when first needed."""
 
-    __slots__ = ("_by_index", "_by_type", "_context", "_kept", "_metadata", "_states", "_store")
+    __slots__ = ("_blueprint", "_by_index", "_by_type", "_context", "_keepings", "_kept", "_metadata", "_states")
 
-    def __init__(self, context: Context, metadata: RecordMetaData, states: IndexStates, store: bytes) -> None:
+    def __init__(self, context: Context, blueprint: Blueprint, states: IndexStates) -> None:
         self._context = context
-        self._metadata = metadata
+        self._blueprint = blueprint
+        self._metadata = blueprint.metadata
         self._states = states
-        self._store = store
+        self._keepings = blueprint.keepings
         self._kept: dict[str, Kept] = {}
         self._by_index: dict[str, Maintainer | None] = {}
         self._by_type: dict[str, tuple[Maintainer, ...]] = {}
@@ -65,6 +79,7 @@ class Upkeep:
         self._by_index.clear()
         self._by_type.clear()
         self._kept.clear()
+        self._keepings = {}  # those of the blueprint go by other states
 
     def maintainer(self, index: Index) -> Maintainer | None:
         """The index type at work on an index; None if the index is disabled.
@@ -96,22 +111,31 @@ class Upkeep:
         kept = self._kept.get(record_type.name)
         if kept is None:
             self._refuse_what_is_only_read(record_type)
-            states, schema = self._states, schema_of(self._metadata)
-            direct = None
-            if states.chooses is None:
-                but = frozenset([name for name, state in states.marked if not state.is_readable])
-                direct = schema.direct_writes(record_type, but)
-            written = () if direct is None else direct.indexes
-            for index in written:
-                states.of(index)  # who changes its state conflicts with this transaction
-            others = [
-                self.maintainer(index) for index in self._metadata.indexes_of(record_type) if index not in written
-            ]
-            rest = tuple(one for one in others if one is not None)
-            checked = tuple(one for one in map(as_checked, rest) if one is not None)
-            prefixes = () if direct is None else direct.prefixes(self._store)
-            kept = self._kept[record_type.name] = Kept(direct if written else None, prefixes, rest, checked)
+            keeping = self._keepings.get(record_type.name)
+            if keeping is None:
+                keeping = self._keepings[record_type.name] = self._keeping(record_type)
+            direct, prefixes, consults, others = keeping
+            self._states.consult(consults)
+            made = [self.maintainer(index) for index in others]
+            rest = tuple([one for one in made if one is not None])
+            checked = tuple([one for one in map(as_checked, rest) if one is not None])
+            kept = self._kept[record_type.name] = Kept(direct, prefixes, rest, checked)
         return kept
+
+    def _keeping(self, record_type: RecordType) -> Keeping:
+        states, indexes = self._states, self._metadata.indexes_of(record_type)
+        direct = None
+        if states.chooses is None:
+            but = frozenset([name for name, state in states.marked if not state.is_readable])
+            direct = self._blueprint.schema.direct_writes(record_type, but)
+        if direct is None or not direct.indexes:
+            return Keeping(None, (), (), tuple(indexes))
+        return Keeping(
+            direct,
+            direct.prefixes(self._blueprint.layout.prefix),
+            tuple([(index.name, states.key_of(index)) for index in direct.indexes]),
+            tuple([index for index in indexes if index not in direct.indexes]),
+        )
 
     def _refuse_what_is_only_read(self, record_type: RecordType) -> None:
         """Indexes of other types, joined ones for instance, may depend on records of this one."""

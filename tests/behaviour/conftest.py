@@ -83,9 +83,9 @@ async def _findings(context: Context, prefix: bytes, metadata: rl.RecordMetaData
 def opened_stores(monkeypatch: pytest.MonkeyPatch) -> OpenedStores:
     opened, make = OpenedStores(), Core.__init__
 
-    def noted(store: Core, context: Any, layout: Any, metadata: Any, *rest: Any, **named: Any) -> None:
-        make(store, context, layout, metadata, *rest, **named)
-        opened.note(store, metadata, named["serializer"])
+    def noted(store: Core, *arguments: Any) -> None:
+        make(store, *arguments)
+        opened.note(store, store.metadata, store.codec.serializer)
 
     monkeypatch.setattr(Core, "__init__", noted)
     return opened
