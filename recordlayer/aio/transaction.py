@@ -23,6 +23,7 @@ from recordlayer.options import NO_LIMITS, Limits
 from recordlayer.store.attached import open_attached
 from recordlayer.store.explain_conflict import explain_conflict
 from recordlayer.store.header import DEFAULT_FORMAT
+from recordlayer.store.header_writes import delete_store
 from recordlayer.store.metadata_store import MetaDataStore as Core
 from recordlayer.store.metadata_store import StoredMetaData
 from recordlayer.store.open import (
@@ -31,7 +32,6 @@ from recordlayer.store.open import (
     OpenOptions,
     Path,
     UserVersionCheck,
-    delete_store,
     resolved_prefix,
     store_prefix,
 )

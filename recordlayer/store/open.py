@@ -14,7 +14,6 @@ from datetime import timedelta
 from typing import Any
 
 from recordlayer.errors import (
-    CorruptHeader,
     FormatTooNew,
     NotARecordStore,
     StaleMetaData,
@@ -36,6 +35,7 @@ from recordlayer.options import NO_LIMITS, Limits, as_limits
 from recordlayer.store.blueprint import Blueprint, Blueprints, Opened
 from recordlayer.store.expired import visible_at
 from recordlayer.store.header import DEFAULT_FORMAT, NEWEST_FORMAT, FormatVersion, StoreHeader
+from recordlayer.store.header_writes import write_header
 from recordlayer.store.layout import Keyspace, StoreLayout
 from recordlayer.store.places import StorePlaces
 from recordlayer.store.sampling import Sampling
@@ -379,33 +379,3 @@ def _omits_suffix(header: StoreHeader, metadata: RecordMetaData, left: int) -> b
     if 0 < left < suffixed and not metadata.split_long_records:
         header.message.omit_unsplit_record_suffix = True
     return header.message.omit_unsplit_record_suffix
-
-
-def write_header(store: RecordStore, *, was_cacheable: bool) -> None:
-    """Store the header with the time of the change; processes that have it cached learn of it at their next read."""
-    context = store.context
-    store.header.message.lastUpdateTime = int(context.world.clock.wall() * 1000)
-    store.header.present = True
-    context.set(store.layout.header, store.header.serialized())
-    context.stores_changed = True
-    if was_cacheable:
-        context.change_metadata_version()
-
-
-async def delete_store(context: Context, prefix: bytes) -> None:
-    """Remove a store with all that is in it. Processes that have it cached learn of it.
-
-    Cost  1 read, 1 clear range.
-    """
-    layout = StoreLayout(prefix)
-    value = await context.get(layout.header)
-    if value is not None:
-        try:
-            cacheable = StoreHeader.parse(value, key=layout.header).cacheable
-        except CorruptHeader:
-            cacheable = True
-        if cacheable:
-            context.change_metadata_version()
-    context.stores_changed = True
-    context.clear_range(prefix + b"\x00", prefix + b"\xff")
-    context.forget_claims(prefix)

@@ -25,9 +25,10 @@ from recordlayer.store.blueprint import Blueprint
 from recordlayer.store.change_layout import FEED, FeedLayout, FeedState
 from recordlayer.store.counts import RecordCounts
 from recordlayer.store.header import NO_VERSION, FormatVersion, StoreHeader
+from recordlayer.store.header_writes import write_header
 from recordlayer.store.layout import StoreLayout
 from recordlayer.store.marking import clear_and_mark
-from recordlayer.store.open import DEFAULT_OPEN, OpenMode, OpenOptions, open_store, read_state, write_header
+from recordlayer.store.open import DEFAULT_OPEN, OpenMode, OpenOptions, open_store, read_state
 from recordlayer.store.settings import StoreLock, lock
 from recordlayer.store.states import clear_former_index
 from recordlayer.store.store import RecordStore

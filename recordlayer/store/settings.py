@@ -20,7 +20,7 @@ from recordlayer.pb.record_metadata_pb2 import DataStoreInfo
 from recordlayer.store.change_layout import FEED
 from recordlayer.store.counts import RecordCounts, RecordCountState
 from recordlayer.store.header import FormatVersion
-from recordlayer.store.open import write_header
+from recordlayer.store.header_writes import write_header
 from recordlayer.store.sharing import SHARED, refuse_what_java_cannot_read
 from recordlayer.store.store import RecordStore
 
