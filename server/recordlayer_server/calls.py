@@ -144,7 +144,7 @@ class Calls:
 
     def wrapped(self, handler: grpc.RpcMethodHandler, method: str) -> grpc.RpcMethodHandler:
         """The handler of a method with what happens around its calls."""
-        parse, kept = handler.request_deserializer, None
+        parse, kept = _strict(handler.request_deserializer), None
         if handler.request_streaming:  # a handler of a stream may read by itself: grpc parses for it
             parse, kept = None, parse
         if handler.unary_unary is None:
@@ -335,19 +335,30 @@ async def _abort(context: aio.ServicerContext, call: Call, status: status_pb2.St
 
 
 def _parsed(request: Any, parse: Parse | None, call: Call) -> Any:
-    """The request as a message, and the call bound to what it says of itself. Left to grpc, bytes that are no message
-    would be answered with the parser's own words."""
+    """The request as a message, and the call bound to what it says of itself.  Raises  Refusal."""
     if parse is None:
         return request
-    try:
-        parsed = parse(request)
-    except Exception:  # whatever a parser raises, the caller sent it
-        code, message = code_pb2.INVALID_ARGUMENT, "these bytes are not a message of this method"
-        raise statuses.refusal(code, "BAD_REQUEST", message) from None
+    parsed = parse(request)
     said = context_of(parsed)
     if said is not None:
         call.bind(said)
     return parsed
+
+
+def _strict(parse: Parse | None) -> Parse | None:
+    """The same, where bytes that are no message are the caller's mistake. Left to grpc, they would be answered with the
+    parser's own words, and in a stream as an error of the server's own."""
+    if parse is None:
+        return None
+
+    def strict(data: bytes) -> Any:
+        try:
+            return parse(data)
+        except Exception:  # whatever a parser raises, the caller sent it
+            code, message = code_pb2.INVALID_ARGUMENT, "these bytes are not a message of this method"
+            raise statuses.refusal(code, "BAD_REQUEST", message) from None
+
+    return strict
 
 
 def _name(code: Any) -> str:

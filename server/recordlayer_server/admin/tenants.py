@@ -35,6 +35,7 @@ _GUARDS = {
 }
 _PIECE = 1 << 20
 _LONGEST_TOLD = 255
+_LONGEST_BURST = 86_400 * 365
 
 
 class Tenants(Operations):
@@ -69,6 +70,8 @@ class Tenants(Operations):
         if request.HasField("limits"):
             given: dict[str, Any] = {name: getattr(said, name) for name in RESOURCES if said.HasField(name)}
             if said.HasField("burst"):
+                if not 0 <= said.burst.seconds <= _LONGEST_BURST:
+                    raise statuses.bad_request("limits.burst", f"0 to {_LONGEST_BURST} seconds")
                 given["burst"] = timedelta(seconds=said.burst.seconds, microseconds=said.burst.nanos // 1_000)
             try:
                 limits = TenantLimits(**given)

@@ -51,22 +51,30 @@ class _Requests:
         self._queue: asyncio.Queue[Request | None] = asyncio.Queue(maxsize=1)
         self._reader = asyncio.create_task(self._read(requests))
         self._taking: asyncio.Task[Request | None] | None = None
+        self._refused: statuses.Refusal | None = None
 
     async def _read(self, requests: AsyncIterator[Request]) -> None:
         with suppress(Exception):  # a stream that breaks off has ended: grpc tells the handler itself
-            async for request in requests:
-                await self._queue.put(request)
+            try:
+                async for request in requests:
+                    await self._queue.put(request)
+            except statuses.Refusal as refused:
+                self._refused = refused
         await self._queue.put(None)
 
     async def next(self, seconds: float) -> Request | None:
-        """The next one, None when the caller says no more.  Raises  TimeoutError; then nothing is lost."""
+        """The next one, None when the caller says no more.  Raises  Refusal for what is no request; TimeoutError: then
+        nothing is lost."""
         if self._taking is None:
             self._taking = asyncio.create_task(self._queue.get())
         done, _ = await asyncio.wait((self._taking,), timeout=seconds)
         if not done:
             raise TimeoutError
         taking, self._taking = self._taking, None
-        return taking.result()
+        request = taking.result()
+        if request is None and self._refused is not None:
+            raise self._refused
+        return request
 
     async def close(self) -> None:
         tasks = [task for task in (self._reader, self._taking) if task is not None]
