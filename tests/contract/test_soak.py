@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -122,14 +122,14 @@ class Soak:
             if name in QUESTIONS:
                 db.run(lambda tx: QUESTIONS[name](tx.store(LATER, path=PATH)), retry=AGAIN)
                 return
-            resume = None
-            while True:
-                with db.transaction() as tx:
-                    page = tx.store(LATER, path=PATH).query(PAGED[name[9:]], limit=7, resume=resume)
-                    page.all()
-                    resume = page.continuation
-                if resume is None:
-                    return
+            resume = db.run(lambda tx: page(tx, name[9:], None), retry=AGAIN)
+            while resume is not None:
+                resume = db.run(lambda tx: page(tx, name[9:], resume), retry=AGAIN)  # noqa: B023  # it runs at once
+
+        def page(tx: Any, name: str, resume: bytes | None) -> bytes | None:
+            found = tx.store(LATER, path=PATH).query(PAGED[name], limit=7, resume=resume)
+            found.all()
+            return cast("bytes | None", found.continuation)
 
         return ask
 
@@ -145,8 +145,7 @@ class Soak:
         def follow() -> None:
             while db.run(consumed, retry=AGAIN):
                 pass
-            with db.transaction() as tx:
-                watch = tx.store(LATER, path=PATH).feed.watch()
+            watch = db.run(lambda tx: tx.store(LATER, path=PATH).feed.watch(), retry=AGAIN)
             if not watch.wait(timedelta(milliseconds=20)):
                 watch.cancel()
             db.feed_trimmer(LATER, path=PATH, older_than=timedelta(seconds=1)).trim()
@@ -189,12 +188,15 @@ class Soak:
             self.did()
 
     async def _pages(self, db: Any, name: str) -> None:
-        resume = None
+        resume: bytes | None = None
+
+        async def page(tx: Any) -> bytes | None:
+            found = (await tx.store(LATER, path=PATH)).query(PAGED[name], limit=5, resume=resume)
+            await found.all()
+            return cast("bytes | None", found.continuation)
+
         while not self.over.is_set():
-            async with db.transaction() as tx:
-                page = (await tx.store(LATER, path=PATH)).query(PAGED[name], limit=5, resume=resume)
-                await page.all()
-                resume = page.continuation
+            resume = await db.run(page, retry=AGAIN)
             self.did()
             await asyncio.sleep(0)
 
