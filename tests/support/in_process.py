@@ -54,7 +54,7 @@ class InProcess:
         async def send(asked: Asked) -> bytes:
             return await asyncio.create_task(self.answered(asked))
 
-        return Channel(send, self)
+        return Channel(send, lambda stream: stream.begin(self))
 
     async def answered(self, asked: Asked) -> bytes:
         """The reply to a call, which has this task for itself.  Raises  AioRpcError."""
@@ -74,13 +74,13 @@ class InProcess:
 class Channel:
     """What stubs are made of, in the place of grpc's channel.
 
-    send    takes calls with one request and one reply
-    server  the one that streams go to
+    send     takes calls with one request and one reply
+    connect  takes streams, and has a server `begin` them
     """
 
-    def __init__(self, send: Send, server: InProcess | None = None) -> None:
+    def __init__(self, send: Send, connect: Callable[[Stream], None]) -> None:
         self._send = send
-        self._server = server
+        self._connect = connect
 
     def unary_unary(self, method: str, request_serializer: Any, response_deserializer: Any, **_: Any) -> Any:
         async def answered(asked: Asked) -> Any:
@@ -93,60 +93,81 @@ class Channel:
 
     def unary_stream(self, method: str, request_serializer: Any, response_deserializer: Any, **_: Any) -> Any:
         def call(request: Any, *, timeout: float | None = None, metadata: Metadata = ()) -> Stream:
-            return Stream(self._streams(method), request_serializer(request), timeout, metadata, response_deserializer)
+            asked = Asked(method, request_serializer(request), timeout, metadata)
+            return self._connected(Stream(asked, request_serializer, response_deserializer))
 
         return call
 
     def stream_stream(self, method: str, request_serializer: Any, response_deserializer: Any, **_: Any) -> Any:
         def call(*, timeout: float | None = None, metadata: Metadata = ()) -> Stream:
-            handler = self._streams(method)
-            parse = lambda request: handler.request_deserializer(request_serializer(request))  # noqa: E731
-            return Stream(handler, None, timeout, metadata, response_deserializer, parse)
+            asked = Asked(method, b"", timeout, metadata)
+            return self._connected(Stream(asked, request_serializer, response_deserializer))
 
         return call
 
     stream_unary = stream_stream  # its one reply is read like those of others
 
-    def _streams(self, method: str) -> Any:
-        assert self._server is not None, "streams need a channel of one server"
-        return self._server.handler(method)
+    def _connected(self, stream: Stream) -> Stream:
+        self._connect(stream)
+        return stream
 
 
 class Stream:
-    """A call with many replies, and perhaps many requests."""
+    """A call with many replies, and perhaps many requests.
 
-    def __init__(
-        self, handler: Any, request: Any, timeout: float | None, metadata: Metadata, show: Any, parse: Any = None
-    ) -> None:
-        self._requests: asyncio.Queue[Any] = asyncio.Queue()
+    breaks  whether the connection does, asked at every reply
+    """
+
+    def __init__(self, asked: Asked, serialize: Callable[[Any], bytes], show: Callable[[bytes], Any]) -> None:
+        self.asked = asked
+        self._serialize = serialize
+        self._show = show
+        self._requests: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._replies: asyncio.Queue[Any] = asyncio.Queue()
-        self._context = _Context(timeout, metadata, self._reply)
-        self._show = lambda reply: show(handler.response_serializer(reply))
-        self._parse = parse
+        self._task: asyncio.Task[None] | None = None
+        self._cancelled = False
+        self.breaks: Callable[[], bool] = lambda: False
+
+    def begin(self, server: InProcess) -> None:
+        """Have a server answer, in a task of whoever calls this; it lives as long as that."""
+        if not self._cancelled:
+            self._task = asyncio.create_task(self._answered(server))
+            self._task.add_done_callback(self._ended)
+
+    async def _answered(self, server: InProcess) -> None:
+        handler = server.handler(self.asked.method)
+        context = _Context(
+            self.asked.seconds,
+            self.asked.metadata,
+            lambda reply: self._replies.put_nowait(self._show(handler.response_serializer(reply))),
+        )
         behaviour = handler.unary_stream or handler.stream_stream or handler.stream_unary
-        self._task = asyncio.create_task(self._run(behaviour, request if parse is None else self._coming()))
-        self._task.add_done_callback(self._ended)
-
-    async def _run(self, behaviour: Any, request: Any) -> None:
-        only = await behaviour(request, self._context)
+        request = self._coming(handler.request_deserializer) if handler.request_streaming else self.asked.request
+        try:
+            only = await behaviour(request, context)
+        except grpc_aio.AbortError:
+            raise context.error() from None
         if only is not None:
-            self._reply(only)
+            await context.write(only)
 
-    async def _coming(self) -> AsyncIterator[Any]:
+    async def _coming(self, parse: Callable[[bytes], Any]) -> AsyncIterator[Any]:
         while (request := await self._requests.get()) is not None:
-            yield request
+            yield parse(request)
 
     def _ended(self, task: asyncio.Future[Any]) -> None:
         failed = None if task.cancelled() else task.exception()
-        if isinstance(failed, grpc_aio.AbortError):
-            failed = self._context.error()
-        self._replies.put_nowait(grpc_aio.EOF if failed is None else failed)
+        if self._cancelled or (failed is None and not task.cancelled()):
+            failed = grpc_aio.EOF
+        elif not isinstance(failed, Exception):
+            failed = error_of(grpc.StatusCode.UNAVAILABLE, "the server died")
+        self.hang_up(failed)
 
-    def _reply(self, reply: Any) -> None:
-        self._replies.put_nowait(self._show(reply))
+    def hang_up(self, word: Any) -> None:
+        """The last that the caller hears: an error, or grpc's EOF."""
+        self._replies.put_nowait(word)
 
     async def write(self, request: Any) -> None:
-        self._requests.put_nowait(self._parse(request))
+        self._requests.put_nowait(self._serialize(request))
 
     async def done_writing(self) -> None:
         self._requests.put_nowait(None)
@@ -154,6 +175,9 @@ class Stream:
     async def read(self) -> Any:
         """The next reply, grpc's EOF behind the last.  Raises  AioRpcError."""
         found = await self._replies.get()
+        if self.breaks():
+            self.cancel()
+            found = error_of(grpc.StatusCode.UNAVAILABLE, "the connection broke")
         if isinstance(found, BaseException) or found is grpc_aio.EOF:
             self._replies.put_nowait(found)  # it stays the last word
         if isinstance(found, BaseException):
@@ -165,7 +189,8 @@ class Stream:
             yield reply
 
     def cancel(self) -> bool:
-        return self._task.cancel()
+        self._cancelled = True
+        return self._task is not None and self._task.cancel()
 
 
 class _Context:
