@@ -14,9 +14,10 @@ from recordlayer.cursor.pipeline import WIDTH
 from recordlayer.cursor.step import Batch, Cursor
 from recordlayer.index.entry import IndexEntry
 from recordlayer.index.page import primary_keys_of
+from recordlayer.store.reading import Reading
 from recordlayer.store.record import StoredRecord
 from recordlayer.store.record_page import RecordPage
-from recordlayer.store.records import Reading, Records
+from recordlayer.store.records import Records
 
 PORTION = 32
 """Records that are read before a budget is looked at again."""

@@ -8,7 +8,6 @@ Source  Record Layer, FDBRecordStore.loadRawRecord, SplitHelper, FDBRecordStore.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from recordlayer.cursor.pipeline import ReadEach
 from recordlayer.cursor.scan import FORWARD, KeyRange, ScanOptions
@@ -19,6 +18,7 @@ from recordlayer.kv.counters import Counters
 from recordlayer.kv.engine import Chunk, KeyValue, StreamingMode
 from recordlayer.kv.mutations import SET, Write
 from recordlayer.store.layout import StoreLayout
+from recordlayer.store.reading import Reading, ReadingMany
 from recordlayer.store.record import Codec, StoredRecord
 from recordlayer.store.record_page import RecordPage
 from recordlayer.store.record_scan import RecordScan
@@ -40,40 +40,6 @@ from recordlayer.waiting.waitable import Waitable
 _OLD_PLACEHOLDER = bytes(4)
 
 
-class Reading(NamedTuple):
-    """A load under way."""
-
-    base: bytes
-    pairs: Waitable[Chunk] | None
-    value: Waitable[bytes | None] | None
-    old_version: Waitable[bytes | None] | None
-    snapshot: bool
-    ready: RawRecord | None = None
-    """What was loaded before, where nothing is under way."""
-
-    def cancel(self) -> None:
-        """Nobody wants the record any more."""
-        for waitable in (self.pairs, self.value, self.old_version):
-            if waitable is not None:
-                waitable.cancel()
-
-
-class ReadingMany(NamedTuple):
-    """Loads under way: in one read of all ranges, or each by itself."""
-
-    primary_keys: Sequence[bytes]
-    chunks: Waitable[list[Chunk]] | None
-    each: Sequence[Reading]
-    snapshot: bool
-
-    def cancel(self) -> None:
-        """Nobody wants the records any more."""
-        if self.chunks is not None:
-            self.chunks.cancel()
-        for reading in self.each:
-            reading.cancel()
-
-
 class Records:
     """The records keyspace of one store in one transaction.
 
@@ -87,6 +53,7 @@ class Records:
     __slots__ = (
         "_codec",
         "_context",
+        "_is_plain",
         "_layout",
         "_old_versions",
         "_preloaded",
@@ -111,6 +78,7 @@ class Records:
         self._old_versions = old_versions
         self._stores_versions = codec.metadata.store_record_versions
         self._preloaded: dict[bytes, RawRecord | Reading | None] = {}
+        self._is_plain = splitting.has_suffixes and not old_versions
         self.points = splitting.has_suffixes and not splitting.splits and not self._stores_versions
 
     @property
@@ -121,6 +89,11 @@ class Records:
     @property
     def has_old_versions(self) -> bool:
         return self._old_versions
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all of a record lies side by side, and nothing of it was loaded before."""
+        return self._is_plain and not self._preloaded
 
     # -- one record ------------------------------------------------------------------------------------
 
@@ -157,19 +130,47 @@ class Records:
         elif reading.pairs is None:
             return reading.ready
         else:
-            chunk = await reading.pairs
-            rows = chunk.rows
-            if chunk.more and rows:
-                rows = rows + await self._context.read_all(
-                    rows[-1][0] + b"\x00", base + b"\xff", snapshot=reading.snapshot
-                )
-            raw = self.assemble(base, rows)
+            raw = await self._assembled(base, await reading.pairs, snapshot=reading.snapshot)
         if raw is not None:
             if reading.old_version is not None:
                 raw.version = await self._old_version(base, reading.old_version)
             elif (version := pending_version(self._context, base)) is not None:
                 raw.version = version
         return raw
+
+    async def load(self, primary_key: bytes, *, snapshot: bool = False) -> StoredRecord | None:
+        """The record with a packed primary key, None if there is none.  Raises  CorruptRecord."""
+        if not self.points or self._preloaded:
+            raw = await self.finish(self.begin(primary_key, snapshot=snapshot))
+            return None if raw is None else self.stored(primary_key, raw)
+        # The usual case, in as few steps as it can be: see `begin` and `finish`.
+        context = self._context
+        base = self._layout.records + primary_key
+        value = await context.get(base + UNSPLIT, snapshot=snapshot)
+        if value is None:
+            return None
+        counters = context.counters
+        counters.rows_read += 1
+        counters.bytes_read += len(value)
+        shape = Shape(0, False, len(base) + 1, len(value))
+        return StoredRecord(self._codec, primary_key, value, pending_version(context, base), shape)
+
+    async def replaced(self, base: bytes) -> RawRecord | None:
+        """What is to be replaced at `base`, where `is_plain`: as `begin` and `finish`, `exact`."""
+        context = self._context
+        chunk = await context.get_range(base + b"\x00", base + b"\xff", mode=StreamingMode.WANT_ALL)
+        if not chunk.rows:
+            return None
+        raw = await self._assembled(base, chunk, snapshot=False)
+        if raw is not None and (version := pending_version(context, base)) is not None:
+            raw.version = version
+        return raw
+
+    async def _assembled(self, base: bytes, chunk: Chunk, *, snapshot: bool) -> RawRecord | None:
+        rows = chunk.rows
+        if chunk.more and rows:
+            rows = rows + await self._context.read_all(rows[-1][0] + b"\x00", base + b"\xff", snapshot=snapshot)
+        return self.assemble(base, rows)
 
     def assemble(self, base: bytes, rows: list[KeyValue]) -> RawRecord | None:
         """The record in the pairs below `base`.  Raises  CorruptRecord."""

@@ -110,6 +110,10 @@ class RecordStore:
         if not turns.take(place):
             await turns.wait(place)
         try:
+            versioned = self._stores_versions or version is not None or version_behavior is not VersionBehavior.DEFAULT
+            if not (versioned or self._makes) and self._saves_plainly(new):
+                await self._save_plainly(new, place, expect)
+                return new
             reading = self.records.begin(new.primary_key_bytes, exact=True)
             verdicts = self.upkeep.verdicts(new)
             raw = await self.records.finish(reading)
@@ -119,7 +123,7 @@ class RecordStore:
                 await self.sampling.look(self, old)
             for verdict in verdicts:
                 await verdict.settle(old)
-            if self._stores_versions or version is not None or version_behavior is not VersionBehavior.DEFAULT:
+            if versioned:
                 new.version = version_behavior.version(version, self.metadata, self.context)
             synthesis = await Synthesis.begun(self, [(old, new)]) if self._makes else NO_SYNTHESIS
             try:
@@ -129,6 +133,33 @@ class RecordStore:
             return new
         finally:
             turns.leave(place)
+
+    def _saves_plainly(self, new: StoredRecord) -> bool:
+        """Whether nothing but pairs of one record and direct entries has to do with a save."""
+        return (
+            self.header.feed is None
+            and self.counts is None
+            and self.sampling is None
+            and self.records.is_plain
+            and self.upkeep.is_direct(new.record_type)
+        )
+
+    async def _save_plainly(self, new: StoredRecord, base: bytes, expect: Expect) -> None:
+        """The steps of `save` that are left then: most saves are so."""
+        records = self.records
+        raw = await records.replaced(base)
+        old = None if raw is None else records.stored(new.primary_key_bytes, raw)
+        if expect is not Expect.ANYTHING:
+            expect.check(old, new)
+        data = self.codec.encode(new.message)
+        records.check_size(new, data)
+        writes, changes = self.upkeep.prepare(old, new)
+        pair = records.one_pair(new, data, raw)
+        if pair is None:
+            self.write_record(new, data, old, raw, None)
+        else:
+            writes.insert(0, pair)
+        await self.complete(writes, changes)
 
     async def _write(
         self,
@@ -186,13 +217,12 @@ class RecordStore:
 
     async def load(self, key: Any, *, snapshot: bool = False) -> StoredRecord | None:
         """The record with a primary key, or None.  Raises  CorruptRecord; UsageError, WrongType for no such key."""
-        record = await self.load_packed(pack(self._keys.columns(key)), snapshot=snapshot)
-        return None if record is None else self._shown(record)
+        record = await self.records.load(pack(self._keys.columns(key)), snapshot=snapshot)
+        return record if record is None or self.visible is None else self._shown(record)
 
     async def load_packed(self, packed: bytes, *, snapshot: bool = False) -> StoredRecord | None:
         """The same for a primary key as it is stored, and also of a record that is not shown: for who changes it."""
-        raw = await self.records.finish(self.records.begin(packed, snapshot=snapshot))
-        return None if raw is None else self.records.stored(packed, raw)
+        return await self.records.load(packed, snapshot=snapshot)
 
     def _shown(self, record: StoredRecord) -> StoredRecord | None:
         return record if self.visible is None or self.visible(record) else None

@@ -149,6 +149,10 @@ class Upkeep:
                     hint="records of this type are only read here: write them with the Java Record Layer",
                 )
 
+    def is_direct(self, record_type: RecordType) -> bool:
+        """Whether all that a type's records have in indexes are direct entries.  Raises  IndexNotSupported."""
+        return not self._keep(record_type).rest
+
     def verdicts(self, new: StoredRecord) -> Sequence[Verdict]:
         """The checks that a new record needs, begun."""
         checked = self._keep(new.record_type).checked
