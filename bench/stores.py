@@ -26,6 +26,7 @@ from recordlayer.blocking.database import Database
 from recordlayer.keyspace import InternedDirectory, KeySpace, KeySpaceDirectory, KeySpacePath
 from recordlayer.kv.engine import Engine
 from recordlayer.store import StoreStateCache
+from recordlayer.testing.clock import ManualClock
 from recordlayer.testing.counting import Counting
 from recordlayer.world import World
 
@@ -71,20 +72,21 @@ def run(settings: Settings) -> Report:
 
 def cases(settings: Settings, ground: Ground) -> Iterator[Case]:
     times = 100 if settings.quick else 500
+    world = ManualClock().world()  # transactions stay young however long the machine does something else
     looks: dict[int, Contender] = {}
     sizes: list[Case] = []
     for many in (1, 100, QUICK) if settings.quick else (1, 100, 10_000, MANY):
         settings.say(f"making {many:,} stores, and opening each")
-        engine = ground.engine(str(many))
-        _fill(Database(engine, world=World()), many)
+        engine = ground.engine(str(many), world=world)
+        _fill(Database(engine, world=world), many)
         before = memory()
-        _open_all(Database(engine, world=World()), many)
+        _open_all(Database(engine, world=world), many)
         grown = max(0.0, memory() - before)
         sizes.append(bound(f"memory when each was opened, {many:,} stores", "MiB", grown, MOST_MEMORY))
-        db = _unremembered(engine, many)
+        db = _unremembered(engine, world, many)
         looks[many] = Contender(run=_repeated(db, many, times), operations=times)
     counting = Counting(engine)
-    counted = _unremembered(counting, many)
+    counted = _unremembered(counting, world, many)
     with counting.measured() as counts:
         _look(counted, random.Random(2), many)
     for stores in list(looks)[1:]:
@@ -118,9 +120,9 @@ def _open_all(db: Database, count: int) -> None:
             tx.store(ITEMS, path=path_of(number))
 
 
-def _unremembered(engine: Engine, count: int) -> Database:
+def _unremembered(engine: Engine, world: World, count: int) -> Database:
     """A database that knows the tenants' names and no store."""
-    db = Database(engine, world=World(), store_states=StoreStateCache(stores=0))
+    db = Database(engine, world=world, store_states=StoreStateCache(stores=0))
     for number in range(min(count, TENANTS)):
         with db.transaction() as tx:
             tx.key_space(SPACE).resolve(path_of(number))
