@@ -7,7 +7,8 @@ Layout  key   (level, member), the member as bytes; each level begins with the e
 Cost    add     1 read if it is there already, else up to 3 more in one round trip (+ 1 for each level above the lowest
                 that the member goes on); writes: a mutation a level
         remove  1 read, then up to 3 in one round trip; writes: a mutation a level
-                With many members (some 100,000) up to 1 read more for each level above the third.
+                With few members (some 100) and an engine that need not be waited for, 1 read instead of 3; with many
+                (some 100,000) up to 1 read more for each level above the third.
         rank, member_at   about 1 range read a level, one after the other
         size    1 range read
 Source  Record Layer, RankedSet: same bytes, same conflicts. Neighbours are looked for in snapshots, and only that they
@@ -26,6 +27,7 @@ from recordlayer.errors import CorruptIndexEntry, UsageError
 from recordlayer.index.ranked_set_hash import Hash, top_level
 from recordlayer.kv.context import Context
 from recordlayer.kv.engine import Chunk, KeyValue, MutationType, StreamingMode
+from recordlayer.kv.mutations import CLEAR, SET, Write, perform
 from recordlayer.tuples import unpack
 from recordlayer.waiting.waitable import Waitable
 
@@ -36,9 +38,11 @@ _NOBODY = b"\x01\x00"
 
 _LEVEL = (b"\x14", *(bytes((0x15, level)) for level in range(1, MAX_LEVELS)))
 _ADD = MutationType.ADD
+_EXACT = StreamingMode.EXACT
 _MASK = (1 << 64) - 1
 _SPARSE, _FEW = 3, 40
-"""From this level on, where one member in 4,096 is, the levels are read together, as long as they hold so few keys."""
+"""From this level on, where one member in 4,096 is, levels are read together, as long as they hold so few keys; in a
+small set all levels but the lowest."""
 
 _STRIDE = 24
 """Keys of a level that are read at a time on the way to a rank: a little more than the 16 that are to be expected."""
@@ -108,19 +112,17 @@ class RankedSet:
         splits = [(level, neighbours[level - 1]) for level in range(1, top + 1)]
         reads = [self._begin_counting(level, neighbour, element) for level, neighbour in splits]
         counted = [await self._counted(level, read, element) for level, read in enumerate(reads, 1)]
-        context, levels = self._context, self._levels
-        if count:
-            context.atomic(_ADD, levels[0] + element, _PLUS_ONE)
-        else:
-            context.set(levels[0] + element, _ONE)
+        levels = self._levels
+        writes: list[Write] = [(_ADD, levels[0] + element, _PLUS_ONE) if count else (SET, levels[0] + element, _ONE)]
         grown = 0  # what the level below, where it was split, no longer counts before the member
         for (level, neighbour), below in zip(splits, counted, strict=True):
             ahead = below - grown
-            context.set(levels[level] + neighbour.element, encode(ahead))
-            context.set(levels[level] + element, encode(neighbour.count - ahead + 1))
+            writes.append((SET, levels[level] + neighbour.element, encode(ahead)))
+            writes.append((SET, levels[level] + element, encode(neighbour.count - ahead + 1)))
             grown = neighbour.count - ahead
-        for level in range(top + 1, len(levels)):
-            context.atomic(_ADD, levels[level] + neighbours[level - 1].element, _PLUS_ONE)
+        for key, neighbour in zip(levels[top + 1 :], neighbours[top:], strict=True):
+            writes.append((_ADD, key + neighbour.element, _PLUS_ONE))
+        perform(self._context, writes)
         return True
 
     async def remove(self, member: bytes) -> bool:
@@ -136,31 +138,29 @@ class RankedSet:
 
         Cost  as `remove`.
         """
-        element = self._element(member)
-        context, levels = self._context, self._levels
+        element, levels = self._element(member), self._levels
         # Which levels it is on is looked up, not worked out from its hash: the function may have changed since.
         neighbours = await self._neighbours(element, or_equal=wanted > 0, own=wanted == 0)
         if neighbours is None:
             raise self._broken(element, "a level without its first key")
-        if wanted:
-            context.set(levels[0] + element, encode(wanted))
-            for key, neighbour in zip(levels[1:], neighbours, strict=True):
-                context.atomic(_ADD, key + neighbour.element, encode(wanted - count))
-            return
-        context.clear(levels[0] + element)
+        writes: list[Write] = [
+            (SET, levels[0] + element, encode(wanted)) if wanted else (CLEAR, levels[0] + element, b"")
+        ]
+        more = encode(wanted - count)
         for key, neighbour in zip(levels[1:], neighbours, strict=True):
-            left = -count
-            if neighbour.own is not None:  # what it counted goes to its neighbour
-                left += neighbour.own
-                context.clear(key + element)
-            context.atomic(_ADD, key + neighbour.element, encode(left))
+            if neighbour.own is None:
+                writes.append((_ADD, key + neighbour.element, more))
+            else:  # what it counted goes to its neighbour
+                writes.append((CLEAR, key + element, b""))
+                writes.append((_ADD, key + neighbour.element, encode(neighbour.own - count)))
+        perform(self._context, writes)
 
     async def _has_begun(self) -> bool:
         """Whether there are keys on the highest level or the lowest. If so, have the levels between begin too."""
         context, levels = self._context, self._levels
         context.add_read_conflict_key(levels[0] + _NOBODY)  # whoever begins a set writes it
-        reads = [context.get(level + _NOBODY, snapshot=True) for level in (levels[0], levels[-1])]
-        if not any([await read is not None for read in reads]):
+        ends = await context.get_many((levels[0] + _NOBODY, levels[-1] + _NOBODY), snapshot=True)
+        if ends == [None, None]:
             return False
         for level in levels:
             if await context.get(level + _NOBODY) is None:
@@ -169,10 +169,11 @@ class RankedSet:
 
     def _begin_with(self, element: bytes, top: int) -> None:
         """Begin each level, with the first member of all."""
-        for number, level in enumerate(self._levels):
-            if number <= top:
-                self._context.set(level + element, _ONE)
-            self._context.set(level + _NOBODY, _ZERO if number <= top else _ONE)
+        levels = self._levels
+        writes: list[Write] = [(SET, level + element, _ONE) for level in levels[: top + 1]]
+        writes += [(SET, level + _NOBODY, _ZERO) for level in levels[: top + 1]]
+        writes += [(SET, level + _NOBODY, _ONE) for level in levels[top + 1 :]]
+        perform(self._context, writes)
 
     # -- asking ----------------------------------------------------------------------------------------
 
@@ -256,64 +257,49 @@ class RankedSet:
         or_equal  the member itself counts as before it, where it is
         own       tell what is at the member itself too
         """
-        apart = self._levels[1:_SPARSE] if len(self._levels) > _SPARSE + 1 else self._levels[1:]
-        reads = [self._begin_previous(level, element, or_equal or own, 1 + own) for level in apart]
-        sparse = self._begin_sparse(element) if len(apart) + 1 < len(self._levels) else None
-        found = []
-        for level, read in zip(apart, reads, strict=True):
-            found.append(self._previous(level, element, (await read).rows, or_equal=or_equal, own=own))
-        if sparse is not None:
-            found += await self._sparse(element, await sparse, or_equal=or_equal, own=own)
+        inclusive, limit, levels = or_equal or own, 1 + own, self._levels
+        begin, end = levels[1] + _NOBODY, levels[-1] + element + b"\x00"
+        together = self._context.get_range(begin, end, limit=_FEW, reverse=True, snapshot=True, mode=_EXACT)
+        apart: dict[int, Waitable[Chunk]] = {}
+        if not together.ready():
+            # Reads take time: those that a large set needs are under way together.
+            for level in range(1, min(_SPARSE, len(levels) - 1)):
+                apart[level] = self._begin_previous(level, element, inclusive, limit)
+        found: list[_Previous | None] = [None] * (len(levels) - 1)
+        chunk = await together
+        self._sort_out(chunk.rows, element, found, or_equal=or_equal, own=own)
+        if chunk.more or len(chunk.rows) == _FEW:
+            for level, known in enumerate(found, 1):
+                if known is None and level not in apart:
+                    apart[level] = self._begin_previous(level, element, inclusive, limit)
+        for read in apart.values():
+            self._sort_out((await read).rows, element, found, or_equal=or_equal, own=own)
         neighbours = [one for one in found if one is not None]
         if len(neighbours) < len(found):
             return None
         self._stay_neighbours(element, neighbours, own=own)
         return neighbours
 
-    def _begin_previous(self, level: bytes, element: bytes, inclusive: bool, limit: int) -> Waitable[Chunk]:
-        end = level + element
-        return self._context.get_range(
-            level + _NOBODY,
-            end + b"\x00" if inclusive else end,
-            limit=limit,
-            reverse=True,
-            snapshot=True,
-            mode=StreamingMode.EXACT,
-        )
+    def _begin_previous(self, level: int, element: bytes, inclusive: bool, limit: int) -> Waitable[Chunk]:
+        begin = self._levels[level]
+        end = begin + element + b"\x00" if inclusive else begin + element
+        return self._context.get_range(begin + _NOBODY, end, limit=limit, reverse=True, snapshot=True, mode=_EXACT)
 
-    def _previous(
-        self, level: bytes, element: bytes, rows: list[KeyValue], *, or_equal: bool, own: bool
-    ) -> _Previous | None:
-        """The first of a level's rows, last first, that comes before a member."""
-        there, at = None, level + element
+    def _sort_out(
+        self, rows: list[KeyValue], element: bytes, found: list[_Previous | None], *, or_equal: bool, own: bool
+    ) -> None:
+        """Note the neighbours that rows tell of, last first, of levels of which none is known yet."""
+        size = len(self._prefix) + 2
+        there: dict[int, int] = {}
         for key, value in rows:
-            if key == at and not or_equal:
-                there = self._decoded(value) if own else None
-            elif key <= at:
-                return _Previous(key[len(level) :], self._decoded(value), there)
-        return None
-
-    def _begin_sparse(self, element: bytes) -> Waitable[Chunk]:
-        """Begin to read the upper levels, the highest first: all that are there, in most sets."""
-        begin, end = self._levels[_SPARSE] + _NOBODY, self._levels[-1] + element + b"\x00"
-        mode = StreamingMode.EXACT
-        return self._context.get_range(begin, end, limit=_FEW, reverse=True, snapshot=True, mode=mode)
-
-    async def _sparse(self, element: bytes, chunk: Chunk, *, or_equal: bool, own: bool) -> list[_Previous | None]:
-        """The neighbours on the upper levels, lowest first: from one chunk, or where it did not get so far from one
-        read each."""
-        found: list[_Previous | None] = []
-        missing: list[tuple[int, Waitable[Chunk]]] = []
-        for level in self._levels[_SPARSE:]:
-            rows = [row for row in chunk.rows if row[0].startswith(level)]
-            previous = self._previous(level, element, rows, or_equal=or_equal, own=own)
-            if previous is None and (chunk.more or len(chunk.rows) == _FEW):
-                missing.append((len(found), self._begin_previous(level, element, or_equal or own, 1 + own)))
-            found.append(previous)
-        for place, read in missing:
-            level = self._levels[_SPARSE + place]
-            found[place] = self._previous(level, element, (await read).rows, or_equal=or_equal, own=own)
-        return found
+            place = key[size - 1] - 1
+            if found[place] is not None:
+                continue
+            other = key[size:]
+            if other < element or (or_equal and other == element):
+                found[place] = _Previous(other, self._decoded(value), there.get(place))
+            elif own and other == element:
+                there[place] = self._decoded(value)
 
     def _stay_neighbours(self, element: bytes, neighbours: list[_Previous], *, own: bool) -> None:
         """Have the commit fail if somebody comes in between, or a neighbour goes away, or with `own` what is at the
@@ -323,12 +309,13 @@ class RankedSet:
         gone_too = set()
         end = element + b"\x00" if own else element
         for level, neighbour in zip(levels[1:], neighbours, strict=True):
-            if neighbour.element != element:
-                context.add_read_conflict_range(level + neighbour.element + b"\x00", level + end)
-            if neighbour.element != _NOBODY:
-                gone_too.add(neighbour.element)
-        for neighbour_element in gone_too:
-            context.add_read_conflict_key(levels[0] + neighbour_element)
+            other = neighbour.element
+            if other != element:
+                context.add_read_conflict_range(level + other + b"\x00", level + end)
+            if other != _NOBODY:
+                gone_too.add(other)
+        for other in gone_too:
+            context.add_read_conflict_key(levels[0] + other)
 
     def _begin_counting(self, level: int, previous: _Previous, element: bytes) -> Waitable[Chunk]:
         """Begin to read what the level below counts from a neighbour up to the new member. What the neighbour itself
