@@ -36,6 +36,11 @@ def _little_endian(number: int) -> bytes:
 _ONE, _MINUS_ONE = _little_endian(1), _little_endian(-1)
 
 
+def negative(amount: bytes) -> bytes:
+    """What takes an amount away again."""
+    return (-int.from_bytes(amount, "little") & _MASK).to_bytes(8, "little")
+
+
 def signed(value: bytes) -> int:
     number = int.from_bytes(value, "little")
     return number - (1 << 64) if number & _SIGNED else number

@@ -289,6 +289,16 @@ class SumIndex(AtomicIndex):
     type: ClassVar[str] = "sum"
     __slots__ = ()
 
+    @classmethod
+    def direct(cls, index: Index) -> DirectEntry | None:
+        """See `index.direct`: where a group is one key, and stays when it has come to zero."""
+        root = index.root_expression
+        adds_one_column = isinstance(root, Grouping) and root.grouped_count == 1
+        if cls is not SumIndex or not adds_one_column or index.flag("clearWhenZero") or CELLS in index.options:
+            return None
+        kind = RULES[cls.type].mutation
+        return DirectEntry(kind=kind, operand=b"", removal=kind, returned=b"", owned=False, amount=True)
+
 
 class MinEverLongIndex(AtomicIndex):
     """The least value that was ever saved in each group; no negative ones."""

@@ -22,6 +22,7 @@ class DirectEntry(NamedTuple):
     kind, operand      of the write that makes it; the operand is left out where the index covers columns
     removal, returned  of the write that takes it away
     owned              whether the primary key is part of it
+    amount             the operand is the last column, an integer, and the removal's is its negative, instead
     """
 
     kind: int
@@ -29,6 +30,7 @@ class DirectEntry(NamedTuple):
     removal: int
     returned: bytes
     owned: bool
+    amount: bool = False
 
 
 class _Direct(Protocol):
@@ -53,4 +55,4 @@ def as_one_entry(index: Index, record_type: RecordType, entry: DirectEntry) -> O
     elif positions is not None:
         columns = record_type.primary_key.normalized()
         tail = tuple(column for place, column in zip(positions, columns, strict=True) if place < 0)
-    return OneEntry(index.root_expression, entry.kind, entry.operand, tail)
+    return OneEntry(index.root_expression, entry.kind, entry.operand, tail, entry.amount)

@@ -4,7 +4,8 @@
 
 A record of a type with four indexes over one column, and a count of its groups, reads that column once and packs it
 once; there is one call and one look for errors instead of one each. `None` stands for what the function was not made
-for: a message of another class, a column that cannot be packed. Who asks then takes each index by itself.
+for: a message of another class, a column that cannot be packed, an amount that is no integer. Who asks then takes each
+index by itself.
 
 Cost    about 0.4 µs an index
 """
@@ -15,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from recordlayer.keys.codegen import rows_code
-from recordlayer.keys.codewriter import Column, Interpreted, Scope, Writer, tuple_source
+from recordlayer.keys.codewriter import Column, Interpreted, Scope, Writer, in_variables, tuple_source
 from recordlayer.keys.expression import KeyExpression, RecordContext
 from recordlayer.keys.grouping import KeyWithValue
 from recordlayer.tuples.compiled import define
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 Write = tuple[int, bytes, bytes]
+_LONG = (1 << 64) - 1
 Entries = Callable[["Message", RecordContext, bytes, Sequence[bytes]], "list[Write] | None"]
 
 
@@ -34,12 +36,15 @@ class OneEntry(NamedTuple):
     kind        of write, the first item of each
     operand     what is written where the expression has no columns for it
     tail        what follows the columns in the key: None for the whole primary key, else these expressions
+    amount      the last column is an integer that is not part of the key, but written, in 8 bytes little-endian; there
+                is None in place of the operand where it is null
     """
 
     expression: KeyExpression
     kind: int
     operand: bytes
     tail: tuple[KeyExpression, ...] | None
+    amount: bool = False
 
 
 def compile_entries(
@@ -76,6 +81,7 @@ def compile_entries(
 def _write(one: OneEntry, prefix: str, scope: Scope, out: Writer) -> tuple[str, str, str]:
     """The kind, and where the key and the value are."""
     columns = _columns(one.expression, scope, out)
+    amount = in_variables([columns.pop()], out)[0].source if one.amount else ""
     at = one.expression.split_point if isinstance(one.expression, KeyWithValue) else None
     packed = [out.packed(column) for column in columns]
     key = [prefix, *packed[:at]]
@@ -86,7 +92,11 @@ def _write(one: OneEntry, prefix: str, scope: Scope, out: Writer) -> tuple[str, 
     key_variable = out.variable()
     out.add(f"{key_variable} = _t_join({tuple_source(key)})")
     value = repr(one.operand)
-    if at is not None:
+    if amount:
+        with out.block(f"if type({amount}) is not int and {amount} is not None:"):
+            out.add("return None")
+        value = f"None if {amount} is None else ({amount} & {_LONG}).to_bytes(8, 'little')"
+    elif at is not None:
         value = out.variable()
         out.add(f"{value} = _t_join({tuple_source(packed[at:])})")
     return str(int(one.kind)), key_variable, value

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from recordlayer.index.aggregate_rules import negative
 from recordlayer.index.direct import as_one_entry, direct_entry
 from recordlayer.keys.compiled_entries import Entries, OneEntry, compile_entries
 from recordlayer.kv.engine import KEY_LIMIT, VALUE_LIMIT
@@ -31,14 +32,15 @@ class DirectWrites:
     indexes  which those are, in the order of their writes
     """
 
-    __slots__ = ("_context", "_functions", "_keys", "_name", "_removals", "_wanted", "indexes")
+    __slots__ = ("_amounts", "_context", "_functions", "_keys", "_name", "_removals", "_wanted", "indexes")
 
     def __init__(self, record_type: RecordType, indexes: Iterable[Index]) -> None:
         found = [(index, entry) for index in indexes if (entry := direct_entry(index)) is not None]
         self.indexes = tuple(index for index, _ in found)
         self._keys = tuple(b"\x15\x02" + pack((index.subspace_key,)) for index in self.indexes)
         self._wanted: list[OneEntry] = [as_one_entry(index, record_type, entry) for index, entry in found]
-        self._removals = [(entry.removal, entry.returned) for _, entry in found]
+        self._removals = [(entry.removal, None if entry.amount else entry.returned) for _, entry in found]
+        self._amounts = any(entry.amount for _, entry in found)
         self._functions: dict[type[Message], Entries | None] = {}
         versioned = any(index.root_expression.version_columns for index in self.indexes)
         self._context = None if versioned else record_type.context
@@ -68,18 +70,26 @@ class DirectWrites:
         after: list[Write] | None = None
         if new is not None:
             after = self._entries_of(new, prefixes)
-            if after is None or old is None:
-                return after
+            if after is None:
+                return None
+            if old is None:
+                return [write for write in after if write[2] is not None] if self._amounts else after
         assert old is not None, "one of them is there"
         before = self._entries_of(old, prefixes)
         if before is None:
             return None
         removals = zip(self._removals, before, strict=True)
         if after is None:
-            return [(kind, key, operand) for (kind, operand), (_, key, _) in removals]
+            return [
+                (kind, key, negative(added) if operand is None else operand)
+                for (kind, operand), (_, key, added) in removals
+                if added is not None
+            ]
         writes: list[Write] = []
         for ((kind, operand), gone), come in zip(removals, after, strict=True):
             if gone != come:
-                writes.append((kind, gone[1], operand))
-                writes.append(come)
+                if gone[2] is not None:  # a null has added nothing
+                    writes.append((kind, gone[1], negative(gone[2]) if operand is None else operand))
+                if come[2] is not None:
+                    writes.append(come)
         return writes

@@ -391,6 +391,23 @@ def test_entries_cover_columns_and_end_with_the_rest_of_a_primary_key():
         (2, tuples.pack(("x", 5), b"c"), b"one"),
     ]
     assert entries(CLASSES[1](), CONTEXT, b"key", [b"a", b"b", b"c"]) is None, "of another class"
+    amounts = [
+        OneEntry(grouping(concat("s", "i64"), grouped_count=1), 2, b"", (), amount=True),
+        OneEntry(grouping(field("i32"), grouped_count=1), 2, b"", (), amount=True),
+    ]
+    of_amounts = compile_entries(amounts, CLASSES[0], name="entries", **LIMITS)
+    for i64, i32 in ((4, 5), (-(1 << 63), -1)):
+        several = CLASSES[0](s="x", i64=i64, i32=i32)
+        assert of_amounts(several, CONTEXT, b"key", [b"a", b"b"]) == [
+            (2, tuples.pack(("x",), b"a"), i64.to_bytes(8, "little", signed=True)),
+            (2, b"b", i32.to_bytes(8, "little", signed=True)),
+        ]
+    found = of_amounts(CLASSES[0](s="x", i64=4), CONTEXT, b"key", [b"a", b"b"])
+    assert [operand for _, _, operand in found] == [(4).to_bytes(8, "little"), None], "an amount is not there"
+    of_texts = compile_entries(
+        [OneEntry(grouping(field("s"), grouped_count=1), 2, b"", (), amount=True)], CLASSES[0], name="entries", **LIMITS
+    )
+    assert of_texts(CLASSES[0](s="x"), CONTEXT, b"key", [b"a"]) is None, "it is no integer"
     assert entries(message, CONTEXT, b"key" * 20, [b"a", b"b", b"c"]) is None, "a key is too long"
     message.s = "x" * 80
     assert entries(message, CONTEXT, b"key", [b"a", b"b", b"c"]) is None, "a value is too long"

@@ -49,7 +49,7 @@ def builder() -> rl.RecordMetaDataBuilder:
 
 
 METADATA = builder().build()
-DIRECT = ["by_city", "by_name", "covering", "with_key", "by_type", "long", "per_city", "all"]
+DIRECT = ["by_city", "by_name", "covering", "with_key", "by_type", "long", "per_city", "all", "total"]
 _FILE = METADATA.record_type("Thing").descriptor.file
 Thing: Any = message_factory.GetMessageClass(_FILE.message_types_by_name["Thing"])
 
