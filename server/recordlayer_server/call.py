@@ -208,6 +208,11 @@ class Call:
         """Seconds until the deadline; below 0 behind it."""
         return self.deadline - asyncio.get_running_loop().time()
 
+    @property
+    def is_usual(self) -> bool:
+        """Whether it asks for nothing of its own about its transactions: then they may be those of others, too."""
+        return self.priority != context_pb2.BATCH and not self.context.HasField("consistency")
+
     def options(self, *, reads_only: bool) -> TransactionOptions:
         """What the call says about its transactions. Its deadline is not among it: a call whose time is up is cancelled
         where it waits, and what it waits for with it."""

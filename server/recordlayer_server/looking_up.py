@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from google.rpc import code_pb2
 
+from recordlayer import StoredRecord
 from recordlayer.aio import RecordStore, Transaction
 from recordlayer.client.pb import records_pb2
 from recordlayer.errors import CorruptRecord
@@ -20,24 +20,33 @@ from recordlayer_server.zone_catalog import missing_zones
 _ROOM = 64 << 10  # of a reply, for what is not records
 
 
-def keys_of(request: records_pb2.LookupRequest, limits: Limits) -> list[tuple[str, str]]:
+Keys = Sequence[tuple[str, str]]
+
+
+def keys_of(request: records_pb2.LookupRequest, limits: Limits) -> Keys:
     """The primary keys that are asked for.  Raises  Refusal."""
     if not 1 <= len(request.names) <= limits.names_per_request:
         raise statuses.bad_request("names", f"1 to {limits.names_per_request}")
     return [key_of(name, f"names[{place}]", limits) for place, name in enumerate(request.names)]
 
 
+class Gone:
+    """In the place of a record whose zone is not there."""
+
+
+Found = StoredRecord | CorruptRecord | type[Gone] | None
+"""What is there under a name: a record, one that cannot be read, or nothing."""
+
+
 async def look_up(
     databases: Databases,
     tx: Transaction,
     tenant: Tenant,
-    keys: Sequence[tuple[str, str]],
-    shape: Shape,
-    reply: records_pb2.LookupReply,
+    keys: Keys,
     *,
     snapshot: bool = True,
-) -> None:
-    """Add a result for each key to a reply.
+) -> list[Found]:
+    """What is there under each key.
 
     snapshot  let others change what was read before this transaction commits
 
@@ -48,26 +57,24 @@ async def look_up(
     if store is None:
         if await databases.metadata(tx, tenant) is None:
             raise statuses.forbidden()
-        found: list[Any] = [None] * len(keys)
+        found: list[Found] = [None] * len(keys)
     else:
         try:
             if len(keys) == 1:
                 found = [await store.load_record(keys[0], snapshot=snapshot)]
             else:
-                found = await store.load_records(keys, snapshot=snapshot)
+                found = [*await store.load_records(keys, snapshot=snapshot)]
         except CorruptRecord:  # one of them: the others are whole
             found = [await _or_damage(store, key, snapshot=snapshot) for key in keys]
-    most = databases.limits.message_bytes
+    return [Gone if key[0] in gone else one for key, one in zip(keys, found, strict=True)] if gone else found
+
+
+def tell(reply: records_pb2.LookupReply, keys: Keys, found: Sequence[Found], shape: Shape, most: int) -> None:
+    """Add a result for each key to a reply of `most` bytes."""
     room = most - _ROOM
     for key, stored in zip(keys, found, strict=True):
         result = reply.results.add()
-        if key[0] in gone:
-            result.status.CopyFrom(statuses.not_found("zone", key[0]).status)
-        elif stored is None:
-            result.status.CopyFrom(statuses.not_found("record", key[1]).status)
-        elif isinstance(stored, CorruptRecord):
-            _say_damage(result, stored, key)
-        else:
+        if isinstance(stored, StoredRecord):
             try:
                 record = outgoing(stored, shape, into=result.record)
             except CorruptRecord as error:
@@ -80,12 +87,19 @@ async def look_up(
                 result.status.CopyFrom(no_room(most).status)
             else:
                 result.status.SetInParent()
+        elif stored is None:
+            result.status.CopyFrom(statuses.not_found("record", key[1]).status)
+        elif isinstance(stored, CorruptRecord):
+            _say_damage(result, stored, key)
+        else:
+            result.status.CopyFrom(statuses.not_found("zone", key[0]).status)
 
 
-async def _or_damage(store: RecordStore, key: tuple[str, str], *, snapshot: bool) -> Any:
+async def _or_damage(store: RecordStore, key: tuple[str, str], *, snapshot: bool) -> Found:
     """A record, None if it is not there, or the error of one that cannot be read."""
     try:
-        return await store.load_record(key, snapshot=snapshot)
+        found: Found = await store.load_record(key, snapshot=snapshot)
+        return found
     except CorruptRecord as error:
         return error
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, NamedTuple
 
 from recordlayer.aio import Transaction
 from recordlayer.client.pb import context_pb2, records_pb2, records_pb2_grpc
@@ -14,38 +14,67 @@ from recordlayer_server.call import Call, current
 from recordlayer_server.contents import shape_of, zone_of
 from recordlayer_server.databases import Databases
 from recordlayer_server.explaining import explain, partitions
-from recordlayer_server.looking_up import fit, keys_of, look_up, no_room
+from recordlayer_server.looking_up import Found, Keys, fit, keys_of, look_up, no_room, tell
 from recordlayer_server.modify_stream import modify_stream
 from recordlayer_server.operations import Names, Operation, checked
 from recordlayer_server.paging import Page, Pages
+from recordlayer_server.places import Tenant
 from recordlayer_server.replies import reading, reply_context
-from recordlayer_server.writing import cost_of
+from recordlayer_server.together import Together
+from recordlayer_server.writing import cost_of, shares
 
 NAME = "recordlayer.v1.Records"
 _CHUNK = 1 << 20
 
 
-class Records(records_pb2_grpc.RecordsServicer):  # type: ignore[misc]  # generated, without types
-    """The records of all databases."""
+class _There(NamedTuple):
+    """What a look-up found: under each of its keys, at which version, and its share of what that cost."""
 
-    def __init__(self, databases: Databases) -> None:
+    found: Sequence[Found]
+    version: int
+    cost: context_pb2.Cost
+
+
+class Records(records_pb2_grpc.RecordsServicer):  # type: ignore[misc]  # generated, without types
+    """The records of all databases.
+
+    busy  whether look-ups are to wait for each other; without it, that is seen
+    """
+
+    def __init__(self, databases: Databases, *, busy: Callable[[], bool] | None = None) -> None:
         self._databases = databases
         self._limits = databases.limits
+        self._together = Together(self._find, busy=busy)
 
     async def Lookup(self, request: records_pb2.LookupRequest, _: Any) -> records_pb2.LookupReply:
         call, limits = current(), self._limits
         keys = keys_of(request, limits)
         shape = shape_of(request, limits)
         tenant = call.permit({zone for zone, _ in keys})
+        if len(keys) == 1 and call.is_usual:
+            there = await self._together.ask(tenant, (call, keys))
+        else:
+            (there,) = await self._find(tenant, ((call, keys),))
         reply = records_pb2.LookupReply()
-
-        async def work(tx: Transaction) -> None:
-            reply.Clear()
-            await look_up(self._databases, tx, tenant, keys, shape, reply)
-            reply.context.CopyFrom(reply_context(call, read_version=await tx.read_version(), cost=cost_of(tx)))
-
-        await reading(self._databases, call, work)
+        reply_context(call, read_version=there.version, cost=there.cost, into=reply.context)
+        tell(reply, keys, there.found, shape, limits.message_bytes)
         return reply
+
+    async def _find(self, tenant: Tenant, asked: Sequence[tuple[Call, Keys]]) -> list[_There]:
+        """What is there for each of some calls that may share a transaction."""
+        keys = asked[0][1] if len(asked) == 1 else [key for _, some in asked for key in some]
+
+        async def work(tx: Transaction) -> tuple[list[Found], int, context_pb2.Cost]:
+            found = await look_up(self._databases, tx, tenant, keys)
+            return found, await tx.read_version(), cost_of(tx)
+
+        patient = asked[0][0] if len(asked) == 1 else max((call for call, _ in asked), key=lambda call: call.deadline)
+        found, version, cost = await reading(self._databases, patient, work)
+        there, begin = [], 0
+        for (_, some), share in zip(asked, shares(cost, len(asked)), strict=True):
+            there.append(_There(found[begin : begin + len(some)], version, share))
+            begin += len(some)
+        return there
 
     async def Modify(self, request: records_pb2.ModifyRequest, _: Any) -> records_pb2.ModifyReply:
         call = current()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from recordlayer.client.pb import (
     admin_pb2_grpc,
     assets_pb2_grpc,
@@ -24,11 +26,17 @@ from recordlayer_server.sync import servicer as sync
 from recordlayer_server.transactions import servicer as transactions
 
 
-def services(databases: Databases) -> tuple[Service, ...]:
+def services(databases: Databases, *, busy: Callable[[], bool] | None = None) -> tuple[Service, ...]:
+    """All of them.
+
+    busy  whether the event loop has no rest; without it, that is seen
+    """
     return (
         Service(
             records.NAME,
-            lambda server: records_pb2_grpc.add_RecordsServicer_to_server(records.Records(databases), server),
+            lambda server: records_pb2_grpc.add_RecordsServicer_to_server(
+                records.Records(databases, busy=busy), server
+            ),
         ),
         Service(zones.NAME, lambda server: zones_pb2_grpc.add_ZonesServicer_to_server(zones.Zones(databases), server)),
         Service(sync.NAME, lambda server: sync_pb2_grpc.add_SyncServicer_to_server(sync.Sync(databases), server)),

@@ -14,6 +14,8 @@ from recordlayer_server.replies import retry_of
 
 T = TypeVar("T")
 
+_COSTS = ("keys_read", "bytes_read", "keys_written", "bytes_written")
+
 
 def cost_of(tx: Transaction) -> context_pb2.Cost:
     """What a transaction read and wrote."""
@@ -27,8 +29,21 @@ def cost_of(tx: Transaction) -> context_pb2.Cost:
 
 
 def add_cost(cost: context_pb2.Cost, other: context_pb2.Cost) -> None:
-    for name in ("keys_read", "bytes_read", "keys_written", "bytes_written"):
+    for name in _COSTS:
         setattr(cost, name, getattr(cost, name) + getattr(other, name))
+
+
+def shares(cost: context_pb2.Cost, count: int) -> list[context_pb2.Cost]:
+    """The same in equal shares; the first one has what is left over."""
+    if count == 1:
+        return [cost]
+    made = [context_pb2.Cost() for _ in range(count)]
+    for name in _COSTS:
+        each, left = divmod(getattr(cost, name), count)
+        for one in made:
+            setattr(one, name, each)
+        setattr(made[0], name, each + left)
+    return made
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

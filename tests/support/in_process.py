@@ -47,7 +47,7 @@ class InProcess:
     def __init__(self, databases: Databases, *, around: Around | None = None) -> None:
         self.calls = Calls(around, limits=databases.limits)
         self._methods = Methods(self.calls.wrapped)
-        for service in services(databases):
+        for service in services(databases, busy=lambda: True):  # so that simulations see look-ups wait for each other
             service.add(self._methods)
 
     def channel(self) -> Channel:

@@ -9,7 +9,7 @@ from recordlayer.client.pb import records_pb2, transactions_pb2, types_pb2
 from recordlayer_server.call import Call
 from recordlayer_server.contents import name_of, shape_of, zone_of
 from recordlayer_server.databases import Databases
-from recordlayer_server.looking_up import fit, keys_of, look_up, no_room
+from recordlayer_server.looking_up import fit, keys_of, look_up, no_room, tell
 from recordlayer_server.modifying import Batch, Done, result_of
 from recordlayer_server.operations import Author, Names, checked
 from recordlayer_server.paging import Pages
@@ -45,7 +45,8 @@ class Steps:
         self.call.permit({zone for zone, _ in keys}, method=_RECORDS + "Lookup")
         self.bounds.take(len(keys))
         reply = records_pb2.LookupReply()
-        await look_up(self.databases, self.tx, self.tenant, keys, shape, reply, snapshot=self.snapshot)
+        found = await look_up(self.databases, self.tx, self.tenant, keys, snapshot=self.snapshot)
+        tell(reply, keys, found, shape, self.databases.limits.message_bytes)
         return reply
 
     async def query(self, said: records_pb2.QueryRequest) -> records_pb2.QueryReply:

@@ -1,0 +1,159 @@
+"""Small reads of one database that are done together while the event loop has no rest: one transaction, one opened
+store and one read for all of them, which cost more than the records themselves.
+
+A read that comes while the loop has time is done at once, and by itself. While it has none, those that come wait for
+each other, until as many have come as the last time, `MOST` at most, or until none has come for a millisecond: then all
+who had a reason to come are there. Everything that a read sees is of a version that was taken after it had come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from recordlayer_server.places import Tenant
+
+Asked = TypeVar("Asked")
+Found = TypeVar("Found")
+
+MOST = 8
+"""Reads that wait for each other. More would spare little: an eighth of what they share is less than their own part."""
+PAUSE = 0.001
+"""Seconds without a newcomer after which nobody else is waited for."""
+NEAR = 0.01
+"""Seconds within which a database had its last read, if another one may be expected."""
+_FEWEST = 2
+_GROWING = 8  # times that as many came as were expected, until one more is
+_LONELY = 0.1  # seconds in which a database whose read waited in vain is not waited for again
+_REMEMBERED = 1_000  # databases
+
+
+class Rest:
+    """Whether a thread has time: looks at every `_EVERY`th question how much of the time it has worked since the last.
+
+    wall, used  clocks in seconds: of the world, and of the work of this thread
+    """
+
+    _EVERY = 16
+    _BUSY, _STILL_BUSY = 0.75, 0.6
+
+    def __init__(
+        self, *, wall: Callable[[], float] = time.monotonic, used: Callable[[], float] = time.thread_time
+    ) -> None:
+        self._wall = wall
+        self._used = used
+        self._asked = 0
+        self._since, self._by_then = wall(), used()
+        self._busy = False
+
+    def is_busy(self) -> bool:
+        self._asked += 1
+        if self._asked >= self._EVERY:
+            now, used = self._wall(), self._used()
+            least = self._STILL_BUSY if self._busy else self._BUSY
+            self._busy = used - self._by_then > least * (now - self._since)
+            self._asked, self._since, self._by_then = 0, now, used
+        return self._busy
+
+
+class _Group(Generic[Asked, Found]):
+    """The reads of one database that wait."""
+
+    __slots__ = ("asked", "expected", "last", "lonely_until", "often", "timer", "turns")
+
+    def __init__(self) -> None:
+        self.asked: list[Asked] = []
+        self.turns: list[asyncio.Future[Found]] = []
+        self.expected = _FEWEST
+        self.often = 0
+        self.last = self.lonely_until = float("-inf")
+        self.timer: asyncio.TimerHandle | None = None
+
+
+class Together(Generic[Asked, Found]):
+    """Those of one server.
+
+    read  what is found for each of those that are asked together, in their order
+    busy  whether the event loop has no rest
+    """
+
+    def __init__(
+        self,
+        read: Callable[[Tenant, Sequence[Asked]], Awaitable[Sequence[Found]]],
+        *,
+        busy: Callable[[], bool] | None = None,
+    ) -> None:
+        self._read = read
+        self._busy = Rest().is_busy if busy is None else busy
+        self._groups: OrderedDict[Tenant, _Group[Asked, Found]] = OrderedDict()
+        self._reading: set[asyncio.Task[None]] = set()
+
+    async def ask(self, tenant: Tenant, asked: Asked) -> Found:
+        """What is found, read at once or with others.  Raises  what the read raises, for all who share it."""
+        loop = asyncio.get_running_loop()
+        group, now = self._group(tenant), loop.time()
+        near, group.last = now - group.last < NEAR and now >= group.lonely_until, now
+        if not group.asked and not (self._busy() and near):
+            (found,) = await self._read(tenant, (asked,))
+            return found
+        turn: asyncio.Future[Found] = loop.create_future()
+        group.asked.append(asked)
+        group.turns.append(turn)
+        if len(group.asked) >= group.expected:
+            group.often += 1
+            if group.often >= _GROWING and group.expected < MOST:
+                group.expected, group.often = group.expected + 1, 0
+            self._begin(tenant, group)
+        elif group.timer is None:
+            group.timer = loop.call_at(now + PAUSE, self._ring, tenant, group)
+        return await turn
+
+    def _group(self, tenant: Tenant) -> _Group[Asked, Found]:
+        group = self._groups.get(tenant)
+        if group is None:
+            group = self._groups[tenant] = _Group()
+            if len(self._groups) > _REMEMBERED:  # who waits in one that is forgotten is in its timer's hand
+                self._groups.popitem(last=False)
+        return group
+
+    def _ring(self, tenant: Tenant, group: _Group[Asked, Found]) -> None:
+        """Nobody may have come for a while."""
+        group.timer = None
+        if not group.asked:
+            return
+        loop = asyncio.get_running_loop()
+        now, due = loop.time(), group.last + PAUSE
+        if now < due:
+            group.timer = loop.call_at(due, self._ring, tenant, group)
+            return
+        if len(group.asked) == 1:
+            group.lonely_until = now + _LONELY
+        group.expected, group.often = max(_FEWEST, len(group.asked)), 0
+        self._begin(tenant, group)
+
+    def _begin(self, tenant: Tenant, group: _Group[Asked, Found]) -> None:
+        """Read for those that are there, in a task of its own: none of them takes it along when it leaves."""
+        asked, turns = group.asked, group.turns
+        group.asked, group.turns = [], []
+        task = asyncio.get_running_loop().create_task(self._answer(tenant, asked, turns))
+        self._reading.add(task)
+        task.add_done_callback(self._reading.discard)
+
+    async def _answer(self, tenant: Tenant, asked: Sequence[Asked], turns: Sequence[asyncio.Future[Found]]) -> None:
+        try:
+            found = await self._read(tenant, asked)
+        except asyncio.CancelledError:
+            for turn in turns:
+                turn.cancel()
+            raise
+        except Exception as error:
+            for turn in turns:
+                if not turn.done():
+                    turn.set_exception(error)
+            return
+        for turn, one in zip(turns, found, strict=True):
+            if not turn.done():
+                turn.set_result(one)
