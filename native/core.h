@@ -76,9 +76,13 @@ PyObject *make_open_all(PyObject *module, PyObject *const *args, Py_ssize_t coun
 PyObject *make_forward(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_backward(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_bytes_until(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *make_counted(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *make_lay(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *make_replace_each(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 extern const char make_pack_doc[], make_unpack_doc[], make_rows_doc[], make_runs_doc[], make_rests_doc[], make_open_all_doc[];
 extern const char make_tuples_doc[];
 extern const char make_forward_doc[], make_backward_doc[], make_bytes_until_doc[];
+extern const char make_counted_doc[], make_lay_doc[], make_replace_each_doc[];
 
 #endif

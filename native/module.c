@@ -2,7 +2,7 @@
 
 #include "core.h"
 
-#define REVISION 4 /* what recordlayer/core.py wants: both change when a function comes, goes or is called otherwise */
+#define REVISION 5 /* what recordlayer/core.py wants: both change when a function comes, goes or is called otherwise */
 
 int buffer_grow(Buffer *buffer, Py_ssize_t more)
 {
@@ -47,6 +47,9 @@ static PyMethodDef methods[] = {
     METHOD(make_forward),
     METHOD(make_backward),
     METHOD(make_bytes_until),
+    METHOD(make_counted),
+    METHOD(make_lay),
+    METHOD(make_replace_each),
     {NULL, NULL, 0, NULL},
 };
 

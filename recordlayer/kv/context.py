@@ -50,7 +50,6 @@ class Context:
         "_next_local_version",
         "_stamp",
         "_stamped_keys",
-        "_stamped_values",
         "_version_known",
         "_versions",
         "_want_stamp",
@@ -62,6 +61,7 @@ class Context:
         "places",
         "read_limits",
         "shared",
+        "stamped_values",
         "stores_changed",
         "transaction",
         "turns",
@@ -107,7 +107,8 @@ class Context:
         self._after_commit: list[Hook] = []
         self._after_failure: list[Hook] = []
         self._stamped_keys: dict[bytes, bytes] = {}
-        self._stamped_values: dict[bytes, bytes] = {}
+        self.stamped_values: dict[bytes, bytes] = {}
+        """What `set_stamped_value` keeps."""
         self._next_local_version = 0
         self._want_stamp = False
         self._stamp: Waitable[bytes] | None = None
@@ -181,14 +182,14 @@ class Context:
 
     def clear(self, key: bytes) -> None:
         self.counters.clears += 1
-        if self._stamped_values:
-            self._stamped_values.pop(key, None)
+        if self.stamped_values:
+            self.stamped_values.pop(key, None)
         self.transaction.clear(key)
 
     def clear_range(self, begin: bytes, end: bytes) -> None:
         self.counters.range_clears += 1
-        for key in [key for key in self._stamped_values if begin <= key < end]:
-            del self._stamped_values[key]
+        for key in [key for key in self.stamped_values if begin <= key < end]:
+            del self.stamped_values[key]
         for operand in [operand for operand in self._stamped_keys if begin <= operand[:-4] < end]:
             del self._stamped_keys[operand]
         self.transaction.clear_range(begin, end)
@@ -224,14 +225,14 @@ class Context:
     def set_stamped_value(self, key: bytes, operand: bytes) -> None:
         """At the commit, set `key` to `operand` with the commit's version in its placeholder; `operand` ends in the
         placeholder's 4-byte offset. Kept until the commit; clearing the key before drops it."""
-        self._stamped_values[key] = operand
+        self.stamped_values[key] = operand
 
     def stamped_value(self, key: bytes) -> bytes | None:
         """The operand kept for `key`: what this transaction wrote there and the engine cannot read back yet."""
-        return self._stamped_values.get(key)
+        return self.stamped_values.get(key)
 
     def drop_stamped_value(self, key: bytes) -> None:
-        self._stamped_values.pop(key, None)
+        self.stamped_values.pop(key, None)
 
     def set_stamped_key(self, operand: bytes, value: bytes) -> None:
         """At the commit, set the key that `operand` gives (it ends in the placeholder's 4-byte offset) to `value`."""
@@ -239,16 +240,16 @@ class Context:
 
     def raise_stamped_value(self, key: bytes, operand: bytes) -> None:
         """`set_stamped_value`, unless what is kept for `key` is larger."""
-        kept = self._stamped_values.get(key)
+        kept = self.stamped_values.get(key)
         if kept is None or kept < operand:
-            self._stamped_values[key] = operand
+            self.stamped_values[key] = operand
 
     def stamped_rows(self, begin: bytes, end: bytes) -> list[tuple[bytes, bytes]]:
         """What this transaction keeps until its commit for a range, in key order, with ff bytes where the version will
         be: pairs that reads do not see yet, and new values of pairs that they see."""
-        if not self._stamped_keys and not self._stamped_values:
+        if not self._stamped_keys and not self.stamped_values:
             return []
-        kept = [(key, value[:-4]) for key, value in self._stamped_values.items() if begin <= key < end]
+        kept = [(key, value[:-4]) for key, value in self.stamped_values.items() if begin <= key < end]
         kept += [(key[:-4], value) for key, value in self._stamped_keys.items() if begin <= key[:-4] < end]
         kept.sort()
         return kept
@@ -377,13 +378,13 @@ class Context:
             await hook()
 
     def _flush_stamped(self) -> None:
-        if self._stamped_keys or self._stamped_values or self._want_stamp:
-            pending = [(key, _STAMPED_VALUE, operand) for key, operand in self._stamped_values.items()]
+        if self._stamped_keys or self.stamped_values or self._want_stamp:
+            pending = [(key, _STAMPED_VALUE, operand) for key, operand in self.stamped_values.items()]
             pending += [(operand, _STAMPED_KEY, value) for operand, value in self._stamped_keys.items()]
             pending.sort()
             for key, kind, operand in pending:
                 self.atomic(kind, key, operand)
-            self._stamped_keys, self._stamped_values = {}, {}
+            self._stamped_keys, self.stamped_values = {}, {}
             self._stamp = self.transaction.versionstamp()
 
     def cancel(self) -> None:

@@ -10,8 +10,10 @@ know these three; a `Context` keeps them until the commit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
+
+from recordlayer.core import in_c
 
 if TYPE_CHECKING:
     from recordlayer.kv.context import Context
@@ -34,7 +36,24 @@ class Writable(Protocol):
 
 def perform(context: Context, writes: Sequence[Write]) -> None:
     """Write what was prepared, in its order. If something cannot be written, what comes before it may have been."""
-    sets = clears = mutations = size = 0
+    found = counted(writes, context.stamped_values)
+    if found is None:
+        _perform_each(context, writes)
+        return
+    counters = context.counters
+    sets, mutations, clears, size = found
+    counters.sets += sets
+    counters.mutations += mutations
+    counters.clears += clears
+    counters.bytes_written += size
+    context.transaction.write_many(writes)
+
+
+@in_c("counted")
+def counted(writes: Sequence[Write], kept: Mapping[bytes, bytes]) -> tuple[int, int, int, int] | None:
+    """How many sets, mutations and clears these are, and their bytes; None if one has to be performed by itself: what
+    waits for the commit's version, and the clear of a key whose value is `kept` for that."""
+    sets = mutations = clears = size = 0
     for kind, key, value in writes:
         if kind == SET:
             sets += 1
@@ -42,17 +61,11 @@ def perform(context: Context, writes: Sequence[Write]) -> None:
         elif kind > 0:
             mutations += 1
             size += len(key) + len(value)
-        elif kind == CLEAR and context.stamped_value(key) is None:
+        elif kind == CLEAR and key not in kept:
             clears += 1
         else:
-            _perform_each(context, writes)
-            return
-    counters = context.counters
-    counters.sets += sets
-    counters.clears += clears
-    counters.mutations += mutations
-    counters.bytes_written += size
-    context.transaction.write_many(writes)
+            return None
+    return sets, mutations, clears, size
 
 
 def _perform_each(context: Context, writes: Iterable[Write]) -> None:

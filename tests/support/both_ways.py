@@ -12,7 +12,16 @@ from recordlayer.core import twins
 from recordlayer.errors import RecordLayerError
 
 # The modules whose functions are there in C.
-for _module in ("index.entry", "kv.embedded.scanning", "tuples.packing", "tuples.unpacking"):
+_MODULES = (
+    "index.entry",
+    "kv.embedded.apply",
+    "kv.embedded.scanning",
+    "kv.embedded.writing",
+    "kv.mutations",
+    "tuples.packing",
+    "tuples.unpacking",
+)
+for _module in _MODULES:
     importlib.import_module(f"recordlayer.{_module}")
 
 needs_core = pytest.mark.skipif(

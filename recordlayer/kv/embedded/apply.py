@@ -5,11 +5,15 @@ The order is the write map's: cleared ranges, then keys in order (neighbours sha
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+from recordlayer.core import in_c
 from recordlayer.kv.embedded.base_write import BaseWrite
 from recordlayer.kv.embedded.commit_request import CommitRequest
 from recordlayer.kv.embedded.long_keys import HEAD
 from recordlayer.kv.embedded.window import Pending
-from recordlayer.kv.embedded.writes import RangeSet, stamped
+from recordlayer.kv.embedded.writes import RangeSet, WriteEntry, stamped
 
 
 def apply(writing: BaseWrite, request: CommitRequest, pending: Pending) -> None:
@@ -37,17 +41,11 @@ def apply(writing: BaseWrite, request: CommitRequest, pending: Pending) -> None:
     keys = writes.sorted_keys()  # neighbours share pages
     if not (undo or quiet or silent):
         # The usual case, in as few steps as it can be: one transaction, of writes that all conflict.
-        replace, data = writing.in_data
-        for key in keys:
-            entry = entries[key]
-            value = writes.resolve(entry, writing.get(key), request.stamp) if isinstance(entry, list) else entry
-            if value is None:
-                undo[key] = old = pop(key)
-            elif 0 < len(key) <= HEAD:
-                undo[key] = old = replace(key, value, data)
-            else:
-                undo[key] = old = put(key, value)
-            size += len(key) if old is None else len(key) + len(old)
+
+        def resolved(key: bytes, entry: WriteEntry) -> bytes | None:
+            return writes.resolve(entry, writing.get(key), request.stamp)
+
+        size += replace_each(keys, entries, undo, writing.in_data, (put, pop), resolved)
         keys = []
     for key in keys:
         entry = entries[key]
@@ -68,3 +66,33 @@ def apply(writing: BaseWrite, request: CommitRequest, pending: Pending) -> None:
             size += len(key)
         silent.discard(key)
     pending.size += size
+
+
+@in_c("replace_each", HEAD)
+def replace_each(
+    keys: list[bytes],
+    entries: dict[bytes, WriteEntry],
+    undo: dict[bytes, bytes | None],
+    tree: tuple[Callable[..., Any], Callable[..., Any], Any],
+    rest: tuple[Callable[[bytes, bytes], bytes | None], Callable[[bytes], bytes | None]],
+    resolved: Callable[[bytes, WriteEntry], bytes | None],
+) -> int:
+    """Put the entries of these keys into the base and what they replace into `undo`: the bytes of that.
+
+    tree      LMDB's `replace` and `pop`, and the tree for them: for keys of usual length
+    rest      `put` and `pop` for all others
+    resolved  the value that a stack of operations gives
+    """
+    replace, remove, data = tree
+    put, pop = rest
+    size = 0
+    for key in keys:
+        entry = entries[key]
+        value = resolved(key, entry) if isinstance(entry, list) else entry
+        usual = 0 < len(key) <= HEAD
+        if value is None:
+            undo[key] = old = remove(key, data) if usual else pop(key)
+        else:
+            undo[key] = old = replace(key, value, data) if usual else put(key, value)
+        size += len(key) if old is None else len(key) + len(old)
+    return size

@@ -32,9 +32,9 @@ class BaseWrite:
         self.committing = False  # whether LMDB's own commit has begun
 
     @property
-    def in_data(self) -> tuple[Any, Any]:
-        """What `put` does with keys of usual length: LMDB's `replace`, and the tree for it."""
-        return self._txn.replace, self._data
+    def in_data(self) -> tuple[Any, Any, Any]:
+        """What `put` and `pop` do with keys of usual length: LMDB's `replace` and `pop`, and the tree for them."""
+        return self._txn.replace, self._txn.pop, self._data
 
     def get(self, key: bytes) -> bytes | None:
         value: bytes | None

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from recordlayer.core import in_c
 from recordlayer.kv import legal
 from recordlayer.kv.embedded.commit_size import MUTATION_BYTES, RANGE_BYTES
 from recordlayer.kv.embedded.reading import Reading
+from recordlayer.kv.embedded.writes import WriteEntry
 from recordlayer.kv.engine import (
     END_OF_KEYS,
     KEY_LIMIT,
@@ -26,6 +28,38 @@ _PLAIN = {int(kind): kind for kind in MutationType if kind not in _STAMPED}
 
 _SET_BYTES = MUTATION_BYTES + RANGE_BYTES + 1
 _CLEAR_BYTES = 2 * (RANGE_BYTES + 1)
+
+
+@in_c("lay", _PLAIN, KEY_LIMIT, VALUE_LIMIT, _SET_BYTES, _CLEAR_BYTES)
+def lay(writes: Sequence[Write], at: int, entries: dict[bytes, WriteEntry], cleared: bool) -> tuple[int, int]:
+    """Put the writes from `at` on into the entries of a plain write map, up to one that is not the usual case: where
+    that is, and what they add to the transaction's size. See `set`, `clear` and `atomic`.
+
+    cleared  whether ranges were cleared: what an operation finds there is not the database's
+    """
+    size = 0
+    for place in range(at, len(writes)):
+        kind, key, value = writes[place]
+        if (
+            type(key) is not bytes
+            or type(value) is not bytes
+            or key >= END_OF_KEYS
+            or len(key) > KEY_LIMIT
+            or len(value) > VALUE_LIMIT
+        ):
+            return place, size
+        if kind == SET:
+            entries[key] = value
+            size += 3 * len(key) + len(value) + _SET_BYTES
+        elif kind == CLEAR:
+            entries[key] = None
+            size += 4 * len(key) + _CLEAR_BYTES
+        elif (plain := _PLAIN.get(kind)) is not None and key not in entries and not cleared:
+            entries[key] = [(plain, value)]
+            size += 3 * len(key) + len(value) + _SET_BYTES
+        else:
+            return place, size
+    return max(at, len(writes)), size
 
 
 class Writing(Reading):
@@ -111,32 +145,17 @@ class Writing(Reading):
         if self._quiet_next or self._watching or not self._is_plain() or not self._writes.is_plain:
             write_each(self, writes)
             return
-        # The usual case, in as few steps as it can be: see `set`, `clear` and `atomic`.
-        write_map = self._writes
-        entries, size = write_map.entries, 0
-        try:
-            for kind, key, value in writes:
-                if (
-                    type(key) is not bytes
-                    or type(value) is not bytes
-                    or key >= END_OF_KEYS
-                    or len(key) > KEY_LIMIT
-                    or len(value) > VALUE_LIMIT
-                ):
-                    write_each(self, ((kind, key, value),))
-                elif kind == SET:
-                    entries[key] = value
-                    size += 3 * len(key) + len(value) + _SET_BYTES
-                elif kind == CLEAR:
-                    entries[key] = None
-                    size += 4 * len(key) + _CLEAR_BYTES
-                elif (plain := _PLAIN.get(kind)) is not None:
-                    write_map.atomic(plain, key, value)
-                    size += 3 * len(key) + len(value) + _SET_BYTES
-                else:
-                    write_each(self, ((kind, key, value),))
-        finally:
+        write_map, at = self._writes, 0
+        while True:
+            at, size = lay(writes, at, write_map.entries, bool(write_map.cleared.starts))
             self._size += size
+            if at >= len(writes):
+                return
+            write_each(self, writes[at : at + 1])
+            at += 1
+            if not write_map.is_plain:
+                write_each(self, writes[at:])
+                return
 
     def add_conflict_range(self, kind: ConflictKind, begin: bytes, end: bytes) -> None:
         if (
@@ -148,7 +167,13 @@ class Writing(Reading):
             and len(end) <= KEY_LIMIT
         ):
             if kind is ConflictKind.READ:
-                if len(end) == len(begin) + 1 and self._writes.untouched and end == begin + b"\0":
+                writes = self._writes
+                if (
+                    len(end) == len(begin) + 1
+                    and begin not in writes.entries
+                    and not writes.cleared.starts
+                    and end == begin + b"\0"
+                ):
                     self._read_keys[begin] = None  # as if it had been got, in fewer steps
                     self._size += 2 * len(begin) + 1 + RANGE_BYTES
                     return

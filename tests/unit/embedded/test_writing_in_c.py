@@ -1,0 +1,144 @@
+"""Writes on their way into a transaction and into the base, in Python and in C: the same, whatever the writes."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from recordlayer.core import twins
+from recordlayer.kv.engine import MutationType
+from recordlayer.kv.mutations import CLEAR, SET, STAMP, STAMP_VALUE, UNSTAMP
+from tests.support.both_ways import WAYS, needs_core, outcome
+
+KEYS = [b"", b"a", b"b", b"\xfe", b"\xff", b"\xff/", b"k" * 510, b"k" * 511, b"k" * 10_000, b"k" * 10_001]
+VALUES = [b"", b"v", b"v" * 300, b"v" * 100_000, b"v" * 100_001]
+KINDS = [SET, CLEAR, MutationType.ADD, int(MutationType.MAX), MutationType.SET_VERSIONSTAMPED_VALUE, 99]
+ADD = MutationType.ADD
+
+keys, values = st.sampled_from(KEYS), st.sampled_from(VALUES)
+writes = st.lists(st.tuples(st.sampled_from([*KINDS, STAMP, UNSTAMP, STAMP_VALUE]), keys, values), max_size=8)
+strange = st.sampled_from([(SET, "a", b""), (SET, b"a", None), (1.5, b"a", b""), (1 << 70, b"a", b""), (SET, b"a"), 7])
+any_writes = st.lists(st.tuples(st.sampled_from(KINDS), keys, values) | strange, max_size=4)
+
+
+def both(name: str, *arguments: Any) -> tuple[Any, Any]:
+    """What each makes of the arguments, and what it has made of those that change."""
+    found = []
+    for function in twins[name]:
+        mine = copy.deepcopy(arguments)
+        found.append((outcome(function, *mine), mine))
+    return found[0], found[1]
+
+
+@needs_core
+@given(writes=writes | any_writes, kept=st.dictionaries(keys, values, max_size=2))
+@example(writes=[(CLEAR, b"a", b"")], kept={b"a": b""})
+@example(writes=((SET, b"a", b""),), kept={})
+def test_writes_are_counted_alike(writes: Any, kept: dict[bytes, bytes]) -> None:
+    in_python, in_c = both("counted", writes, kept)
+    assert in_c == in_python
+
+
+entries = st.none() | values | st.just([(ADD, b"\1")])
+
+
+@needs_core
+@given(writes=writes, at=st.integers(0, 9), known=st.dictionaries(keys, entries, max_size=3), cleared=st.booleans())
+@example(writes=[(SET, b"a", b"v"), (ADD, b"c", b"\1"), (ADD, b"c", b"\1")], at=0, known={}, cleared=False)
+@example(writes=[(ADD, b"a", b"\1")], at=0, known={}, cleared=True)
+@example(writes=[(ADD, b"a", b"\1")], at=0, known={b"a": b"v"}, cleared=False)
+def test_writes_are_taken_into_a_transaction_alike(
+    writes: list[Any], at: int, known: dict[bytes, Any], cleared: bool
+) -> None:
+    in_python, in_c = both("lay", writes, at, known, cleared)
+    assert in_c == in_python
+    assert list(in_c[1][2]) == list(in_python[1][2]), "a write map goes by the order in which keys came"
+    for stack in in_c[1][2].values():
+        if isinstance(stack, list):
+            assert all(type(kind) is MutationType for kind, _ in stack)
+
+
+class Tree:
+    """Stands for LMDB's tree, and for the base beside it."""
+
+    def __init__(self, stored: dict[bytes, bytes], fails_at: int) -> None:
+        self.stored = stored
+        self.calls: list[tuple[Any, ...]] = []
+        self.fails_at = fails_at
+
+    def _called(self, *call: Any) -> None:
+        if len(self.calls) == self.fails_at:
+            raise OSError("the disk is full")
+        self.calls.append(call)
+
+    def replace(self, key: bytes, value: bytes, tree: str) -> bytes | None:
+        self._called("replace", key, tree)
+        old, self.stored[key] = self.stored.get(key), value
+        return old
+
+    def pop(self, key: bytes, tree: str) -> bytes | None:
+        self._called("pop", key, tree)
+        return self.stored.pop(key, None)
+
+    def put_other(self, key: bytes, value: bytes) -> bytes | None:
+        self._called("put", key)
+        old, self.stored[key] = self.stored.get(key), value
+        return old
+
+    def pop_other(self, key: bytes) -> bytes | None:
+        self._called("pop other", key)
+        return self.stored.pop(key, None)
+
+    def resolved(self, key: bytes, entry: list[Any]) -> bytes | None:
+        self._called("resolve", key, tuple(entry))
+        return entry[0][1] or None
+
+
+@pytest.mark.parametrize("way", WAYS)
+@given(
+    entries=st.dictionaries(keys, entries | st.just([(ADD, b"")]), max_size=6),
+    stored=st.dictionaries(keys, values, max_size=4),
+    fails_at=st.sampled_from([-1, -1, -1, 0, 2]),
+)
+def test_what_entries_replace_is_noted_and_an_error_comes_out(
+    way: int, entries: dict[bytes, Any], stored: dict[bytes, bytes], fails_at: int
+) -> None:
+    replace_each = twins["replace_each"][way]
+    assert replace_each is not None
+    tree, undo = Tree(dict(stored), fails_at), {b"before": b""}
+    order = sorted(entries)
+    ways = (tree.replace, tree.pop, "data"), (tree.put_other, tree.pop_other)
+    values = {key: (entry[0][1] or None) if isinstance(entry, list) else entry for key, entry in entries.items()}
+    try:
+        size = replace_each(order, entries, undo, *ways, tree.resolved)
+    except OSError:
+        assert len(tree.calls) == fails_at
+        return
+    assert tree.stored == {key: value for key, value in {**stored, **values}.items() if value is not None}
+    assert undo == {b"before": b"", **{key: stored.get(key) for key in entries}}
+    assert list(undo) == [b"before", *order]
+    assert size == sum(len(key) + len(stored.get(key, b"")) for key in entries)
+    usual = {key for key in entries if 0 < len(key) <= 510}
+    assert {call[1] for call in tree.calls if call[0] in ("put", "pop other")} == set(entries) - usual
+    assert all(call[2] == "data" for call in tree.calls if call[0] in ("replace", "pop"))
+
+
+@needs_core
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("replace_each", ([b"a"], {}, {}, (None, None, None), (None, None), None)),
+        ("replace_each", ([b"a"], {b"a": b""}, {}, (lambda *_: 7, None, None), (None, None), None)),
+        ("replace_each", ([b"a"], {b"a": b""}, {}, (None,), (None, None), None)),
+        ("lay", ([], "0", {}, False)),
+        ("lay", ([(SET, b"a", b"")], -1, {}, False)),
+        ("counted", (7, {})),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_both(name: str, arguments: tuple[Any, ...]) -> None:
+    in_python, in_c = both(name, *arguments)
+    assert in_c[0][:2] == in_python[0][:2]
