@@ -21,7 +21,7 @@ from google.rpc import code_pb2
 from recordlayer.aio import Transaction
 from recordlayer.client.pb import context_pb2, records_pb2
 from recordlayer.errors import AlreadyApplied
-from recordlayer.kv.idempotency import LARGEST_RESULT
+from recordlayer.kv.idempotency import LARGEST_RESULT, Applied
 from recordlayer_server import statuses
 from recordlayer_server.call import Call
 from recordlayer_server.contents import Shape, name_of
@@ -157,16 +157,22 @@ def _recorded(done: Sequence[Done]) -> bytes:
     return reply.SerializeToString()
 
 
+async def found_again(databases: Databases, keyed: bytes, told: bytes) -> Applied:
+    """What was recorded with a key; it begins with `told`, which tells the request from others.  Raises  Refusal."""
+    applied = await databases.database.idempotency.find(keyed)
+    if applied is None:
+        raise statuses.refusal(code_pb2.ABORTED, "CONTENTION", "the key was just taken back", retry=0.1)
+    if applied.result[: len(told)] != told:
+        text = "another request had this idempotency key"
+        raise statuses.refusal(code_pb2.INVALID_ARGUMENT, "KEY_REUSED", text)
+    return applied
+
+
 async def _replayed(
     databases: Databases, call: Call, tenant: Tenant, operations: Sequence[Operation], key: str, told: bytes
 ) -> Outcome:
     """What was recorded when the batch was applied."""
-    applied = await databases.database.idempotency.find(scoped(tenant, call, key))
-    if applied is None:
-        raise statuses.refusal(code_pb2.ABORTED, "CONTENTION", "the key was just taken back", retry=0.1)
-    if applied.result[:_FINGERPRINT] != told:
-        text = "another request had this idempotency key"
-        raise statuses.refusal(code_pb2.INVALID_ARGUMENT, "KEY_REUSED", text)
+    applied = await found_again(databases, scoped(tenant, call, key), told)
     reply = records_pb2.ModifyReply.FromString(applied.result[_FINGERPRINT:])
     for operation, result in zip(operations, reply.results, strict=True):
         if result.status.code:

@@ -77,6 +77,7 @@ class Call:
         "deadline",
         "device",
         "follows",
+        "forced",
         "identity",
         "keys_read",
         "keys_written",
@@ -119,6 +120,8 @@ class Call:
         self.begun = False
         """Whether it counts among the calls of its tenant."""
         self.keys_read = self.keys_written = 0
+        self.forced = 0
+        """Operations that do not say which state of their record they know."""
         self.context = _NO_CONTEXT
         self.container = ""
         self.tenant: Tenant | None = None

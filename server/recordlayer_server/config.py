@@ -82,6 +82,7 @@ class Load:
     waiting: int = 1024
     streams: int = 20_000
     watch_targets: int = 20_000
+    tenant_watch_targets: int = 10_000
     transactions: int = 1_000
     tenant_transactions: int = 32
     tenant_rate: float = 0.0
@@ -210,6 +211,7 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
             waiting=int(given["max_waiting_calls"].value),
             streams=int(given["max_streams"].value),
             watch_targets=int(given["max_watch_targets"].value),
+            tenant_watch_targets=int(given["tenant_watch_targets"].value),
             transactions=int(given["max_transactions"].value),
             tenant_transactions=int(given["tenant_transactions"].value),
             tenant_rate=float(given["tenant_calls_per_second"].value),
@@ -383,7 +385,7 @@ def _tls(given: Mapping[str, Given], problems: list[str]) -> Tls | None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        context.load_cert_chain(paths["tls_certificate"], paths["tls_key"], password=_no_password)
+        context.load_cert_chain(paths["tls_certificate"], paths["tls_key"], password="")  # none is asked for
     except (ssl.SSLError, OSError, ValueError) as error:
         problems.append(f"tls_certificate and tls_key do not make a pair of PEM files without a password: {error}")
     if "tls_client_ca" in paths:
@@ -393,7 +395,3 @@ def _tls(given: Mapping[str, Given], problems: list[str]) -> Tls | None:
             problems.append(f"tls_client_ca = {paths['tls_client_ca']!r}: no PEM certificates: {error}")
     client_ca = paths.get("tls_client_ca")
     return Tls(Path(paths["tls_certificate"]), Path(paths["tls_key"]), None if client_ca is None else Path(client_ca))
-
-
-def _no_password() -> str:
-    raise ValueError("the key is locked with a password")

@@ -4,7 +4,7 @@ One failed look is no outage and one good look no recovery, so the state changes
 balancers are not thrown to and fro. The names of the standard health service:
 
     ""      the server as a whole: ready
-    ready   the same
+    ready   the same, and so has each service by its full name, such as recordlayer.v1.Records
     live    the process answers; it does not depend on the database, for a restart of this process mends no cluster
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import grpc
 from grpc import aio
@@ -103,8 +103,9 @@ class Servicer(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # grpc ha
 class Monitor:
     """Looks at the database again and again, and tells the health service."""
 
-    def __init__(self, database: Database, settings: Health) -> None:
+    def __init__(self, database: Database, settings: Health, *, services: Iterable[str] = ()) -> None:
         self.servicer = Servicer()
+        self._names = (*READY, *services)
         self._database = database
         self._settings = settings
         self._state = Steadied(failures=settings.failures, successes=settings.successes)
@@ -159,7 +160,7 @@ class Monitor:
         return None
 
     def _tell(self) -> None:
-        for name in READY:
+        for name in self._names:
             self.servicer.set(name, self.ready)
 
 

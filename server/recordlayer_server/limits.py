@@ -36,6 +36,7 @@ class Limits:
     zones_per_sync: int = 100
     deletions_kept: timedelta = timedelta(days=30)
     targets_per_stream: int = 2_000
+    targets_per_database: int = 10_000
     targets_per_server: int = 20_000
     progress_interval: timedelta = timedelta(seconds=60)
     transaction_time: timedelta = timedelta(seconds=4.5)

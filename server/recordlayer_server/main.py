@@ -107,6 +107,7 @@ async def serve(config: Config) -> int:
             asset_bytes=config.asset_bytes,
             asset_kept=config.asset_kept,
             targets_per_server=load.watch_targets,
+            targets_per_database=load.tenant_watch_targets,
             transactions_per_server=load.transactions,
             transactions_per_database=load.tenant_transactions,
         )

@@ -27,6 +27,7 @@ CREATING = frozenset({Type.CREATE, Type.FORCE_UPDATE, Type.FORCE_REPLACE})
 UPDATING = frozenset({Type.UPDATE, Type.FORCE_UPDATE})
 DELETING = frozenset({Type.DELETE, Type.FORCE_DELETE})
 TAGGED = frozenset({Type.UPDATE, Type.REPLACE, Type.DELETE})
+FORCED = frozenset({Type.FORCE_UPDATE, Type.FORCE_REPLACE, Type.FORCE_DELETE})
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from recordlayer_server.databases import Databases
 from recordlayer_server.explaining import explain, partitions
 from recordlayer_server.looking_up import Found, Keys, fit, keys_of, look_up, no_room, tell
 from recordlayer_server.modify_stream import modify_stream
-from recordlayer_server.operations import Names, Operation, checked
+from recordlayer_server.operations import FORCED, Names, Operation, checked
 from recordlayer_server.paging import Page, Pages
 from recordlayer_server.places import Tenant
 from recordlayer_server.replies import reading, reply_context
@@ -92,6 +92,7 @@ class Records(records_pb2_grpc.RecordsServicer):  # type: ignore[misc]  # genera
             check_key(one.idempotency_key, f"{where}operations[{place}].idempotency_key")
         names = Names(key.encode())
         operations: list[Operation] = checked(request.operations, self._limits, names, where=f"{where}operations")
+        call.forced += sum(one.type in FORCED for one in operations)
         shape = shape_of(request, self._limits)
         tenant = call.permit({one.key[0] for one in operations})
         atomic = request.atomic or not request.HasField("atomic")

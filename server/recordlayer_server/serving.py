@@ -65,7 +65,7 @@ class Serving:
         limits: Limits = DEFAULT,
     ) -> None:
         self.around = around_of(config) if around is None else around
-        self.monitor = Monitor(database, config.health)
+        self.monitor = Monitor(database, config.health, services=[service.name for service in services])
         self.calls = Calls(self.around, limits=limits, reachable=lambda: self.monitor.reachable)
         self.address: Address | None = None
         """Where it listens, with the port that was taken for port 0."""

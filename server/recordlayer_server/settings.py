@@ -80,6 +80,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("tenant_limits", bool, False, "count what each database uses, and keep it to its limits in keys and bytes"),
     Setting("tenant_storage_bytes", int, 0, "bytes that each database may have, about; 0: any number"),
     Setting("max_watch_targets", int, 20_000, "zones that are watched at once, by all streams together", least=1),
+    Setting("tenant_watch_targets", int, 10_000, "the same of the zones of each database", least=1),
     Setting("max_transactions", int, 1_000, "interactive transactions that are open at once", least=1),
     Setting(
         "tenant_transactions", int, 32, "interactive transactions that are open at once, of each database", least=1

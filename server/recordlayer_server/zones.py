@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from typing import Any
 
 from recordlayer.aio import RecordStore, Transaction
 from recordlayer.client.pb import context_pb2, types_pb2, zones_pb2, zones_pb2_grpc
+from recordlayer.errors import AlreadyApplied
 from recordlayer_server import statuses
+from recordlayer_server.applying import check_key, found_again, scoped
 from recordlayer_server.assets import catalog
 from recordlayer_server.call import current
 from recordlayer_server.contents import zone_of
@@ -23,6 +26,7 @@ from recordlayer_server.zone_catalog import DEFAULT_ZONE
 NAME = "recordlayer.v1.Zones"
 
 Operation = zones_pb2.ZoneOperation
+_PURPOSE = b"zones"
 
 
 class Zones(zones_pb2_grpc.ZonesServicer):  # type: ignore[misc]  # generated, without types
@@ -95,6 +99,9 @@ class Zones(zones_pb2_grpc.ZonesServicer):  # type: ignore[misc]  # generated, w
             names.append(zone_of(one.name, f"operations[{place}].name", limits))
         if len(set(names)) < len(names):
             raise statuses.bad_request("operations", "one operation for each zone")
+        key = request.idempotency_key
+        check_key(key, "idempotency_key")
+        told = _fingerprint(request) if key else b""
         tenant = call.permit(set(names))
 
         async def work(tx: Transaction) -> zones_pb2.ZonesReply:
@@ -123,15 +130,48 @@ class Zones(zones_pb2_grpc.ZonesServicer):  # type: ignore[misc]  # generated, w
                     result.zone.CopyFrom(zone_reply(name, zone))
                 except statuses.Refusal as refused:
                     result.status.CopyFrom(refused.status)
+            if key:
+                tx.record_result(told + _recorded(reply))
             return reply
 
-        reply, written = await writing(self._databases, call, work)
+        keyed = scoped(tenant, call, key, purpose=_PURPOSE) if key else None
+        try:
+            reply, written = await writing(self._databases, call, work, key=keyed)
+        except AlreadyApplied:
+            assert keyed is not None, "who has no key cannot be told"
+            return await self._replayed(keyed, told, names)
         reply.context.CopyFrom(reply_context(call, commit_version=written.version, cost=written.cost))
+        return reply
+
+    async def _replayed(self, keyed: bytes, told: bytes, names: list[str]) -> zones_pb2.ZonesReply:
+        """What was recorded when the operations were applied.  Raises  Refusal."""
+        applied = await found_again(self._databases, keyed, told)
+        reply = zones_pb2.ZonesReply.FromString(applied.result[len(told) :])
+        for name, result in zip(names, reply.results, strict=True):
+            result.status.SetInParent()
+            if not result.status.code:
+                result.zone.name.name = name
+        reply.replayed = True
+        reply.context.CopyFrom(reply_context(current(), commit_version=applied.version))
         return reply
 
     async def _check_container(self, tx: Transaction, tenant: Tenant) -> None:
         if await self._databases.metadata(tx, tenant) is None:
             raise statuses.forbidden()
+
+
+def _fingerprint(request: zones_pb2.ModifyZonesRequest) -> bytes:
+    only = zones_pb2.ModifyZonesRequest(operations=request.operations)
+    return hashlib.blake2b(only.SerializeToString(deterministic=True), digest_size=16).digest()
+
+
+def _recorded(reply: zones_pb2.ZonesReply) -> bytes:
+    """What is kept of results: not the names, which whoever asks again says again."""
+    kept = zones_pb2.ZonesReply(results=reply.results)
+    for result in kept.results:
+        result.zone.ClearField("name")
+        del result.status.details[1:]  # the reason stays
+    return kept.SerializeToString()
 
 
 async def _create(zones: RecordStore, name: str, zone: Any, user: str) -> Any:

@@ -3,25 +3,66 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
+import pytest
+from grpc import aio as grpc_aio
 from prometheus_client.parser import text_string_to_metric_families
 
 from recordlayer import aio
-from recordlayer.aio import Transaction
-from recordlayer.client.pb import context_pb2
+from recordlayer.aio import Database, Transaction
+from recordlayer.client.pb import context_pb2, records_pb2, server_pb2, sync_pb2, types_pb2, zones_pb2
+from recordlayer.kv.registry import open_engine
+from recordlayer.observe.events import TransactionEnded
 from recordlayer.online.options import BuildLimits
-from recordlayer_server.config import Address, Config, Showing
+from recordlayer.world import World
+from recordlayer_server import statuses
+from recordlayer_server.config import Address, Config, Security, Showing
 from recordlayer_server.databases import Databases
 from recordlayer_server.limits import Limits
 from recordlayer_server.operation.around import around_of
 from recordlayer_server.places import DEVELOPMENT, PUBLIC, Tenant
-from tests.server.test_guarded import shown_by
+from tests.server.test_bad_input import METHODS
+from tests.server.test_guarded import Bearer, security, shown_by
+from tests.server.test_subscriptions import Said, Subscriber, of_zone
+from tests.support.admin import Operator
 from tests.support.photos import CONTAINER, description
-from tests.support.service import Caller, calling, operation, run, serving_over, where
+from tests.support.recording import Recording
+from tests.support.service import (
+    BY_HAND,
+    NOT_SERVING,
+    SERVING,
+    Caller,
+    Unsteady,
+    calling,
+    health,
+    operation,
+    photos,
+    reason,
+    record_name,
+    run,
+    serving_over,
+    where,
+)
+from tests.support.transacting import Transact
 from tests.support.watching import Watch
 
+__all__ = ["security"]  # a fixture
+
 PHOTOS = Tenant(CONTAINER, DEVELOPMENT, PUBLIC, "")
+
+
+async def refused(call: Awaitable[Any]) -> grpc_aio.AioRpcError:
+    with pytest.raises(grpc_aio.AioRpcError) as caught:
+        await call
+    return caught.value
 
 
 class Numbers:
@@ -120,3 +161,334 @@ async def half_built(databases: Databases, index: str) -> None:
         metadata, path=place.records, indexes=[index], limits=BuildLimits(records=3), told=lambda _: build.stop()
     )
     assert not (await build.build()).finished
+
+
+def test_c7_a_zone_that_was_deleted_once_is_not_deleted_again_by_the_same_request() -> None:
+    async def scenario() -> None:
+        async with photos() as (server, databases), calling(server) as channel:
+            ana = Caller(channel, user="ana")
+
+            async def ask(kind: str, key: str, *names: str) -> Any:
+                operations = [zones_pb2.ZoneOperation(type=kind, name=types_pb2.ZoneName(name=name)) for name in names]
+                request = zones_pb2.ModifyZonesRequest(context=ana.context, operations=operations, idempotency_key=key)
+                return await ana.zones.Modify(request)
+
+            made = await ask("CREATE", "k1", "z", "y")
+            await ana.create("old", zone="z")
+            gone = await ask("DELETE", "k2", "z", "none")
+            assert [statuses.reason_of(one.status) for one in gone.results] == ["", "ZONE_NOT_FOUND"]
+            await ask("CREATE", "k3", "z")  # by somebody else
+            await ana.create("new", zone="z")
+            async with serving_over(Databases(databases.database)) as second, calling(second) as other:
+                ana.zones = Caller(other, user="ana").zones  # the answer was lost: another server is asked
+                for first, again in (
+                    (made, await ask("CREATE", "k1", "z", "y")),
+                    (gone, await ask("DELETE", "k2", "z", "none")),
+                ):
+                    assert again.replayed
+                    assert [one.zone for one in again.results] == [one.zone for one in first.results]
+                    assert [one.status.code for one in again.results] == [one.status.code for one in first.results]
+                    assert again.context.commit_version == first.context.commit_version
+                assert (await ana.lookup("new", zone="z"))[0].record.name.name == "new"
+                assert reason(await refused(ask("DELETE", "k1", "z"))) == "KEY_REUSED"
+                assert reason(await refused(ask("DELETE", "x" * 65, "z"))) == "BAD_REQUEST"
+
+    run(scenario())
+
+
+def test_c10_a_page_goes_on_at_a_server_that_never_saw_the_query(tmp_path: Path) -> None:
+    """Another one of the same database, and one that was started over its file afterwards."""
+    url = f"file:{tmp_path / 'photos.rl'}"
+
+    async def scenario() -> None:
+        async with photos(database=aio.open(url)) as (server, databases), calling(server) as channel:
+            caller = Caller(channel)
+            await caller.modify(*(operation("CREATE", f"p{number}", rating=number) for number in range(6)))
+            asked = where("rating", "GREATER_THAN", 0)
+            first = await caller.query(asked, limit=2)
+            async with serving_over(Databases(databases.database)) as other, calling(other) as elsewhere:
+                second = await Caller(elsewhere).query(asked, limit=2, continuation=first.continuation)
+        async with photos(database=aio.open(url)) as (server, _), calling(server) as channel:
+            third = await Caller(channel).query(asked, limit=2, continuation=second.continuation)
+        found = [record.name.name for page in (first, second, third) for record in page.records]
+        assert found == [f"p{number}" for number in range(1, 6)]
+
+    run(scenario())
+
+
+def test_c12_a_reader_that_does_not_read_holds_the_server_back() -> None:
+    """It reads ahead by what gRPC's windows hold, and not to the end."""
+    pages = Recording(TransactionEnded)  # one for each page
+    records, size = 40, 500_000
+
+    async def scenario() -> None:
+        database = Database(open_engine("memory:"), world=World(), observer=pages)
+        limits = Limits(message_bytes=700_000)
+        async with photos(database=database, limits=limits) as (server, _), calling(server) as channel:
+            caller = Caller(channel)
+            for number in range(records):
+                await caller.create(f"p{number:02}", hash=bytes(size))
+            pages.events.clear()
+            stream = caller.records.QueryStream(records_pb2.QueryRequest(context=caller.context))
+            found = [record.name.name for record in (await stream.read()).records]
+            before = -1
+            while len(pages.events) > before:  # it goes on for a while
+                before = len(pages.events)
+                await asyncio.sleep(0.2)
+            assert before < records / 2
+            while (reply := await stream.read()) is not grpc_aio.EOF:
+                found += [record.name.name for record in reply.records]
+            assert found == [f"p{number:02}" for number in range(records)]
+            assert len(pages.events) >= records
+
+    run(scenario())
+
+
+def test_c14_every_reply_says_who_asked_when_and_at_which_version() -> None:
+    for name, method in METHODS.items():
+        assert "context" in method.output_type.fields_by_name, name
+
+    async def scenario() -> None:
+        async with photos() as (server, _), calling(server) as channel:
+            caller = Caller(channel)
+            caller.context.request_id = "mine"
+            began = time.time()
+            wrote = [
+                await caller.modify(operation("CREATE", "p", title="t")),
+                await caller.zones.Modify(
+                    zones_pb2.ModifyZonesRequest(
+                        context=caller.context,
+                        operations=[zones_pb2.ZoneOperation(type="CREATE", name=types_pb2.ZoneName(name="z"))],
+                    )
+                ),
+            ]
+            read = [
+                await caller.query(),
+                await caller.records.Lookup(
+                    records_pb2.LookupRequest(context=caller.context, names=[record_name("p")])
+                ),
+                await caller.records.Aggregate(
+                    records_pb2.AggregateRequest(context=caller.context, record_type="Photo", function="COUNT")
+                ),
+                await caller.zones.List(zones_pb2.ListZonesRequest(context=caller.context)),
+                await caller.zone_changes({"": b""}),
+                await caller.database_changes(),
+            ]
+            committed = [reply.context.commit_version for reply in wrote]
+            assert 0 < committed[0] < committed[1]
+            assert all(reply.context.read_version >= committed[1] for reply in read), "it reads its own writes"
+            for reply in (*wrote, *read):
+                assert reply.context.request_id == "mine"
+                assert began - 1 <= reply.context.server_time.ToSeconds() <= time.time() + 1
+                assert reply.context.cost.keys_read + reply.context.cost.keys_written > 0
+
+    run(scenario())
+
+
+def test_c16_o24_a_server_tells_its_limits_and_what_it_is() -> None:
+    limits = Limits(**{field.name: field_value(field.name) for field in server_pb2.Limits.DESCRIPTOR.fields})
+
+    async def scenario() -> None:
+        async with photos(limits=limits) as (server, _), calling(server) as channel:
+            info = await Caller(channel).server.GetServerInfo(server_pb2.GetServerInfoRequest())
+            for field in server_pb2.Limits.DESCRIPTOR.fields:
+                told = getattr(info.limits, field.name)
+                told = told.ToTimedelta() if field.message_type is not None else told
+                assert told == getattr(limits, field.name), field.name
+            assert info.version == version("recordlayer")
+            assert info.engine == "memory"
+            assert {"python", "grpcio", "protobuf"} <= info.libraries.keys()
+            assert {"sync", "watch", "transactions", "transforms"} <= set(info.features)
+
+    run(scenario())
+
+
+def field_value(name: str) -> Any:
+    """A limit that is none of the defaults."""
+    default = getattr(Limits(), name)
+    return default + (timedelta(seconds=1) if isinstance(default, timedelta) else 1)
+
+
+def test_o1_each_service_has_a_health_of_its_own() -> None:
+    unsteady = Unsteady()
+
+    async def scenario() -> None:
+        async with photos(database=unsteady.database(), health=BY_HAND) as (server, _), calling(server) as channel:
+            services = {f"recordlayer.v1.{name.partition('/')[0]}" for name in METHODS}
+            assert {await health(channel, name) for name in services} == {SERVING}
+            unsteady.state = "fails"
+            for _ in range(3):
+                await server.monitor.look()
+            assert {await health(channel, name) for name in services} == {NOT_SERVING}
+            unsteady.state = "there"
+
+    run(scenario())
+
+
+def test_o4_connections_grow_old_and_calls_on_them_do_not_notice() -> None:
+    """A connection that is old is followed by another one; what runs on it comes to its end."""
+
+    async def scenario() -> None:
+        ages = {"max_connection_age": timedelta(milliseconds=100), "grace": timedelta(seconds=20)}
+        async with photos(**ages) as (server, _), calling(server) as channel:
+            caller = Caller(channel)
+            await caller.create("p")
+            peers = set[str]()
+            while len(peers) < 2:
+                reply = await Operator(channel).ask("ListCalls")
+                peers |= {one.peer for one in reply.calls}
+                assert (await caller.lookup("p"))[0].record.name.name == "p"
+                await asyncio.sleep(0.02)
+        async with photos(max_concurrent_streams=1) as (server, _), calling(server) as channel:
+            watch = Caller(channel).sync.Watch()
+            opened = sync_pb2.WatchRequest.Open(context=Caller(channel).context)
+            await watch.write(sync_pb2.WatchRequest(open=opened))
+            second = Caller(channel).lookup("p")
+            waiting = asyncio.ensure_future(second)
+            await asyncio.wait([waiting], timeout=0.2)
+            assert not waiting.done(), "one stream at once on a connection"
+            watch.cancel()
+            await waiting
+
+    run(scenario())
+
+
+def test_o7_who_was_refused_what_is_in_the_log(security: Security, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        async with photos(security=security) as (server, _), Bearer.calling(server, "reader") as reader:
+            await reader.lookup("a")
+            assert reason(await refused(reader.create("a"))) == "FORBIDDEN"
+
+    caplog.set_level(logging.DEBUG, "recordlayer.server")
+    run(scenario())
+    said = [vars(one)["recordlayer"] for one in caplog.records if one.msg in ("granted", "refused")]
+    assert [(one["event"], one["identity"], one["method"].rpartition("/")[2], one["rule"]) for one in said] == [
+        ("granted", "token:reader", "Lookup", "allow 2"),
+        ("refused", "token:reader", "Modify", "no rule"),
+    ]
+
+
+def test_s2_a_batch_that_fails_is_in_no_list_of_changes() -> None:
+    async def scenario() -> None:
+        async with photos() as (server, _), calling(server) as channel:
+            caller = Caller(channel)
+            for zone in ("one", "two"):
+                await caller.zone(zone)
+            await caller.create("there", zone="two", title="old")
+            before = await caller.zone_changes({"one": b"", "two": b""})
+            tokens = {one.zone.name: one.token for one in before.zones}
+            database = (await caller.database_changes()).token
+            batch = [
+                operation("CREATE", "new", zone="one", title="t", tags=["x"]),
+                operation("FORCE_DELETE", "there", zone="two"),
+                operation("UPDATE", "missing", zone="two", tag=bytes(12), title="fails"),
+            ]
+            assert reason(await refused(caller.modify(*batch))) == "NOT_FOUND"
+            after = await caller.zone_changes(tokens)
+            assert [list(one.records) for one in after.zones] == [[], []]
+            assert not (await caller.database_changes(database)).zones
+            await caller.modify(*batch[:2])
+            after = await caller.zone_changes(tokens)
+            names = [[(record.name.name, record.deleted) for record in one.records] for one in after.zones]
+            assert names == [[("new", False)], [("there", True)]]
+
+    run(scenario())
+
+
+def test_trap_7_wanted_fields_are_the_same_from_an_index_as_from_the_records() -> None:
+    chance = random.Random(7)
+    values = {
+        "title": [None, "", "t", "x" * 600, "\0", "é"],
+        "rating": [None, 0, -1, 1 << 40],
+        "tags": [[], ["a"], ["a", "b", "a"]],
+        "place": [None, (1.0, -2.0), (0.0, 0.0)],
+        "kind": [None, "PICTURE", "PANORAMA"],
+    }
+    some = [["title"], ["rating"], ["tags"], ["place.latitude"], ["kind", "rating"], ["title", "hash"], []]
+    asked = [
+        None,
+        where("rating", "GREATER_THAN", -5),
+        where("title", "BEGINS_WITH", ""),
+        where("tags", "LIST_CONTAINS", "a"),
+        where("kind", "EQUALS", "PICTURE"),
+        where("rating", "IS_NULL"),
+    ]
+
+    async def scenario() -> None:
+        async with photos() as (server, _), calling(server) as channel:
+            caller = Caller(channel)
+            for number in range(30):
+                made = {name: chance.choice(each) for name, each in values.items()}
+                await caller.create(f"p{number:02}", **{name: one for name, one in made.items() if one is not None})
+            for condition in asked:
+                whole = {one.name.name: one for one in (await caller.query(condition)).records}
+                for fields in some:
+                    keys = types_pb2.DesiredKeys(fields=fields)
+                    page = await caller.query(condition, desired_keys=keys)
+                    looked = await caller.lookup(*(one.name.name for one in page.records), desired_keys=keys)
+                    assert [one.record for one in looked] == list(page.records), (condition, fields)
+                    assert {one.name.name for one in page.records} == whole.keys()
+                    for one in page.records:
+                        full = whole[one.name.name].fields.fields
+                        for field in fields:
+                            if "." not in field:
+                                assert (field in one.fields.fields) == (field in full)
+                                assert one.fields.fields.get(field) == full.get(field)
+
+    run(scenario())
+
+
+def test_trap_10_a_query_without_a_limit_has_one() -> None:
+    async def scenario() -> None:
+        async with photos(limits=Limits(records_per_page=20)) as (server, _), calling(server) as channel:
+            caller = Caller(channel)
+            await caller.modify(*(operation("CREATE", f"p{number:02}") for number in range(30)))
+            for said in ({}, {"limit": 1_000_000}):
+                page = await caller.query(**said)
+                assert (len(page.records), page.end_reason) == (20, context_pb2.RECORD_LIMIT)
+                assert page.continuation
+
+    run(scenario())
+
+
+def test_trap_12_writing_costs_the_same_however_many_subscribe() -> None:
+    async def scenario() -> None:
+        async with photos() as (server, _), calling(server) as channel:
+            caller = Caller(channel)
+            subscriber = Subscriber(caller)
+            await caller.create("p", rating=5, title="t")  # what is made once is there
+
+            async def cost(name: str) -> Any:
+                reply = await caller.modify(operation("CREATE", name, rating=5, title="t"))
+                return reply.context.cost.keys_read, reply.context.cost.keys_written
+
+            await subscriber.create(of_zone("first"))
+            before = await cost("a")
+            for number in range(50):
+                query = Said.Query(record_type="Photo", filter=where("rating", "GREATER_THAN", number % 9))
+                await subscriber.create(Said(id=f"q{number}", query=query))
+            assert await cost("b") == before
+
+    run(scenario())
+
+
+def test_trap_14_changes_without_a_tag_are_counted_for_each_tenant() -> None:
+    showing = Showing(metrics=Address("127.0.0.1", 0))
+
+    async def scenario() -> None:
+        async with photos(showing=showing) as (server, _), calling(server) as channel:
+            ana, bo = Caller(channel, user="ana"), Caller(channel, user="bo")
+            for number in range(3):
+                await ana.modify(operation("FORCE_UPDATE", "p", rating=number), operation("FORCE_DELETE", "q"))
+            async with Transact(ana) as tx:
+                await tx.modify(operation("FORCE_REPLACE", "p", rating=7))
+                await tx.commit()
+            tag = (await bo.create("p")).change_tag
+            await bo.modify(operation("UPDATE", "p", tag=tag, rating=1))
+            await server.calls.idle()
+            text = await asyncio.to_thread(shown_by, server)
+            name = f"{CONTAINER}/development/private/"
+            assert Numbers(text).of("recordlayer_server_tenant_forced_total", tenant=f"{name}ana") == 7
+            assert not [line for line in text.splitlines() if "tenant_forced" in line and f"{name}bo" in line]
+
+    run(scenario())

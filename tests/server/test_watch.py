@@ -223,9 +223,9 @@ def test_quiet_targets_get_newer_tokens_from_time_to_time() -> None:
     run(scenario())
 
 
-def test_targets_are_bounded_for_a_stream_and_for_a_server() -> None:
+def test_targets_are_bounded_for_a_stream_a_database_and_a_server() -> None:
     async def scenario() -> None:
-        limits = Limits(targets_per_stream=2, targets_per_server=3)
+        limits = Limits(targets_per_stream=2, targets_per_database=3, targets_per_server=4)
         async with photos(limits=limits) as (server, _), calling(server) as channel:
             caller = Caller(channel, user="ana")
             async with Watch(caller) as one, Watch(caller) as other:
@@ -235,8 +235,13 @@ def test_targets_are_bounded_for_a_stream_and_for_a_server() -> None:
                 assert (removed.code, statuses.reason_of(removed)) == (8, "THROTTLED")
                 await other.add(1)
                 removed = await other.refused(2)
-                assert (removed.code, statuses.reason_of(removed)) == (14, "OVERLOADED")
+                assert (removed.code, statuses.reason_of(removed)) == (8, "THROTTLED")
                 assert retries(removed)
+                async with Watch(Caller(channel, user="bo")) as his:
+                    await his.add(1)
+                    removed = await his.refused(2)
+                    assert (removed.code, statuses.reason_of(removed)) == (14, "OVERLOADED")
+                    assert retries(removed)
             async with Watch(caller) as again:  # the places of streams that ended are free
                 await again.add(1)
 

@@ -154,7 +154,10 @@ class Client:
 
     async def _change_zone(self, kind: str, name: str) -> None:
         operation = zones_pb2.ZoneOperation(type=kind, name=types_pb2.ZoneName(name=name))
-        request = zones_pb2.ModifyZonesRequest(context=self.context, operations=[operation])
+        # The same key however often it is sent: what another has made anew meanwhile is not deleted.
+        request = zones_pb2.ModifyZonesRequest(
+            context=self.context, operations=[operation], idempotency_key=uuid.uuid4().hex
+        )
         (result,) = (await self.call(self._zones.Modify, request)).results
         if result.status.code:
             raise refusal_of(result.status)

@@ -28,7 +28,7 @@ from recordlayer.client.pb import context_pb2 as recordlayer_dot_v1_dot_context_
 from recordlayer.client.pb import types_pb2 as recordlayer_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1arecordlayer/v1/zones.proto\x12\x0erecordlayer.v1\x1a\x17google/rpc/status.proto\x1a\x1crecordlayer/v1/context.proto\x1a\x1arecordlayer/v1/types.proto\"\x83\x01\n\x04Zone\x12&\n\x04name\x18\x01 \x01(\x0b\x32\x18.recordlayer.v1.ZoneName\x12\'\n\x07\x63reated\x18\x02 \x01(\x0b\x32\x16.recordlayer.v1.Change\x12\x13\n\x0bincarnation\x18\x03 \x01(\x03\x12\x0f\n\x07\x64\x65leted\x18\x04 \x01(\x08J\x04\x08\x05\x10\x14\"h\n\x10ListZonesRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.recordlayer.v1.RequestContext\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x14\n\x0c\x63ontinuation\x18\x03 \x01(\x0c\"\xa9\x01\n\x0eListZonesReply\x12-\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1c.recordlayer.v1.ReplyContext\x12#\n\x05zones\x18\x02 \x03(\x0b\x32\x14.recordlayer.v1.Zone\x12\x14\n\x0c\x63ontinuation\x18\x03 \x01(\x0c\x12-\n\nend_reason\x18\x04 \x01(\x0e\x32\x19.recordlayer.v1.EndReason\"n\n\x12LookupZonesRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.recordlayer.v1.RequestContext\x12\'\n\x05names\x18\x02 \x03(\x0b\x32\x18.recordlayer.v1.ZoneName\"T\n\nZoneResult\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12\"\n\x04zone\x18\x02 \x01(\x0b\x32\x14.recordlayer.v1.Zone\"h\n\nZonesReply\x12-\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1c.recordlayer.v1.ReplyContext\x12+\n\x07results\x18\x02 \x03(\x0b\x32\x1a.recordlayer.v1.ZoneResult\"x\n\x12ModifyZonesRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.recordlayer.v1.RequestContext\x12\x31\n\noperations\x18\x02 \x03(\x0b\x32\x1d.recordlayer.v1.ZoneOperation\"\x9f\x01\n\rZoneOperation\x12\x30\n\x04type\x18\x01 \x01(\x0e\x32\".recordlayer.v1.ZoneOperation.Type\x12&\n\x04name\x18\x02 \x01(\x0b\x32\x18.recordlayer.v1.ZoneName\"4\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\n\n\x06\x43REATE\x10\x01\x12\n\n\x06\x44\x45LETE\x10\x02\x32\xe5\x01\n\x05Zones\x12H\n\x04List\x12 .recordlayer.v1.ListZonesRequest\x1a\x1e.recordlayer.v1.ListZonesReply\x12H\n\x06Lookup\x12\".recordlayer.v1.LookupZonesRequest\x1a\x1a.recordlayer.v1.ZonesReply\x12H\n\x06Modify\x12\".recordlayer.v1.ModifyZonesRequest\x1a\x1a.recordlayer.v1.ZonesReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1arecordlayer/v1/zones.proto\x12\x0erecordlayer.v1\x1a\x17google/rpc/status.proto\x1a\x1crecordlayer/v1/context.proto\x1a\x1arecordlayer/v1/types.proto\"\x83\x01\n\x04Zone\x12&\n\x04name\x18\x01 \x01(\x0b\x32\x18.recordlayer.v1.ZoneName\x12\'\n\x07\x63reated\x18\x02 \x01(\x0b\x32\x16.recordlayer.v1.Change\x12\x13\n\x0bincarnation\x18\x03 \x01(\x03\x12\x0f\n\x07\x64\x65leted\x18\x04 \x01(\x08J\x04\x08\x05\x10\x14\"h\n\x10ListZonesRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.recordlayer.v1.RequestContext\x12\r\n\x05limit\x18\x02 \x01(\x05\x12\x14\n\x0c\x63ontinuation\x18\x03 \x01(\x0c\"\xa9\x01\n\x0eListZonesReply\x12-\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1c.recordlayer.v1.ReplyContext\x12#\n\x05zones\x18\x02 \x03(\x0b\x32\x14.recordlayer.v1.Zone\x12\x14\n\x0c\x63ontinuation\x18\x03 \x01(\x0c\x12-\n\nend_reason\x18\x04 \x01(\x0e\x32\x19.recordlayer.v1.EndReason\"n\n\x12LookupZonesRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.recordlayer.v1.RequestContext\x12\'\n\x05names\x18\x02 \x03(\x0b\x32\x18.recordlayer.v1.ZoneName\"T\n\nZoneResult\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12\"\n\x04zone\x18\x02 \x01(\x0b\x32\x14.recordlayer.v1.Zone\"z\n\nZonesReply\x12-\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1c.recordlayer.v1.ReplyContext\x12+\n\x07results\x18\x02 \x03(\x0b\x32\x1a.recordlayer.v1.ZoneResult\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"\x91\x01\n\x12ModifyZonesRequest\x12/\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1e.recordlayer.v1.RequestContext\x12\x31\n\noperations\x18\x02 \x03(\x0b\x32\x1d.recordlayer.v1.ZoneOperation\x12\x17\n\x0fidempotency_key\x18\x03 \x01(\t\"\x9f\x01\n\rZoneOperation\x12\x30\n\x04type\x18\x01 \x01(\x0e\x32\".recordlayer.v1.ZoneOperation.Type\x12&\n\x04name\x18\x02 \x01(\x0b\x32\x18.recordlayer.v1.ZoneName\"4\n\x04Type\x12\x14\n\x10TYPE_UNSPECIFIED\x10\x00\x12\n\n\x06\x43REATE\x10\x01\x12\n\n\x06\x44\x45LETE\x10\x02\x32\xe5\x01\n\x05Zones\x12H\n\x04List\x12 .recordlayer.v1.ListZonesRequest\x1a\x1e.recordlayer.v1.ListZonesReply\x12H\n\x06Lookup\x12\".recordlayer.v1.LookupZonesRequest\x1a\x1a.recordlayer.v1.ZonesReply\x12H\n\x06Modify\x12\".recordlayer.v1.ModifyZonesRequest\x1a\x1a.recordlayer.v1.ZonesReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,13 +46,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ZONERESULT']._serialized_start=653
   _globals['_ZONERESULT']._serialized_end=737
   _globals['_ZONESREPLY']._serialized_start=739
-  _globals['_ZONESREPLY']._serialized_end=843
-  _globals['_MODIFYZONESREQUEST']._serialized_start=845
-  _globals['_MODIFYZONESREQUEST']._serialized_end=965
-  _globals['_ZONEOPERATION']._serialized_start=968
-  _globals['_ZONEOPERATION']._serialized_end=1127
-  _globals['_ZONEOPERATION_TYPE']._serialized_start=1075
-  _globals['_ZONEOPERATION_TYPE']._serialized_end=1127
-  _globals['_ZONES']._serialized_start=1130
-  _globals['_ZONES']._serialized_end=1359
+  _globals['_ZONESREPLY']._serialized_end=861
+  _globals['_MODIFYZONESREQUEST']._serialized_start=864
+  _globals['_MODIFYZONESREQUEST']._serialized_end=1009
+  _globals['_ZONEOPERATION']._serialized_start=1012
+  _globals['_ZONEOPERATION']._serialized_end=1171
+  _globals['_ZONEOPERATION_TYPE']._serialized_start=1119
+  _globals['_ZONEOPERATION_TYPE']._serialized_end=1171
+  _globals['_ZONES']._serialized_start=1174
+  _globals['_ZONES']._serialized_end=1403
 # @@protoc_insertion_point(module_scope)

@@ -62,20 +62,24 @@ class ZoneResult(_message.Message):
     def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping[str, _Any]]] = ..., zone: _Optional[_Union[Zone, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class ZonesReply(_message.Message):
-    __slots__ = ("context", "results")
+    __slots__ = ("context", "results", "replayed")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
+    REPLAYED_FIELD_NUMBER: _ClassVar[int]
     context: _context_pb2.ReplyContext
     results: _containers.RepeatedCompositeFieldContainer[ZoneResult]
-    def __init__(self, context: _Optional[_Union[_context_pb2.ReplyContext, _Mapping[str, _Any]]] = ..., results: _Optional[_Iterable[_Union[ZoneResult, _Mapping[str, _Any]]]] = ...) -> None: ...
+    replayed: bool
+    def __init__(self, context: _Optional[_Union[_context_pb2.ReplyContext, _Mapping[str, _Any]]] = ..., results: _Optional[_Iterable[_Union[ZoneResult, _Mapping[str, _Any]]]] = ..., replayed: _Optional[bool] = ...) -> None: ...
 
 class ModifyZonesRequest(_message.Message):
-    __slots__ = ("context", "operations")
+    __slots__ = ("context", "operations", "idempotency_key")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     OPERATIONS_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     context: _context_pb2.RequestContext
     operations: _containers.RepeatedCompositeFieldContainer[ZoneOperation]
-    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., operations: _Optional[_Iterable[_Union[ZoneOperation, _Mapping[str, _Any]]]] = ...) -> None: ...
+    idempotency_key: str
+    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., operations: _Optional[_Iterable[_Union[ZoneOperation, _Mapping[str, _Any]]]] = ..., idempotency_key: _Optional[str] = ...) -> None: ...
 
 class ZoneOperation(_message.Message):
     __slots__ = ("type", "name")

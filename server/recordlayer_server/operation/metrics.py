@@ -6,6 +6,7 @@
     recordlayer_server_sent_away_total{method}         calls that were not begun
     recordlayer_server_tenant_calls_total{tenant}      of the tenants with the most calls; all others are "other"
     recordlayer_server_tenant_keys_total{tenant, kind} keys they read and wrote
+    recordlayer_server_tenant_forced_total{tenant}     records changed without a change tag: they may hide lost updates
     recordlayer_server_loop_lag_seconds                how late the event loop was
     recordlayer_server_watches                         zones that callers follow by Watch; _watch_streams
     recordlayer_server_ready                           1 or 0
@@ -79,6 +80,9 @@ class Metrics:
         self._away = counter(f"{name}_sent_away", "calls that were not begun", ["method"], **more)
         self._tenant_calls = counter(f"{name}_tenant_calls", "calls of the heaviest tenants", ["tenant"], **more)
         self._tenant_keys = counter(f"{name}_tenant_keys", "keys of the heaviest tenants", ["tenant", "kind"], **more)
+        self._tenant_forced = counter(
+            f"{name}_tenant_forced", "records changed without a change tag", ["tenant"], **more
+        )
         self._lag = prometheus_client.Histogram(
             f"{name}_loop_lag_seconds", "how late the event loop was", buckets=_SECONDS, **more
         )
@@ -99,7 +103,7 @@ class Metrics:
         if reason == "OVERLOADED":
             self.sent_away(call.method)
         if call.tenant is not None:
-            self.tenant(label(call.tenant), read=call.keys_read, written=call.keys_written)
+            self.tenant(label(call.tenant), read=call.keys_read, written=call.keys_written, forced=call.forced)
 
     def ended(self, method: str, code: str, seconds: float) -> None:
         """A call of a method has ended."""
@@ -111,16 +115,20 @@ class Metrics:
         """A call was not begun."""
         self._away.labels(method if method in self._methods else "unknown").inc()
 
-    def tenant(self, name: str, *, read: int, written: int) -> None:
-        """A tenant's call has ended, and these are the keys that it read and wrote."""
+    def tenant(self, name: str, *, read: int, written: int, forced: int = 0) -> None:
+        """A tenant's call has ended, and these are the keys that it read and wrote, and the records that it changed
+        without a change tag."""
         label, gone = self._heaviest.label(name)
         if gone is not None:
-            for counter, labels in ((self._tenant_calls, (gone,)), *self._keys_of(gone)):
+            counters = ((self._tenant_calls, (gone,)), (self._tenant_forced, (gone,)), *self._keys_of(gone))
+            for counter, labels in counters:
                 if labels in counter._metrics:
                     counter.remove(*labels)
         self._tenant_calls.labels(label).inc()
         self._tenant_keys.labels(label, "read").inc(read)
         self._tenant_keys.labels(label, "written").inc(written)
+        if forced:
+            self._tenant_forced.labels(label).inc(forced)
 
     def _keys_of(self, tenant: str) -> tuple[tuple[Any, tuple[str, ...]], ...]:
         return tuple((self._tenant_keys, (tenant, kind)) for kind in ("read", "written"))

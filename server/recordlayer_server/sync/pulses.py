@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
+
+from google.rpc import code_pb2
 
 from recordlayer.aio import Transaction
 from recordlayer.aio.feed import FeedWatch
@@ -164,6 +167,7 @@ class Pulses:
         self._looks = asyncio.Semaphore(_LOOKS)
         self._pulses: dict[tuple[Tenant, str], Pulse] = {}
         self._listening = 0
+        self._by_database: Counter[Tenant] = Counter()
 
     @property
     def zones(self) -> int:
@@ -176,9 +180,12 @@ class Pulses:
         return self._listening
 
     def join(self, tenant: Tenant, zone: str, listener: Listener) -> Pulse:
-        """The pulse of a zone, which the listener hears from now on.  Raises  Overloaded."""
-        most = self._databases.limits.targets_per_server
-        if self._listening >= most:
+        """The pulse of a zone, which the listener hears from now on.  Raises  Refusal, Overloaded."""
+        limits = self._databases.limits
+        if self._by_database[tenant] >= limits.targets_per_database:
+            text = f"this database is watched by {limits.targets_per_database} targets already"
+            raise statuses.refusal(code_pb2.RESOURCE_EXHAUSTED, "THROTTLED", text, retry=5.0)
+        if self._listening >= limits.targets_per_server:
             raise Overloaded(why="too many targets are watched", retry_after=timedelta(seconds=5))
         pulse = self._pulses.get((tenant, zone))
         if pulse is None:
@@ -186,6 +193,7 @@ class Pulses:
         if listener not in pulse.listeners:
             pulse.listeners.add(listener)
             self._listening += 1
+            self._by_database[tenant] += 1
         return pulse
 
     def leave(self, pulse: Pulse, listener: Listener) -> None:
@@ -193,5 +201,8 @@ class Pulses:
         if listener in pulse.listeners:
             pulse.listeners.discard(listener)
             self._listening -= 1
+            self._by_database[pulse.tenant] -= 1
+            if not self._by_database[pulse.tenant]:
+                del self._by_database[pulse.tenant]
         if not pulse.listeners and self._pulses.pop((pulse.tenant, pulse.zone), None) is not None:
             pulse.close()

@@ -11,7 +11,7 @@ from recordlayer_server.contents import name_of, shape_of, zone_of
 from recordlayer_server.databases import Databases
 from recordlayer_server.looking_up import fit, keys_of, look_up, no_room, tell
 from recordlayer_server.modifying import Batch, Done, result_of
-from recordlayer_server.operations import Author, Names, checked
+from recordlayer_server.operations import FORCED, Author, Names, checked
 from recordlayer_server.paging import Pages
 from recordlayer_server.places import Tenant
 from recordlayer_server.statuses import bad_request
@@ -75,6 +75,7 @@ class Steps:
         shape = shape_of(said, limits)
         self.call.permit({one.key[0] for one in operations}, method=_RECORDS + "Modify")
         self.bounds.take(len(operations))
+        self.call.forced += sum(one.type in FORCED for one in operations)
         atomic = said.atomic or not said.HasField("atomic")
         batch = Batch(self.tenant, operations, Author.of(self.call), atomic, limits)
         done = await batch.run(self.databases, self.tx)
