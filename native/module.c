@@ -38,6 +38,7 @@ PyObject *closure(PyMethodDef *method, PyObject *kept)
 
 static PyMethodDef methods[] = {
     METHOD(make_pack),
+    METHOD(make_entries),
     METHOD(make_unpack),
     METHOD(make_rows),
     METHOD(make_runs),

@@ -106,7 +106,7 @@ static Outcome put_encoded(Buffer *out, PyObject *encode, PyObject *value)
 
 static Outcome put_items(Buffer *out, PyObject *encode, PyObject *items, int depth);
 
-static Outcome put_value(Buffer *out, PyObject *encode, PyObject *value, int depth)
+Outcome put_value(Buffer *out, PyObject *encode, PyObject *value, int depth)
 {
     PyTypeObject *type = Py_TYPE(value);
     int failed;

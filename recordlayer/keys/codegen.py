@@ -27,7 +27,7 @@ from recordlayer.tuples.compiled import Kind
 if TYPE_CHECKING:
     from recordlayer.pb.types import FieldDescriptor
 
-_KINDS = {
+KINDS = {
     Types.CPPTYPE_INT32: Kind.INT,
     Types.CPPTYPE_INT64: Kind.INT,
     Types.CPPTYPE_UINT32: Kind.INT,
@@ -154,7 +154,7 @@ def _present(node: Field, field: FieldDescriptor, variable: str, read: str, scop
         has = f'{scope.message}.HasField("{field.name}")'
         out.add(f"{variable} = {made}" + ("" if not_null else f" if {has} else None"))
         return Column(variable, Kind.UUID if field.message_type.name == "UUID" else Kind.ANY)
-    kind = Kind.BYTES if field.type == Types.TYPE_BYTES else _KINDS[field.cpp_type]
+    kind = Kind.BYTES if field.type == Types.TYPE_BYTES else KINDS[field.cpp_type]
     if read:
         out.add(f"{variable} = {read}")
     checks: list[tuple[str, str]] = []
@@ -261,7 +261,7 @@ def _elements(node: Field, scope: Scope, out: Writer, emit: Emit) -> None:
         _interpreted_rows(node, scope, out, emit)
         return
     variable = out.variable()
-    kind = Kind.BYTES if field.type == Types.TYPE_BYTES else _KINDS[field.cpp_type]
+    kind = Kind.BYTES if field.type == Types.TYPE_BYTES else KINDS[field.cpp_type]
     source = f"{scope.message}.{field.name}"
     if scope.missing:
         source = f"{source} if {scope.message} is not None else ()"

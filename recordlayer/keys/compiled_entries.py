@@ -15,11 +15,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from recordlayer.core import made_in_c
 from recordlayer.keys.codegen import rows_code
 from recordlayer.keys.codewriter import Column, Interpreted, Scope, Writer, in_variables, tuple_source
+from recordlayer.keys.entry_program import program_of
 from recordlayer.keys.expression import KeyExpression, RecordContext
 from recordlayer.keys.grouping import KeyWithValue
 from recordlayer.tuples.compiled import define
+from recordlayer.tuples.packing import encode_element
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -52,6 +55,18 @@ def compile_entries(
 ) -> Entries | None:
     """A function that gives (kind, prefix + packed columns + tail, operand) for each of `wanted`. None if one of them
     has no generated form."""
+    limits = {"key_limit": key_limit, "value_limit": value_limit}
+    function = entries_in_python(wanted, message_class, name=name, **limits)
+    program = None if function is None else program_of(wanted, message_class.DESCRIPTOR)
+    if function is None or program is None:
+        return function
+    return made_in_c("entries", function, encode_element, message_class, *program, key_limit, value_limit)
+
+
+def entries_in_python(
+    wanted: Sequence[OneEntry], message_class: type[Message], *, name: str, key_limit: int, value_limit: int
+) -> Entries | None:
+    """The same as generated code, which is there without the compiled core as well."""
     out = Writer(many=False)
     out.names |= {"_k_class": message_class}
     made: list[tuple[str, str, str]] = []
