@@ -245,6 +245,10 @@ class Committer:
         group: list[CommitRequest] = []
         size = 0
         with self._mutex:
+            if len(self._queue) == 1:
+                request = self._queue.popleft()
+                request.stage = Stage.TAKEN
+                return [request]
             while self._queue and len(group) < _GROUP_REQUESTS and size < _GROUP_BYTES:
                 request = self._queue.popleft()
                 request.stage = Stage.TAKEN

@@ -214,8 +214,6 @@ class Reading(TransactionState):
 
     def _add_read_ranges(self, ranges: Sequence[tuple[bytes, bytes]]) -> None:
         """The same for several at once, each of which begins before it ends, where nothing was written yet."""
-        size = 0
-        for begin, end in ranges:
-            self._read_ranges = self._read_ranges.including(begin, end)
-            size += len(begin) + len(end) + RANGE_BYTES
-        self._size += size
+        begins, ends = [begin for begin, _ in ranges], [end for _, end in ranges]
+        self._read_ranges = self._read_ranges.including_all(begins, ends)
+        self._size += sum(map(len, begins)) + sum(map(len, ends)) + RANGE_BYTES * len(begins)

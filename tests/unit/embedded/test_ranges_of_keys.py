@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from recordlayer.kv.embedded.range_versions import RangeVersions
-from recordlayer.kv.embedded.writes import RangeSet
+from recordlayer.kv.embedded.writes import NO_RANGES, RangeSet
 
 # Every key and every place between two keys that a range of these bounds can tell apart.
 POINTS = [b"", *sorted(bytes([a]) + rest for a in b"abcdef" for rest in (b"", b"\0", b"m"))]
@@ -40,6 +40,22 @@ def test_a_range_set_is_a_set_of_keys(
     parts = ranges.overlapping(*asked)
     assert set().union(*(between(*part) for part in parts)) == model & between(*asked)
     assert all(asked[0] <= begin < end <= asked[1] for begin, end in parts)
+
+
+@given(st.lists(st.lists(RANGE, max_size=5) | st.lists(RANGE, max_size=5).map(sorted), max_size=5), st.booleans())
+@example([[(b"a", b"b"), (b"c", b"d")], [(b"e", b"f")]], True)
+@example([[(b"a", b"b")], [(b"b", b"c"), (b"c", b"d")]], True)
+def test_several_ranges_at_once_are_as_one_after_the_other(
+    batches: list[list[tuple[bytes, bytes]]], fresh: bool
+) -> None:
+    ranges = NO_RANGES if fresh else RangeSet()
+    one_by_one = RangeSet()
+    for batch in batches:
+        ranges = ranges.including_all([begin for begin, _ in batch], [end for _, end in batch])
+        for begin, end in batch:
+            one_by_one.add(begin, end)
+        assert list(ranges) == list(one_by_one)
+    assert not NO_RANGES
 
 
 @given(
