@@ -203,11 +203,6 @@ def conflict(server_record: types_pb2.Record) -> Refusal:
     return refusal(code_pb2.ABORTED, "CONFLICT", "the record has another change tag", info)
 
 
-def atomic() -> status_pb2.Status:
-    """Of an operation whose batch was undone for another one's sake."""
-    return refusal(code_pb2.ABORTED, "ATOMIC", "another operation of the batch failed").status
-
-
 def known(error: BaseException) -> status_pb2.Status | None:
     """The status of an error that the table has; None for what nobody foresaw."""
     if isinstance(error, Refusal):

@@ -19,6 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from recordlayer import aio
 from recordlayer.aio import Database, Transaction
 from recordlayer.client.pb import context_pb2, records_pb2, server_pb2, sync_pb2, types_pb2, zones_pb2
+from recordlayer.kv.embedded.transaction import EmbeddedTransaction
+from recordlayer.kv.engine import TransactionOption
 from recordlayer.kv.registry import open_engine
 from recordlayer.observe.events import TransactionEnded
 from recordlayer.online.options import BuildLimits
@@ -490,5 +492,50 @@ def test_trap_14_changes_without_a_tag_are_counted_for_each_tenant() -> None:
             name = f"{CONTAINER}/development/private/"
             assert Numbers(text).of("recordlayer_server_tenant_forced_total", tenant=f"{name}ana") == 7
             assert not [line for line in text.splitlines() if "tenant_forced" in line and f"{name}bo" in line]
+
+    run(scenario())
+
+
+def test_e19_a_page_that_takes_long_ends_early_and_goes_on() -> None:
+    """Long before the engine would call its read version too old."""
+
+    async def scenario() -> None:
+        async with photos() as (server, _), calling(server) as channel:
+            caller = Caller(channel)
+            names = [f"p{number:03}" for number in range(800)]
+            for at in range(0, len(names), 200):
+                await caller.modify(*(operation("CREATE", name) for name in names[at : at + 200]))
+            limits = context_pb2.ReadLimits()
+            limits.time.FromMicroseconds(1)
+            page = await caller.query(where("small", "NOT_NULL"), limits=limits)
+            assert (page.end_reason, len(page.records)) == (context_pb2.TIME_LIMIT, 0)
+            assert page.continuation
+            assert await caller.names(where("small", "IS_NULL"), limits=limits) == names
+
+    run(scenario())
+
+
+def test_c15_what_a_caller_says_of_consistency_reaches_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How stale and how new a state may be is shown by `test_query`, reading beside writers by `test_transactions`."""
+    noted: list[TransactionOption] = []
+    plain = EmbeddedTransaction.set_option
+
+    def noting(self: EmbeddedTransaction, option: Any, value: Any = None) -> None:
+        noted.append(option)
+        plain(self, option, value)
+
+    async def scenario() -> None:
+        async with photos() as (server, _), calling(server) as channel:
+            caller = Caller(channel)
+            await caller.create("p")
+            monkeypatch.setattr(EmbeddedTransaction, "set_option", noting)
+            await caller.query()
+            assert TransactionOption.CAUSAL_READ_RISKY not in noted
+            caller.context.consistency.causal_read_risky = True
+            await caller.query()
+            assert TransactionOption.CAUSAL_READ_RISKY in noted
+            noted.clear()
+            await caller.modify(operation("FORCE_UPDATE", "p", rating=1))
+            assert TransactionOption.CAUSAL_READ_RISKY not in noted, "who writes sees the newest"
 
     run(scenario())
