@@ -396,3 +396,5 @@ class Context:
         if not self._closed:
             self._closed = True
             self.transaction.close()
+            for header in self.headers.values():
+                header.let_go()  # it knows stores that know this: all goes now, not when garbage is collected

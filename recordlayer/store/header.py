@@ -103,6 +103,11 @@ class StoreHeader:
     def serialized(self) -> bytes:
         return self.message.SerializeToString(deterministic=True)
 
+    def let_go(self) -> None:
+        """The transaction is over: nobody is told of anything."""
+        self.feed = None
+        self.states[1].clear()
+
     # -- what it says ----------------------------------------------------------------------------------
 
     @property
