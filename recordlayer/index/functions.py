@@ -28,7 +28,7 @@ Unpack = Callable[[bytes], tuple[Any, ...]]
 class IndexFunctions:
     """Functions by message class."""
 
-    __slots__ = ("_index", "_keys", "_leading", "_pairs", "_record_type", "_rows", "_unpack")
+    __slots__ = ("_index", "_keys", "_leading", "_pairs", "_parted", "_record_type", "_rows", "_unpack")
 
     def __init__(self, index: Index, record_type: RecordType | None) -> None:
         self._index = index
@@ -37,6 +37,7 @@ class IndexFunctions:
         self._rows: dict[type[Message], Rows] = {}
         self._keys: dict[type[Message], Keys] = {}
         self._pairs: dict[type[Message], Pairs] = {}
+        self._parted: dict[type[Message], Pairs] = {}
         self._leading: dict[tuple[type[Message], int], Keys] = {}
 
     @property
@@ -79,6 +80,15 @@ class IndexFunctions:
                 pack(row[:columns], prefix) + suffix for row in rows(message, context)
             ]
         return compile_keys(part, message_class, name=f"{columns}_columns_of_{self._index.name}")
+
+    def parted(self, message_class: type[Message], columns: int) -> Pairs:
+        """Gives prefix + the first columns packed + suffix, and the other columns packed, for each row."""
+        made = self._parted.get(message_class)
+        if made is None:
+            halves = KeyWithValue(self._index.root_expression, columns)
+            made = compile_pairs(halves, message_class, name=f"parts_of_{self._index.name}")
+            self._parted[message_class] = made
+        return made
 
     def pairs(self, message_class: type[Message]) -> Pairs:
         """The same for covering indexes, with the packed value of each entry."""

@@ -74,15 +74,16 @@ class ValueIndex(StandardMaintainer):
         if self.space.chooses is not None:
             return self._packed_rows(record)
         message = record.message
-        layout = self._layout
-        if layout.positions is None:
-            tail = record.primary_key_bytes
-        else:
-            tail = pack(layout.trimmed(record.primary_key))
+        tail = self.tail_of(record)
         if self._split is None:
             keys = self._functions.keys(type(message))(message, context, self.space.entries, tail)
             return [(key, b"") for key in keys]
         return self._functions.pairs(type(message))(message, context, self.space.entries, tail)
+
+    def tail_of(self, record: IndexedRecord) -> bytes:
+        """What of a record's primary key its entries end with."""
+        layout = self._layout
+        return record.primary_key_bytes if layout.positions is None else pack(layout.trimmed(record.primary_key))
 
     def _packed_rows(self, record: IndexedRecord) -> list[Pair]:
         """The same row by row, where each is to be looked at."""
@@ -115,6 +116,8 @@ class ValueIndex(StandardMaintainer):
         return writes
 
     def finish(self, old: IndexedRecord | None, new: IndexedRecord | None) -> Coroutine[Any, None, None] | None:
+        if not self.checks and self.space.is_kept:
+            return None
         unique = self._finish_unique(old, new)
         if self.space.is_kept or old is None or new is None or self.type != ValueIndex.type:
             return unique

@@ -24,6 +24,7 @@ from recordlayer.index.pending import pending_scan
 from recordlayer.index.standard import difference
 from recordlayer.index.value import Pair, ValueIndex
 from recordlayer.keys import KeyExpression, KeyWithValue, RecordContext, Version
+from recordlayer.kv.engine import KEY_LIMIT, VALUE_LIMIT
 from recordlayer.kv.mutations import CLEAR, SET, STAMP, UNSTAMP, Write
 from recordlayer.tuples import Versionstamp, pack, pack_with_versionstamp
 
@@ -53,12 +54,17 @@ class VersionIndex(ValueIndex):
             return self._operands_of_rows(record)
         # Generated code packs complete versions: let it pack one, and put this one in its place.
         message = record.message
-        place = self._place_of(record)
+        place, raw = self._place_of(record), version.to_bytes()
+        if self._split is None:
+            parted = self._functions.parted(type(message), self._leading)
+            ((head, rest),) = parted(message, place, self.space.entries, b"")
+            offset = (len(head) + 1).to_bytes(_OFFSET_BYTES, "little")
+            return [(head + rest[:1] + raw + rest[13:] + self.tail_of(record) + offset, b"")]
         at = len(self.space.entries) + 1
         if self._leading:
             at += len(self._functions.leading(type(message), self._leading)(message, place, b"", b"")[0])
-        behind, raw, offset = at + 12, version.to_bytes(), at.to_bytes(_OFFSET_BYTES, "little")
-        return [(key[:at] + raw + key[behind:] + offset, value) for key, value in self.packed(record, place)]
+        offset = at.to_bytes(_OFFSET_BYTES, "little")
+        return [(key[:at] + raw + key[at + 12 :] + offset, value) for key, value in self.packed(record, place)]
 
     def _place_of(self, record: IndexedRecord) -> RecordContext:
         """What key expressions need beside the message, with some version."""
@@ -79,12 +85,14 @@ class VersionIndex(ValueIndex):
 
     def writes(self, old: IndexedRecord | None, new: IndexedRecord | None) -> list[Write]:
         before, was_pending = self._entries(old)
-        after, is_pending = self._entries(new)
-        removed, added = difference(before, after)
+        added, is_pending = self._entries(new)
+        if before:
+            before, added = difference(before, added)
         for key, value in added:
-            self.check_size(key[:-_OFFSET_BYTES] if is_pending else key, value, new)
+            if len(key) > KEY_LIMIT or len(value) > VALUE_LIMIT:
+                self.check_size(key[:-_OFFSET_BYTES] if is_pending else key, value, new)
         clear, put = UNSTAMP if was_pending else CLEAR, STAMP if is_pending else SET
-        return [(clear, key, b"") for key, _ in removed] + [(put, key, value) for key, value in added]
+        return [(clear, key, b"") for key, _ in before] + [(put, key, value) for key, value in added]
 
     def _entries(self, record: IndexedRecord | None) -> tuple[list[Pair], bool]:
         """The entries of a record, and whether they wait for the commit."""
