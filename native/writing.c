@@ -74,12 +74,20 @@ static int stacked(PyObject *entries, PyObject *key, PyObject *kind, PyObject *o
     return done;
 }
 
-/* writes, at, entries, cleared; kept: the function, the plain kinds, limits of keys and values, bytes of a set and of a
-   clear beside their keys and values */
+/* One on a key that something is known of, which the write map puts together. */
+static int noted(PyObject *atomic, PyObject *kind, PyObject *key, PyObject *operand)
+{
+    PyObject *args[3] = {kind, key, operand}, *answer = PyObject_Vectorcall(atomic, args, 3, NULL);
+    Py_XDECREF(answer);
+    return answer == NULL ? -1 : 0;
+}
+
+/* writes, at, entries, atomic, cleared; kept: the function, the plain kinds, limits of keys and values, bytes of a set
+   and of a clear beside their keys and values */
 static PyObject *lay(PyObject *kept, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
-    if (names != NULL || count != 4 || !PyList_CheckExact(args[0]) || !PyLong_CheckExact(args[1]) ||
-        !PyDict_CheckExact(args[2]) || !PyBool_Check(args[3]))
+    if (names != NULL || count != 5 || !PyList_CheckExact(args[0]) || !PyLong_CheckExact(args[1]) ||
+        !PyDict_CheckExact(args[2]) || !PyBool_Check(args[4]))
         return PyObject_Vectorcall(PyTuple_GET_ITEM(kept, 0), args, (size_t)count, names);
     PyObject *plain = PyTuple_GET_ITEM(kept, 1), *entries = args[2];
     Py_ssize_t longest_key = number_of(kept, 2), longest_value = number_of(kept, 3);
@@ -108,12 +116,12 @@ static PyObject *lay(PyObject *kept, PyObject *const *args, Py_ssize_t count, Py
             size += 4 * key_size + of_clear;
         } else {
             PyObject *named = PyDict_GetItemWithError(plain, PyTuple_GET_ITEM(write, 0));
-            int known = named == NULL ? -1 : PyDict_Contains(entries, key);
+            int known = named == NULL ? -1 : args[4] == Py_True ? 1 : PyDict_Contains(entries, key);
             if (known < 0 && PyErr_Occurred())
                 return NULL;
-            if (known != 0 || args[3] == Py_True)
+            if (known < 0)
                 break;
-            if (stacked(entries, key, named, value) < 0)
+            if (known ? noted(args[3], named, key, value) < 0 : stacked(entries, key, named, value) < 0)
                 return NULL;
             size += 3 * key_size + value_size + of_set;
         }
@@ -199,5 +207,5 @@ static PyObject *replace_each(PyObject *kept, PyObject *const *args, Py_ssize_t 
     }
 
 FUNCTION(counted, "(writes, kept)", 0, "Sets, mutations, clears, and their bytes.")
-FUNCTION(lay, "(writes, at, entries, cleared)", 5, "Takes writes into a transaction, up to one that is not usual.")
+FUNCTION(lay, "(writes, at, entries, atomic, cleared)", 5, "Takes writes into a transaction, up to one that is not usual.")
 FUNCTION(replace_each, "(keys, entries, undo, tree, rest, resolved)", 1, "Writes entries, and notes what was there.")

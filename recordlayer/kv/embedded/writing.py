@@ -5,7 +5,7 @@ Source  FoundationDB's client 7.3, ReadYourWritesTransaction: the same checks, i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from recordlayer.core import in_c
 from recordlayer.kv import legal
@@ -31,11 +31,18 @@ _CLEAR_BYTES = 2 * (RANGE_BYTES + 1)
 
 
 @in_c("lay", _PLAIN, KEY_LIMIT, VALUE_LIMIT, _SET_BYTES, _CLEAR_BYTES)
-def lay(writes: Sequence[Write], at: int, entries: dict[bytes, WriteEntry], cleared: bool) -> tuple[int, int]:
+def lay(
+    writes: Sequence[Write],
+    at: int,
+    entries: dict[bytes, WriteEntry],
+    atomic: Callable[[MutationType, bytes, bytes], None],
+    cleared: bool,
+) -> tuple[int, int]:
     """Put the writes from `at` on into the entries of a plain write map, up to one that is not the usual case: where
     that is, and what they add to the transaction's size. See `set`, `clear` and `atomic`.
 
-    cleared  whether ranges were cleared: what an operation finds there is not the database's
+    atomic   the map's own
+    cleared  whether ranges were cleared: if not, an operation on a key without an entry waits for the database's value
     """
     size = 0
     for place in range(at, len(writes)):
@@ -54,8 +61,8 @@ def lay(writes: Sequence[Write], at: int, entries: dict[bytes, WriteEntry], clea
         elif kind == CLEAR:
             entries[key] = None
             size += 4 * len(key) + _CLEAR_BYTES
-        elif (plain := _PLAIN.get(kind)) is not None and key not in entries and not cleared:
-            entries[key] = [(plain, value)]
+        elif (plain := _PLAIN.get(kind)) is not None:
+            atomic(plain, key, value)
             size += 3 * len(key) + len(value) + _SET_BYTES
         else:
             return place, size
@@ -147,7 +154,7 @@ class Writing(Reading):
             return
         write_map, at = self._writes, 0
         while True:
-            at, size = lay(writes, at, write_map.entries, bool(write_map.cleared.starts))
+            at, size = lay(writes, at, write_map.entries, write_map.atomic, bool(write_map.cleared.starts))
             self._size += size
             if at >= len(writes):
                 return

@@ -10,6 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from recordlayer.core import twins
+from recordlayer.kv.embedded.writes import WriteMap
 from recordlayer.kv.engine import MutationType
 from recordlayer.kv.mutations import CLEAR, SET, STAMP, STAMP_VALUE, UNSTAMP
 from tests.support.both_ways import WAYS, needs_core, outcome
@@ -54,8 +55,13 @@ entries = st.none() | values | st.just([(ADD, b"\1")])
 def test_writes_are_taken_into_a_transaction_alike(
     writes: list[Any], at: int, known: dict[bytes, Any], cleared: bool
 ) -> None:
-    in_python, in_c = both("lay", writes, at, known, cleared)
-    assert in_c == in_python
+    write_map = WriteMap()
+    write_map.entries.update(known)
+    if cleared:
+        write_map.cleared = write_map.cleared.including(b"b", b"c")
+    in_python, in_c = both("lay", writes, at, write_map.entries, write_map.atomic, cleared)
+    assert in_c[0] == in_python[0]
+    assert in_c[1][2] == in_python[1][2]
     assert list(in_c[1][2]) == list(in_python[1][2]), "a write map goes by the order in which keys came"
     for stack in in_c[1][2].values():
         if isinstance(stack, list):
@@ -134,8 +140,9 @@ def test_what_entries_replace_is_noted_and_an_error_comes_out(
         ("replace_each", ([b"a"], {}, {}, (None, None, None), (None, None), None)),
         ("replace_each", ([b"a"], {b"a": b""}, {}, (lambda *_: 7, None, None), (None, None), None)),
         ("replace_each", ([b"a"], {b"a": b""}, {}, (None,), (None, None), None)),
-        ("lay", ([], "0", {}, False)),
-        ("lay", ([(SET, b"a", b"")], -1, {}, False)),
+        ("lay", ([], "0", {}, None, False)),
+        ("lay", ([(SET, b"a", b"")], -1, {}, None, False)),
+        ("lay", ([(ADD, b"a", b"\1")], 0, {b"a": b""}, lambda *_: 1 / 0, False)),
         ("counted", (7, {})),
     ],
 )
