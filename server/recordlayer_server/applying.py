@@ -20,18 +20,20 @@ from google.rpc import code_pb2
 
 from recordlayer.aio import Transaction
 from recordlayer.client.pb import context_pb2, records_pb2
-from recordlayer.errors import AlreadyApplied
+from recordlayer.errors import AlreadyApplied, TransactionError
 from recordlayer.kv.idempotency import LARGEST_RESULT, Applied
 from recordlayer_server import statuses
 from recordlayer_server.call import Call
 from recordlayer_server.contents import Shape, name_of
 from recordlayer_server.databases import Databases
-from recordlayer_server.modifying import Batch, BatchFailed, Done, result_of
+from recordlayer_server.modifying import Batch, BatchFailed, Done, result_of, run_all
 from recordlayer_server.operations import DELETING, Author, Operation
 from recordlayer_server.places import Tenant
-from recordlayer_server.writing import add_cost, writing
+from recordlayer_server.writing import add_cost, shares, writing
 
 _FINGERPRINT = 16
+_ATTEMPTS = 3  # of a transaction that is shared: whoever is in the way of one of its changes holds up all of them
+_SMALL = 64 << 10  # bytes of an operation that shares a transaction: eight are far from the largest there may be
 _STAMP = 10
 
 
@@ -124,6 +126,56 @@ async def _apply(
     stamp = await written.transaction.versionstamp() if saved else b""
     results = [result_of(one, shape, stamp) for one in done]
     return Outcome(results, written.version, written.cost)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A batch of one operation without a key, which may share a transaction with those of other calls."""
+
+    call: Call
+    operation: Operation
+    shape: Shape
+
+    @classmethod
+    def of(cls, call: Call, operations: Sequence[Operation], shape: Shape, *, key: str) -> Change | None:
+        """The batch, if it is such a one: a small save. A deletion may take many records along."""
+        if key or len(operations) != 1 or not call.is_usual or operations[0].type in DELETING:
+            return None
+        said = operations[0].said
+        return None if said.idempotency_key or said.ByteSize() > _SMALL else cls(call, operations[0], shape)
+
+
+async def apply_together(databases: Databases, tenant: Tenant, changes: Sequence[Change]) -> Sequence[Outcome] | None:
+    """What became of each of some changes in one transaction; None if one of them is not to be had, or others are in
+    the way again and again: then none has happened, and each has to be applied by itself.
+
+    Raises  what the table knows as COMMIT_UNKNOWN.
+    """
+    if len({change.operation.key for change in changes}) < len(changes):
+        return None
+    batches = [Batch(tenant, [one.operation], Author.of(one.call), True, databases.limits) for one in changes]
+    patient = max((one.call for one in changes), key=lambda call: call.deadline)
+
+    async def work(tx: Transaction) -> list[Done]:
+        return await run_all(databases, tx, batches)
+
+    try:
+        done, written = await writing(databases, patient, work, attempts=_ATTEMPTS)
+    except Exception as error:
+        if isinstance(error, TransactionError) and error.maybe_committed:
+            raise
+        return None
+    stamp = await written.transaction.versionstamp()
+    costs = shares(written.cost, len(changes))
+    return [
+        Outcome([result_of(one, change.shape, stamp)], written.version, cost)
+        for change, one, cost in zip(changes, done, costs, strict=True)
+    ]
+
+
+async def apply_alone(databases: Databases, tenant: Tenant, change: Change) -> Outcome:
+    """What became of a change in a transaction of its own.  Raises  Refusal."""
+    return await apply(databases, change.call, tenant, [change.operation], change.shape, atomic=True, key="")
 
 
 def scoped(tenant: Tenant, call: Call, key: str, *, purpose: bytes = b"") -> bytes:

@@ -6,7 +6,7 @@ before it left. An operation that is refused has written nothing, so a batch tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,12 +79,11 @@ class Batch:
 
     async def run(self, databases: Databases, tx: Transaction) -> list[Done]:
         """Run all in a transaction.  Raises  BatchFailed if one is refused and the batch is atomic."""
-        store = await databases.records(tx, self.tenant, create=True)
-        if store is None:
-            raise statuses.forbidden()
-        gone = await missing_zones(databases, tx, self.tenant, {one.key[0] for one in self.operations})
-        full = await databases.is_full(self.tenant)
-        await store.preload(one.key for one in self.operations)
+        return await run_all(databases, tx, [self])
+
+    async def _run(
+        self, databases: Databases, tx: Transaction, store: RecordStore, gone: Collection[str], full: bool
+    ) -> list[Done]:
         assets = Referring(databases, tx, self.tenant, self.author.now)
         self.done = []
         for place, operation in enumerate(self.operations):
@@ -150,6 +149,21 @@ class Batch:
         size = message.ByteSize()
         if size > self.limits.record_bytes:
             raise statuses.too_large(f"{operation.where}.record", limit=self.limits.record_bytes, size=size)
+
+
+async def run_all(databases: Databases, tx: Transaction, batches: Sequence[Batch]) -> list[Done]:
+    """Run batches of one database in a transaction, one behind the other.  Raises  as `Batch.run`."""
+    tenant, keys = batches[0].tenant, [one.key for batch in batches for one in batch.operations]
+    store = await databases.records(tx, tenant, create=True)
+    if store is None:
+        raise statuses.forbidden()
+    gone = await missing_zones(databases, tx, tenant, {zone for zone, _ in keys})
+    full = await databases.is_full(tenant)
+    await store.preload(keys)
+    done: list[Done] = []
+    for batch in batches:
+        done += await batch._run(databases, tx, store, gone, full)
+    return done
 
 
 _WHOLE = Shape(None, 0)

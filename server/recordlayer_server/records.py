@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ from recordlayer.aio import Transaction
 from recordlayer.client.pb import context_pb2, records_pb2, records_pb2_grpc
 from recordlayer_server import statuses
 from recordlayer_server.aggregating import aggregate
-from recordlayer_server.applying import Outcome, apply, check_key
+from recordlayer_server.applying import Change, Outcome, apply, apply_alone, apply_together, check_key
 from recordlayer_server.call import Call, current
 from recordlayer_server.contents import shape_of, zone_of
 from recordlayer_server.databases import Databases
@@ -38,13 +39,14 @@ class _There(NamedTuple):
 class Records(records_pb2_grpc.RecordsServicer):  # type: ignore[misc]  # generated, without types
     """The records of all databases.
 
-    busy  whether look-ups are to wait for each other; without it, that is seen
+    busy  whether calls are to wait for each other; without it, that is seen
     """
 
     def __init__(self, databases: Databases, *, busy: Callable[[], bool] | None = None) -> None:
         self._databases = databases
         self._limits = databases.limits
-        self._together = Together(self._find, busy=busy)
+        self._look_ups = Together(self._find, busy=busy)
+        self._saves = Together(self._save, busy=busy)
 
     async def Lookup(self, request: records_pb2.LookupRequest, _: Any) -> records_pb2.LookupReply:
         call, limits = current(), self._limits
@@ -52,7 +54,7 @@ class Records(records_pb2_grpc.RecordsServicer):  # type: ignore[misc]  # genera
         shape = shape_of(request, limits)
         tenant = call.permit({zone for zone, _ in keys})
         if len(keys) == 1 and call.is_usual:
-            there = await self._together.ask(tenant, (call, keys))
+            there = await self._look_ups.ask(tenant, (call, keys))
         else:
             (there,) = await self._find(tenant, ((call, keys),))
         reply = records_pb2.LookupReply()
@@ -100,7 +102,24 @@ class Records(records_pb2_grpc.RecordsServicer):  # type: ignore[misc]  # genera
             if atomic and one.idempotency_key:
                 text = "an atomic batch has one key, that of the request"
                 raise statuses.bad_request(f"{where}operations[{place}].idempotency_key", text)
-        return await apply(self._databases, call, tenant, operations, shape, atomic=atomic, key=key)
+        change = Change.of(call, operations, shape, key=key)
+        if change is None:
+            return await apply(self._databases, call, tenant, operations, shape, atomic=atomic, key=key)
+        outcome = await self._saves.ask(tenant, change)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    async def _save(self, tenant: Tenant, changes: Sequence[Change]) -> Sequence[Outcome | BaseException]:
+        """What became of some changes that may share a transaction, or what they raised."""
+        if len(changes) == 1:
+            return [await apply_alone(self._databases, tenant, changes[0])]
+        done = await apply_together(self._databases, tenant, changes)
+        if done is not None:
+            return done
+        self._saves.apart(tenant)
+        alone = (apply_alone(self._databases, tenant, change) for change in changes)
+        return await asyncio.gather(*alone, return_exceptions=True)
 
     def ModifyStream(
         self, requests: AsyncIterator[records_pb2.ModifyStreamRequest], _: Any

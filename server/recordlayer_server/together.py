@@ -1,9 +1,9 @@
-"""Small reads of one database that are done together while the event loop has no rest: one transaction, one opened
-store and one read for all of them, which cost more than the records themselves.
+"""Small work on one database that is done together while the event loop has no rest: look-ups of single records, and
+saves of single ones. A transaction, its read version, the opened store and its commit cost more than the record itself.
 
-A read that comes while the loop has time is done at once, and by itself. While it has none, those that come wait for
-each other, until as many have come as the last time, `MOST` at most, or until none has come for a millisecond: then all
-who had a reason to come are there. Everything that a read sees is of a version that was taken after it had come.
+What comes while the loop has time is done at once, and by itself. While it has none, those that come wait for each
+other, until as many have come as the last time, `MOST` at most, or until none has come for a millisecond: then all who
+had a reason to come are there. What they read is of a version that was taken after all of them had come.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ Asked = TypeVar("Asked")
 Found = TypeVar("Found")
 
 MOST = 8
-"""Reads that wait for each other. More would spare little: an eighth of what they share is less than their own part."""
+"""Calls that wait for each other. More would spare little: an eighth of what they share is less than their own part."""
 PAUSE = 0.001
 """Seconds without a newcomer after which nobody else is waited for."""
 NEAR = 0.01
-"""Seconds within which a database had its last read, if another one may be expected."""
+"""Seconds within which a database had its last call, if another one may be expected."""
 _FEWEST = 2
-_GROWING = 8  # times that as many came as were expected, until one more is
-_LONELY = 0.1  # seconds in which a database whose read waited in vain is not waited for again
+_GROWING = 8  # times that as many came as were expected, until twice as many are
+_APART = 0.1  # seconds in which calls of a database do not wait, where one waited in vain, or it did not work
 _REMEMBERED = 1_000  # databases
 
 
@@ -60,44 +60,44 @@ class Rest:
 
 
 class _Group(Generic[Asked, Found]):
-    """The reads of one database that wait."""
+    """The calls of one database that wait."""
 
-    __slots__ = ("asked", "expected", "last", "lonely_until", "often", "timer", "turns")
+    __slots__ = ("apart_until", "asked", "expected", "last", "often", "timer", "turns")
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.turns: list[asyncio.Future[Found]] = []
         self.expected = _FEWEST
         self.often = 0
-        self.last = self.lonely_until = float("-inf")
+        self.last = self.apart_until = float("-inf")
         self.timer: asyncio.TimerHandle | None = None
 
 
 class Together(Generic[Asked, Found]):
     """Those of one server.
 
-    read  what is found for each of those that are asked together, in their order
+    do    what comes out for each of those that are done together, in their order
     busy  whether the event loop has no rest
     """
 
     def __init__(
         self,
-        read: Callable[[Tenant, Sequence[Asked]], Awaitable[Sequence[Found]]],
+        do: Callable[[Tenant, Sequence[Asked]], Awaitable[Sequence[Found]]],
         *,
         busy: Callable[[], bool] | None = None,
     ) -> None:
-        self._read = read
+        self._do = do
         self._busy = Rest().is_busy if busy is None else busy
         self._groups: OrderedDict[Tenant, _Group[Asked, Found]] = OrderedDict()
-        self._reading: set[asyncio.Task[None]] = set()
+        self._doing: set[asyncio.Task[None]] = set()
 
     async def ask(self, tenant: Tenant, asked: Asked) -> Found:
-        """What is found, read at once or with others.  Raises  what the read raises, for all who share it."""
+        """What comes out, done at once or with others.  Raises  what doing it raises, for all who share it."""
         loop = asyncio.get_running_loop()
         group, now = self._group(tenant), loop.time()
-        near, group.last = now - group.last < NEAR and now >= group.lonely_until, now
+        near, group.last = now - group.last < NEAR and now >= group.apart_until, now
         if not group.asked and not (self._busy() and near):
-            (found,) = await self._read(tenant, (asked,))
+            (found,) = await self._do(tenant, (asked,))
             return found
         turn: asyncio.Future[Found] = loop.create_future()
         group.asked.append(asked)
@@ -105,11 +105,15 @@ class Together(Generic[Asked, Found]):
         if len(group.asked) >= group.expected:
             group.often += 1
             if group.often >= _GROWING and group.expected < MOST:
-                group.expected, group.often = group.expected + 1, 0
+                group.expected, group.often = min(MOST, 2 * group.expected), 0
             self._begin(tenant, group)
         elif group.timer is None:
             group.timer = loop.call_at(now + PAUSE, self._ring, tenant, group)
         return await turn
+
+    def apart(self, tenant: Tenant) -> None:
+        """Let what comes for a database in the next moment be done by itself: together it did not work."""
+        self._group(tenant).apart_until = asyncio.get_running_loop().time() + _APART
 
     def _group(self, tenant: Tenant) -> _Group[Asked, Found]:
         group = self._groups.get(tenant)
@@ -130,21 +134,25 @@ class Together(Generic[Asked, Found]):
             group.timer = loop.call_at(due, self._ring, tenant, group)
             return
         if len(group.asked) == 1:
-            group.lonely_until = now + _LONELY
+            group.apart_until = now + _APART
         group.expected, group.often = max(_FEWEST, len(group.asked)), 0
         self._begin(tenant, group)
 
     def _begin(self, tenant: Tenant, group: _Group[Asked, Found]) -> None:
-        """Read for those that are there, in a task of its own: none of them takes it along when it leaves."""
+        """Do it for those that are there, in a task of its own: none of them takes it along when it leaves."""
         asked, turns = group.asked, group.turns
         group.asked, group.turns = [], []
         task = asyncio.get_running_loop().create_task(self._answer(tenant, asked, turns))
-        self._reading.add(task)
-        task.add_done_callback(self._reading.discard)
+        self._doing.add(task)
+        task.add_done_callback(self._doing.discard)
 
     async def _answer(self, tenant: Tenant, asked: Sequence[Asked], turns: Sequence[asyncio.Future[Found]]) -> None:
+        there = [place for place, turn in enumerate(turns) if not turn.done()]  # some may have left
+        asked, turns = [asked[place] for place in there], [turns[place] for place in there]
+        if not asked:
+            return
         try:
-            found = await self._read(tenant, asked)
+            found = await self._do(tenant, asked)
         except asyncio.CancelledError:
             for turn in turns:
                 turn.cancel()

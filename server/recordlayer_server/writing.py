@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from recordlayer import Retry
 from recordlayer.aio import Transaction
 from recordlayer.client.pb import context_pb2
 from recordlayer_server.call import Call
@@ -56,12 +57,18 @@ class Written:
 
 
 async def writing(
-    databases: Databases, call: Call, work: Callable[[Transaction], Awaitable[T]], *, key: bytes | None = None
+    databases: Databases,
+    call: Call,
+    work: Callable[[Transaction], Awaitable[T]],
+    *,
+    key: bytes | None = None,
+    attempts: int = 0,
 ) -> tuple[T, Written]:
     """The result of work and its commit, tried until the call's deadline. Writes see the newest state, however stale a
     state the call allows.
 
-    key  an idempotency key
+    key       an idempotency key
+    attempts  how often it may be tried; 0: as often as the time of the call allows
 
     Raises  AlreadyApplied, and what the work raises.
     """
@@ -74,7 +81,7 @@ async def writing(
 
     result = await databases.worker(call.tenant).run(
         noted,
-        retry=retry_of(call),
+        retry=Retry(attempts=attempts) if attempts else retry_of(call),
         options=call.options(reads_only=False),
         idempotency_key=key,
     )
