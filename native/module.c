@@ -39,6 +39,7 @@ PyObject *closure(PyMethodDef *method, PyObject *kept)
 static PyMethodDef methods[] = {
     METHOD(make_pack),
     METHOD(make_entries),
+    METHOD(make_changed),
     METHOD(make_unpack),
     METHOD(make_rows),
     METHOD(make_runs),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from recordlayer.core import in_c
 from recordlayer.index.aggregate_rules import negative
 from recordlayer.index.direct import as_one_entry, direct_entry
 from recordlayer.keys.compiled_entries import Entries, OneEntry, compile_entries
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from recordlayer.store.record import StoredRecord
 
 
+Removal = tuple[int, bytes | None]
+"""The kind of write that takes an entry away, and its operand; None for the negative of what was added."""
+
+
 class DirectWrites:
     """Those of one record type, for the indexes of it that are written directly.
 
@@ -39,7 +44,9 @@ class DirectWrites:
         self.indexes = tuple(index for index, _ in found)
         self._keys = tuple(b"\x15\x02" + pack((index.subspace_key,)) for index in self.indexes)
         self._wanted: list[OneEntry] = [as_one_entry(index, record_type, entry) for index, entry in found]
-        self._removals = [(entry.removal, None if entry.amount else entry.returned) for _, entry in found]
+        self._removals: tuple[Removal, ...] = tuple(
+            [(entry.removal, None if entry.amount else entry.returned) for _, entry in found]
+        )
         self._amounts = any(entry.amount for _, entry in found)
         self._functions: dict[type[Message], Entries | None] = {}
         versioned = any(index.root_expression.version_columns for index in self.indexes)
@@ -85,11 +92,17 @@ class DirectWrites:
                 for (kind, operand), (_, key, added) in removals
                 if added is not None
             ]
-        writes: list[Write] = []
-        for ((kind, operand), gone), come in zip(removals, after, strict=True):
-            if gone != come:
-                if gone[2] is not None:  # a null has added nothing
-                    writes.append((kind, gone[1], negative(gone[2]) if operand is None else operand))
-                if come[2] is not None:
-                    writes.append(come)
-        return writes
+        return changed(self._removals, before, after)
+
+
+@in_c("changed")
+def changed(removals: Sequence[Removal], before: Sequence[Write], after: Sequence[Write]) -> list[Write]:
+    """What turns entries into others: each goes before its next comes, and what stays the same is not written."""
+    writes: list[Write] = []
+    for (kind, operand), gone, come in zip(removals, before, after, strict=True):
+        if gone != come:
+            if gone[2] is not None:  # a null has added nothing
+                writes.append((kind, gone[1], negative(gone[2]) if operand is None else operand))
+            if come[2] is not None:
+                writes.append(come)
+    return writes

@@ -83,11 +83,11 @@ class IndexStates:
 
     def consult(self, indexes: Iterable[tuple[str, bytes]]) -> None:
         """As `of` for several indexes: their names, and where their states are."""
-        consulted = self._consulted
+        consulted, add = self._consulted, self._context.add_read_conflict_key
         for name, key in indexes:
             if name not in consulted:
                 consulted.add(name)
-                self._context.add_read_conflict_key(key)
+                add(key)
 
     def peek(self, index: Index) -> IndexState:
         """The same for showing, without conflicts."""

@@ -35,7 +35,7 @@ from recordlayer.store.records import Records
 from recordlayer.store.split import RawRecord
 from recordlayer.store.states import IndexStates
 from recordlayer.store.synthesis import NO_SYNTHESIS, Synthesis
-from recordlayer.store.upkeep import Change, Upkeep, claim_all, pending_of
+from recordlayer.store.upkeep import Change, Kept, Upkeep, claim_all, pending_of
 from recordlayer.tuples import Versionstamp, pack
 from recordlayer.waiting.overlap import gather
 
@@ -111,8 +111,8 @@ class RecordStore:
             await turns.wait(place)
         try:
             versioned = self._stores_versions or version is not None or version_behavior is not VersionBehavior.DEFAULT
-            if not (versioned or self._makes) and self._saves_plainly(new):
-                await self._save_plainly(new, place, expect)
+            if not (versioned or self._makes) and (kept := self._kept_plainly(new)) is not None:
+                await self._save_plainly(new, place, kept, expect)
                 return new
             reading = self.records.begin(new.primary_key_bytes, exact=True)
             verdicts = self.upkeep.verdicts(new)
@@ -134,17 +134,15 @@ class RecordStore:
         finally:
             turns.leave(place)
 
-    def _saves_plainly(self, new: StoredRecord) -> bool:
-        """Whether nothing but pairs of one record and direct entries has to do with a save."""
-        return (
-            self.header.feed is None
-            and self.counts is None
-            and self.sampling is None
-            and self.records.is_plain
-            and self.upkeep.is_direct(new.record_type)
-        )
+    def _kept_plainly(self, new: StoredRecord) -> Kept | None:
+        """Who keeps the indexes of a record, where nothing but its pairs and its direct entries has to do with a save;
+        None where there is more to it."""
+        if self.header.feed is not None or self.counts is not None or self.sampling is not None:
+            return None
+        kept = self.upkeep.kept(new.record_type)
+        return None if kept.rest or not self.records.is_plain else kept
 
-    async def _save_plainly(self, new: StoredRecord, base: bytes, expect: Expect) -> None:
+    async def _save_plainly(self, new: StoredRecord, base: bytes, kept: Kept, expect: Expect) -> None:
         """The steps of `save` that are left then: most saves are so."""
         records = self.records
         raw = await records.replaced(base)
@@ -153,7 +151,12 @@ class RecordStore:
             expect.check(old, new)
         data = self.codec.encode(new.message)
         records.check_size(new, data)
-        writes, changes = self.upkeep.prepare(old, new)
+        writes: list[Write] | None = None
+        changes: list[Change] = []
+        if kept.direct is not None and (old is None or old.record_type is new.record_type):
+            writes = kept.direct.between(old, new, kept.prefixes)
+        if writes is None:
+            writes, changes = self.upkeep.prepare(old, new)
         pair = records.one_pair(new, data, raw)
         if pair is None:
             self.write_record(new, data, old, raw, None)

@@ -106,8 +106,11 @@ class Upkeep:
             self._by_type[record_type.name] = found
         return found
 
-    def _keep(self, record_type: RecordType) -> Kept:
-        """Who keeps which indexes of a type. Maintainers of what is written directly are not made unless needed."""
+    def kept(self, record_type: RecordType) -> Kept:
+        """Who keeps which indexes of a type. Maintainers of what is written directly are not made unless needed.
+
+        Raises  IndexNotSupported
+        """
         kept = self._kept.get(record_type.name)
         if kept is None:
             self._refuse_what_is_only_read(record_type)
@@ -149,13 +152,9 @@ class Upkeep:
                     hint="records of this type are only read here: write them with the Java Record Layer",
                 )
 
-    def is_direct(self, record_type: RecordType) -> bool:
-        """Whether all that a type's records have in indexes are direct entries.  Raises  IndexNotSupported."""
-        return not self._keep(record_type).rest
-
     def verdicts(self, new: StoredRecord) -> Sequence[Verdict]:
         """The checks that a new record needs, begun."""
-        checked = self._keep(new.record_type).checked
+        checked = self.kept(new.record_type).checked
         if not checked:
             return NO_VERDICTS
         begun = [one.check(new) for one in checked]
@@ -173,7 +172,7 @@ class Upkeep:
         if old is None or new is None or old.record_type is new.record_type:
             record = new if new is not None else old
             assert record is not None, "one of them is there"
-            kept = self._keep(record.record_type)
+            kept = self.kept(record.record_type)
             writes = [] if kept.direct is None else kept.direct.between(old, new, kept.prefixes)
             if writes is not None:
                 changes = [(maintainer, old, new) for maintainer in kept.rest]

@@ -18,6 +18,7 @@ _MODULES = (
     "kv.embedded.scanning",
     "kv.embedded.writing",
     "kv.mutations",
+    "store.direct_writes",
     "tuples.packing",
     "tuples.unpacking",
 )

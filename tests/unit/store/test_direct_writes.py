@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 import recordlayer as rl
 from recordlayer import errors
+from recordlayer.core import twins
 from recordlayer.kv.mutations import Write
 from recordlayer.metadata.predicate import compare
 from recordlayer.store import marking
 from recordlayer.store.upkeep import writes_of
 from recordlayer.waiting.drivers import run_blocking
+from tests.support.both_ways import needs_core, outcome
 from tests.unit.keys import protos
 
 _BODY = """
@@ -121,10 +123,29 @@ def test_an_index_filter_is_asked_for_every_index() -> None:
         assert len(list(store.scan_index("covering"))) == 1
 
 
-def test_who_changes_the_state_of_an_index_conflicts_with_who_writes_it_directly() -> None:
+NUMBERS_AND_BYTES = st.tuples(st.integers(-5, 5), st.binary(max_size=2), st.binary(max_size=2))
+NULLS = st.tuples(st.just(2), st.binary(max_size=1), st.none() | st.just(bytes(8)))
+
+
+@needs_core
+@given(st.lists(st.tuples(st.booleans(), NUMBERS_AND_BYTES | NULLS, NUMBERS_AND_BYTES | NULLS), max_size=6), st.data())
+def test_what_changes_is_the_same_in_python_and_in_c(entries: list[Any], data: Any) -> None:
+    removals = tuple([(come[0], data.draw(st.binary(max_size=2) | st.none())) for _, _, come in entries])
+    before = [come if same else gone for same, gone, come in entries]
+    after = [come for _, _, come in entries]
+    for arguments in ((removals, before, after), (removals[1:], before, after), (list(removals), tuple(before), after)):
+        in_python, in_c = (outcome(function, *arguments) for function in twins["changed"])
+        assert in_c == in_python
+
+
+@pytest.mark.parametrize("opened_before", [0, 3])
+def test_who_changes_the_state_of_an_index_conflicts_with_who_writes_it_directly(opened_before: int) -> None:
     with rl.open("memory:") as db:
         with db.transaction() as tx:
             tx.store(METADATA, path=("direct",))
+        for number in range(opened_before):
+            with db.transaction() as tx:
+                tx.store(METADATA, path=("direct",)).save(Thing(id=number, city="b"))
         writer, other = db.transaction(), db.transaction()
 
         def side_by_side() -> None:
