@@ -14,6 +14,13 @@ static int are_same(PyObject *one, PyObject *other)
                             memcmp(PyBytes_AS_STRING(one), PyBytes_AS_STRING(other), (size_t)PyBytes_GET_SIZE(one)) == 0);
 }
 
+static int are_same_writes(PyObject *one, PyObject *other)
+{
+    return PyObject_RichCompareBool(PyTuple_GET_ITEM(one, 0), PyTuple_GET_ITEM(other, 0), Py_EQ) == 1 &&
+           are_same(PyTuple_GET_ITEM(one, 1), PyTuple_GET_ITEM(other, 1)) &&
+           are_same(PyTuple_GET_ITEM(one, 2), PyTuple_GET_ITEM(other, 2));
+}
+
 /* The writes of one entry are behind each other in the result; -1 with an error. */
 static int add_change(PyObject *writes, PyObject *removal, PyObject *gone, PyObject *come)
 {
@@ -37,9 +44,7 @@ static PyObject *changed(PyObject *kept, PyObject *const *args, Py_ssize_t count
     PyObject *writes = PyList_New(0);
     for (Py_ssize_t at = 0; writes != NULL && at < PyTuple_GET_SIZE(args[0]); at++) {
         PyObject *gone = PyList_GET_ITEM(args[1], at), *come = PyList_GET_ITEM(args[2], at);
-        if (!(are_same(PyTuple_GET_ITEM(gone, 1), PyTuple_GET_ITEM(come, 1)) &&
-              are_same(PyTuple_GET_ITEM(gone, 2), PyTuple_GET_ITEM(come, 2))) &&
-            add_change(writes, PyTuple_GET_ITEM(args[0], at), gone, come) < 0)
+        if (!are_same_writes(gone, come) && add_change(writes, PyTuple_GET_ITEM(args[0], at), gone, come) < 0)
             Py_CLEAR(writes);
     }
     return writes;

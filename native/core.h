@@ -73,6 +73,7 @@ PyObject *closure(PyMethodDef *method, PyObject *kept);
 PyObject *make_pack(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_entries(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_changed(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *make_step(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_unpack(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_rows(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_runs(PyObject *module, PyObject *const *args, Py_ssize_t count);
@@ -87,7 +88,7 @@ PyObject *make_lay(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_replace_each(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 extern const char make_pack_doc[], make_unpack_doc[], make_rows_doc[], make_runs_doc[], make_rests_doc[], make_open_all_doc[];
-extern const char make_tuples_doc[], make_entries_doc[], make_changed_doc[];
+extern const char make_tuples_doc[], make_entries_doc[], make_changed_doc[], make_step_doc[];
 extern const char make_forward_doc[], make_backward_doc[], make_bytes_until_doc[];
 extern const char make_counted_doc[], make_lay_doc[], make_replace_each_doc[];
 

@@ -15,7 +15,7 @@ from recordlayer.store.serializer import PLAIN
 from recordlayer.tuples import unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from google.protobuf.message import Message
 
@@ -28,13 +28,18 @@ if TYPE_CHECKING:
 class Codec:
     """How the records of one store are turned into bytes and back."""
 
-    __slots__ = ("_contexts", "metadata", "schema", "serializer")
+    __slots__ = ("_contexts", "encode", "metadata", "schema", "serializer", "split")
 
     def __init__(self, metadata: RecordMetaData, serializer: Serializer) -> None:
         self.metadata = metadata
         self.serializer = serializer
         self.schema = schema_of(metadata)
         self._contexts = self.schema.contexts
+        self.encode: Callable[[Message], bytes] = _encode(metadata, serializer)
+        """A message as it is stored.  Raises  IncompleteRecord, and what the serializer raises."""
+
+        self.split: Callable[[bytes], tuple[RecordType, bytes]] = _split(metadata, serializer)
+        """The type of a stored record, and the bytes of its message.  Raises  CorruptRecord, UnknownEncryptionKey."""
 
     def context_of(self, record_type: RecordType, version: Versionstamp | None) -> RecordContext:
         """What key expressions need beside the message."""
@@ -42,15 +47,22 @@ class Codec:
             return self._contexts[record_type.name]
         return RecordContext(record_type_key=record_type.record_type_key, version=version)
 
-    def encode(self, message: Message) -> bytes:
-        return self.serializer.encode(self.metadata.envelope(message))
-
     def open_all(self, stored: Sequence[bytes]) -> list[Message]:
         """The messages in stored bytes.  Raises  CorruptRecord, UnknownEncryptionKey."""
         if self.serializer is not PLAIN:
             decode = self.serializer.decode
             stored = [decode(data) for data in stored]
         return self.metadata.open_envelopes(stored)
+
+
+def _encode(metadata: RecordMetaData, serializer: Serializer) -> Callable[[Message], bytes]:
+    envelope, encode = metadata.envelope, serializer.encode
+    return envelope if serializer is PLAIN else lambda message: encode(envelope(message))
+
+
+def _split(metadata: RecordMetaData, serializer: Serializer) -> Callable[[bytes], tuple[RecordType, bytes]]:
+    split, decode = metadata.split_envelope, serializer.decode
+    return split if serializer is PLAIN else lambda stored: split(decode(stored))
 
 
 class StoredRecord:
@@ -161,7 +173,7 @@ class StoredRecord:
     def _look_inside(self) -> None:
         assert self._data is not None, "a record without a message has its bytes"
         try:
-            self._type, self._body = self._codec.metadata.split_envelope(self._codec.serializer.decode(self._data))
+            self._type, self._body = self._codec.split(self._data)
         except CorruptRecord as error:
             raise self._where(error) from error
         except UnknownEncryptionKey as error:

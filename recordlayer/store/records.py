@@ -159,8 +159,17 @@ class Records:
         """What is to be replaced at `base`, where `is_plain`: as `begin` and `finish`, `exact`."""
         context = self._context
         chunk = await context.get_range(base + b"\x00", base + b"\xff", mode=StreamingMode.WANT_ALL)
-        if not chunk.rows:
+        rows = chunk.rows
+        if not rows:
             return None
+        raw: RawRecord | None
+        if len(rows) == 1 and not chunk.more and rows[0][0] == base + UNSPLIT:
+            value = rows[0][1]
+            length = len(base) + 1
+            counters = context.counters
+            counters.rows_read += 1
+            counters.bytes_read += length + len(value)
+            return RawRecord(value, pending_version(context, base), Shape(0, False, length, len(value)))
         raw = await self._assembled(base, chunk, snapshot=False)
         if raw is not None and (version := pending_version(context, base)) is not None:
             raw.version = version

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from recordlayer.core import in_c
 from recordlayer.waiting.waitable import Waitable, checked
 
 if TYPE_CHECKING:
@@ -22,20 +23,33 @@ T = TypeVar("T")
 Core = Coroutine[Any, None, T]
 
 
+@in_c("step")
+def step(core: Core[T], waiting: list[object], error: BaseException | None) -> T | None:
+    """Let a coroutine run, or throw an error into it: what it returns. If it waits, what it yields is put into
+    `waiting`."""
+    try:
+        waiting.append(core.send(None) if error is None else core.throw(error))
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    finally:
+        error = None  # its traceback holds this frame: do not leave a cycle behind
+    return None
+
+
 def run_blocking(core: Core[T]) -> T:
     """The result of `core`, waiting in this thread. Works inside a running event loop too."""
     error: BaseException | None = None
+    waiting: list[object] = []
     try:
         while True:
-            try:
-                yielded = core.send(None) if error is None else core.throw(error)
-            except StopIteration as done:
-                result: T = done.value
-                return result
+            result = step(core, waiting, error)
+            if not waiting:
+                return result  # type: ignore[return-value]  # nothing is waited for: it is the coroutine's
             error = None
             waitable: Waitable[Any] | None = None
             try:
-                waitable = checked(yielded)
+                waitable = checked(waiting.pop())
                 waitable.block()
             except BaseException as stop:
                 error = stop
@@ -49,17 +63,16 @@ def run_blocking(core: Core[T]) -> T:
 async def run_asyncio(core: Core[T]) -> T:
     """The result of `core`, waiting on the running asyncio loop, which is never blocked."""
     error: BaseException | None = None
+    waiting: list[object] = []
     try:
         while True:
-            try:
-                yielded = core.send(None) if error is None else core.throw(error)
-            except StopIteration as done:
-                result: T = done.value
-                return result
+            result = step(core, waiting, error)
+            if not waiting:
+                return result  # type: ignore[return-value]  # nothing is waited for: it is the coroutine's
             error = None
             waitable: Waitable[Any] | None = None
             try:
-                waitable = checked(yielded)
+                waitable = checked(waiting.pop())
                 await _future(waitable)
             except BaseException as stop:
                 error = stop

@@ -19,6 +19,7 @@ _MODULES = (
     "kv.embedded.writing",
     "kv.mutations",
     "store.direct_writes",
+    "waiting.drivers",
     "tuples.packing",
     "tuples.unpacking",
 )

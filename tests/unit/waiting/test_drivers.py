@@ -17,9 +17,11 @@ from typing import Any
 
 import pytest
 
+from recordlayer.core import twins
 from recordlayer.errors import Conflict, ForeignAwaitable
 from recordlayer.waiting.drivers import run_asyncio, run_blocking
 from recordlayer.waiting.waitable import Failed, Promise, Ready, Turn
+from tests.support.both_ways import WAYS
 from tests.unit.waiting.driving import Counted, Drive, both_drivers
 
 
@@ -474,3 +476,40 @@ def test_a_turn_lets_other_tasks_of_the_loop_run() -> None:
     order.clear()
     run_blocking(busy("a"))
     assert order == ["a0", "a1", "a2"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_step_tells_what_is_returned_from_what_is_waited_for(way: int) -> None:
+    step = twins["step"][way]
+    assert step is not None
+    seen: list[object] = []
+
+    async def work(first: Any) -> Any:
+        try:
+            return await first
+        except ValueError as error:
+            seen.append(error)
+            return "mended"
+
+    waiting: list[object] = []
+    assert step(work(Ready(None)), waiting, None) is None, "returned"
+    assert waiting == []
+    promise: Promise[int] = Promise()
+    core = work(promise)
+    assert step(core, waiting, None) is None
+    assert waiting.pop() is promise
+    promise.resolve(7)
+    assert step(core, waiting, None) == 7
+    assert waiting == []
+    with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
+        step(core, waiting, None)
+    core, mistake = work(Promise()), ValueError()
+    step(core, waiting, None)
+    waiting.clear()
+    assert step(core, waiting, mistake) == "mended"
+    assert seen == [mistake]
+    with pytest.raises(KeyError):
+        step(work(Failed(KeyError())), waiting, None)
+    assert waiting == []
+    with pytest.raises(AttributeError):
+        step(7, waiting, None)
