@@ -205,7 +205,8 @@ def _drawn(file: Path, panels: Sequence[tuple[str, Lines]], ylabel: str, *, limi
         axes.set_ylim(bottom=0)
         axes.set_xlabel(title)
         axes.set_ylabel(ylabel)
-        axes.legend(fontsize="small")
+        if len(lines) > 1:
+            axes.legend(fontsize="small")
     figure.savefig(file, dpi=110)
     return True
 
