@@ -46,6 +46,7 @@ class Reading:
         """Everything that a reset forgets."""
         self._cancelled = False
         self._committing = False
+        self._version = -1  # of the commit, once this is closed
         self._versioned = False
         self._touched = False
         self._reads_system = False

@@ -130,6 +130,7 @@ class FdbTransaction(Reading):
             self._cancelled = True
 
     def close(self) -> None:
+        self._version = self.committed_version()
         handle, self._handle = self._handle, None
         # A commit under way goes on, and keeps the transaction for itself.
         if handle is not None and not self._committing and not self._owner.forked:
@@ -154,7 +155,7 @@ class FdbTransaction(Reading):
         self._native.transaction_set_read_version(pointer, version)
 
     def committed_version(self) -> int:
-        version = c_int64(-1)
+        version = c_int64(self._version)
         if self._committing and self._handle is not None and not self._owner.forked:
             self._check(self._native.transaction_get_committed_version(self._handle.pointer, byref(version)))
         return version.value

@@ -45,6 +45,9 @@ class Versions(Harness):
             tr.set(self.key(b"a"), b"%d" % number)
             self.do(tr.commit())
             assert tr.committed_version() > version
+            known = tr.committed_version()
+            tr.close()
+            assert tr.committed_version() == known, "it is known to whoever closed it"
             committed.append(tr.committed_version())
         assert committed == sorted(set(committed))
 
