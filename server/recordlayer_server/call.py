@@ -235,7 +235,8 @@ class Call:
 
 @lru_cache(maxsize=256)
 def _options(method: str, priority: Priority) -> TransactionOptions:
-    return TransactionOptions(name=method, priority=priority)
+    # Who is refused with CONTENTION is told about what.
+    return TransactionOptions(name=method, priority=priority, report_conflicts=True)
 
 
 _NO_CONTEXT = context_pb2.RequestContext()

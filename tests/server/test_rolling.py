@@ -18,7 +18,7 @@ from recordlayer_server import statuses
 from recordlayer_server.config import Address, Config
 from recordlayer_server.services import services
 from recordlayer_server.serving import Serving
-from tests.support.service import BY_HAND, Caller, operation, photos, retries, run
+from tests.support.service import STEADY, Caller, operation, photos, retries, run
 
 LONG = os.environ.get("RECORDLAYER_LONG_TESTS") == "1"
 RESTARTS, CALLERS, RECORDS = (40, 16, 900) if LONG else (6, 6, 450)
@@ -47,7 +47,7 @@ class Fleet:
 
     async def _start(self, listen: Address) -> Serving:
         config = Config(
-            db="memory:", health=BY_HAND, listen=listen, grace=timedelta(seconds=20), drain_delay=timedelta(seconds=0.3)
+            db="memory:", health=STEADY, listen=listen, grace=timedelta(seconds=20), drain_delay=timedelta(seconds=0.3)
         )
         server = Serving(config, self._databases.database, services=services(self._databases))
         await server.start()

@@ -30,7 +30,9 @@ from recordlayer.client.pb import (
 )
 from recordlayer.errors import ProcessBehind, StoreMoved
 from recordlayer.kv.engine import Engine, Transaction
+from recordlayer.kv.idempotency import DEFAULT_PREFIX
 from recordlayer.kv.registry import open_engine
+from recordlayer.tuples import pack
 from recordlayer.waiting.waitable import Failed, Promise, Waitable
 from recordlayer.world import World
 from recordlayer_server import statuses
@@ -38,11 +40,16 @@ from recordlayer_server.config import Address, Config, Health, Hooks
 from recordlayer_server.databases import Databases
 from recordlayer_server.limits import DEFAULT, Limits
 from recordlayer_server.operation.around import Around
+from recordlayer_server.places import SPACE
 from recordlayer_server.services import services
 from recordlayer_server.serving import Service, Serving
 from tests.support.photos import CONTAINER, description
 
 T = TypeVar("T")
+
+ENGINE = "memory:"
+"""What servers of tests lie on, where a test gives no database: here, or on a cluster (tests/server/conftest.py), where
+what they kept goes with them."""
 
 BY_HAND = Health(interval=timedelta(days=1), timeout=timedelta(milliseconds=20), failures=3, successes=2)
 """One look when the server starts, and then only those of the test."""
@@ -58,7 +65,7 @@ def run(scenario: Coroutine[Any, Any, T], *, seconds: float = 60) -> T:
     """Run a scenario to its end; one that hangs is an error."""
 
     async def bounded() -> T:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds if ENGINE == "memory:" else 5 * seconds):
             return await scenario
 
     return asyncio.run(bounded())
@@ -129,7 +136,7 @@ async def photos(
     *, database: Database | None = None, limits: Limits = DEFAULT, hooks: Hooks | None = None, **settings: Any
 ) -> AsyncIterator[tuple[Serving, Databases]]:
     """A server of the container of `tests.support.photos`; at the end every store of it is checked."""
-    async with database if database is not None else Database(open_engine("memory:"), world=World()) as opened:
+    async with database if database is not None else Database(open_engine(ENGINE), world=World()) as opened:
         config = Config(
             db="memory:", **{"health": STEADY, "listen": Address("127.0.0.1", 0), "grace": timedelta(0), **settings}
         )
@@ -137,6 +144,9 @@ async def photos(
         databases = Databases(
             opened, limits=limits, counted=load.tenant_limits, storage=load.tenant_storage, hooks=hooks
         )
+        lasting = database is None and ENGINE != "memory:"
+        if lasting:
+            await forget(opened)
         await databases.put_containers({CONTAINER: description()})
         server = Serving(config, opened, services=services(databases), limits=limits)
         await server.start()
@@ -145,6 +155,8 @@ async def photos(
         finally:
             await server.drain()
         await check_databases(databases)
+        if lasting:
+            await forget(opened)
 
 
 @asynccontextmanager
@@ -161,6 +173,13 @@ async def serving_over(
         yield server
     finally:
         await server.drain()
+
+
+async def forget(database: Database) -> None:
+    """All that servers have kept in it, and the idempotency keys of their callers."""
+    async with database.transaction() as tx:
+        for prefix in (pack((SPACE.path("service").value,)), DEFAULT_PREFIX):
+            tx.context.clear_range(prefix, prefix + b"\xff")
 
 
 async def check_databases(databases: Databases) -> None:
