@@ -21,7 +21,7 @@ test: $(VENV)/.dev                  ## the whole suite on the embedded engine: m
 VERSIONS ?= python3.11 python3.12 python3.13 python3.14 python3.15
 versions:                           ## the suite on every Python that is here: make versions ARGS="tests/golden"
 	@failed=; for python in $(VERSIONS); do \
-	    command -v $$python >/dev/null 2>&1 || { echo "$$python is not here"; continue; }; \
+	    $$python -c '' >/dev/null 2>&1 || { echo "$$python is not here"; continue; }; \
 	    $(MAKE) --no-print-directory VENV=.venv-$$(basename $$python) PYTHON=$$python test || failed="$$failed $$python"; \
 	done; if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
@@ -37,8 +37,9 @@ ENGINE ?=
 soak: $(VENV)/.dev                  ## everything at once, watched for leaks: make soak SECONDS=600 ENGINE=fdb:
 	RECORDLAYER_SOAK_SECONDS=$(SECONDS) RECORDLAYER_SOAK_ENGINE=$(ENGINE) $(PY) -m pytest -q -s tests/contract/test_soak.py
 
-audit: $(VENV)/.audit               ## known vulnerabilities of what is installed here; asks the network, fails without it
-	@$(PY) -m pip_audit --skip-editable --progress-spinner off $(ARGS)
+audit: $(VENV)/.audit               ## known vulnerabilities of what is installed here; fails if anything could not be asked for
+	@$(PY) -m pip freeze --all --exclude-editable > $(VENV)/.frozen
+	@$(PY) -m pip_audit --strict --no-deps --disable-pip --progress-spinner off --requirement $(VENV)/.frozen $(ARGS)
 
 test-fdb: $(VENV)/.dev              ## the same on a cluster too: RECORDLAYER_TEST_CLUSTER_FILE's, or one in docker
 	@if [ -n "$$RECORDLAYER_TEST_CLUSTER_FILE" ]; then \
