@@ -302,17 +302,19 @@ class Watcher:
     def __init__(self) -> None:
         self.records: dict[str, bytes] = {}
         self._token = b""
+        self._current = False
 
     async def until_the_end(self, caller: Caller) -> None:
         """Take what comes until it is over.  Raises  AioRpcError; then another stream goes on where this one was."""
         async with Watch(caller) as watch:
             await watch.add(1, content=True, token=self._token)
-            while "end" not in self.records:
+            while not (self._current and "end" in self.records):  # what comes first is in the order of names
                 async with asyncio.timeout(PATIENCE):  # something is told until then, if only that there is nothing
                     self._take(await watch.next(progress=True))
 
     def _take(self, reply: sync_pb2.WatchReply) -> None:
         kind = reply.WhichOneof("kind")
+        self._current = kind == "current" or (kind == "progress" and self._current)
         if kind == "changed":
             for record in reply.changed.records:
                 if record.deleted:
@@ -337,20 +339,24 @@ async def watches(_: Any, callers: Callers, number: int, watcher: list[Watcher])
 
 async def follows_hints(_: Any, callers: Callers, number: int, replica: list[Replica]) -> None:
     """Keeps a copy by the change lists, and asks for them only when it is told that there is something."""
-    replica[:] = [Replica(random.Random(number))]
+    copy = Replica(random.Random(number))
+    replica[:] = [copy]
+
+    def is_over() -> bool:
+        return "end" in copy.records.get("", {}) and not copy.stale
 
     async def until_the_end(caller: Caller) -> None:
-        while "end" not in replica[0].records.get("", {}):
-            await replica[0].sync(caller)
+        while not is_over():
+            await copy.sync(caller)
             async with Watch(caller) as watch:
-                await watch.add(1, token=replica[0].tokens.get("", b""))
-                while "end" not in replica[0].records.get("", {}):
+                await watch.add(1, token=copy.tokens.get("", b""))
+                while not is_over():
                     async with asyncio.timeout(PATIENCE):
                         reply = await watch.next(progress=True)
                     if reply.WhichOneof("kind") == "reset":
                         break
                     if reply.WhichOneof("kind") == "changed":
-                        await replica[0].sync(caller)
+                        await copy.sync(caller)
 
     await callers.answered(random.Random(number), until_the_end)
     callers.ended(number)
