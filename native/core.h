@@ -70,6 +70,25 @@ Outcome put_value(Buffer *out, PyObject *encode, PyObject *value, int depth);
 /* A function that keeps what it was made with: its `self` is a tuple, a reference to which is taken over. */
 PyObject *closure(PyMethodDef *method, PyObject *kept);
 
+/* What makes the function `name`, which keeps the one in Python and `more` objects. */
+#define FUNCTION(name, signature, more, doc)                                                                          \
+    static PyMethodDef name##_method = {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL | METH_KEYWORDS,      \
+                                        #name signature "\n--\n\n" doc};                                              \
+    const char make_##name##_doc[] = "make_" #name "(" #name ", *with, /)\n--\n\n`" #name "` in C.";                   \
+    PyObject *make_##name(PyObject *module, PyObject *const *args, Py_ssize_t count)                                  \
+    {                                                                                                                 \
+        if (count != 1 + more) {                                                                                      \
+            PyErr_SetString(PyExc_TypeError, "make_" #name " takes the function in Python, and " #more " more");      \
+            return NULL;                                                                                              \
+        }                                                                                                             \
+        PyObject *kept = PyTuple_New(count);                                                                          \
+        for (Py_ssize_t at = 0; kept != NULL && at < count; at++) {                                                   \
+            Py_INCREF(args[at]);                                                                                      \
+            PyTuple_SET_ITEM(kept, at, args[at]);                                                                     \
+        }                                                                                                             \
+        return closure(&name##_method, kept);                                                                         \
+    }
+
 PyObject *make_pack(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_entries(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_changed(PyObject *module, PyObject *const *args, Py_ssize_t count);
@@ -86,9 +105,13 @@ PyObject *make_bytes_until(PyObject *module, PyObject *const *args, Py_ssize_t c
 PyObject *make_counted(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_lay(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_replace_each(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *make_united(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *make_shared(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *make_bytes_of(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 extern const char make_pack_doc[], make_unpack_doc[], make_rows_doc[], make_runs_doc[], make_rests_doc[], make_open_all_doc[];
 extern const char make_tuples_doc[], make_entries_doc[], make_changed_doc[], make_step_doc[];
+extern const char make_united_doc[], make_shared_doc[], make_bytes_of_doc[];
 extern const char make_forward_doc[], make_backward_doc[], make_bytes_until_doc[];
 extern const char make_counted_doc[], make_lay_doc[], make_replace_each_doc[];
 

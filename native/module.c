@@ -2,7 +2,7 @@
 
 #include "core.h"
 
-#define REVISION 7 /* what recordlayer/core.py wants: both change when a function comes, goes or is called otherwise */
+#define REVISION 9 /* what recordlayer/core.py wants: both change when a function comes, goes or is called otherwise */
 
 int buffer_grow(Buffer *buffer, Py_ssize_t more)
 {
@@ -53,6 +53,9 @@ static PyMethodDef methods[] = {
     METHOD(make_counted),
     METHOD(make_lay),
     METHOD(make_replace_each),
+    METHOD(make_united),
+    METHOD(make_shared),
+    METHOD(make_bytes_of),
     {NULL, NULL, 0, NULL},
 };
 

@@ -122,19 +122,6 @@ unusual:
     return PyObject_Vectorcall(PyTuple_GET_ITEM(kept, 0), args, (size_t)count, names);
 }
 
-#define FUNCTION(name, signature, doc)                                                                                \
-    static PyMethodDef name##_method = {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL | METH_KEYWORDS,      \
-                                        #name signature "\n--\n\n" doc};                                              \
-    const char make_##name##_doc[] = "make_" #name "(" #name ", /)\n--\n\n`" #name "` in C.";                          \
-    PyObject *make_##name(PyObject *module, PyObject *const *args, Py_ssize_t count)                                  \
-    {                                                                                                                 \
-        if (count != 1) {                                                                                             \
-            PyErr_SetString(PyExc_TypeError, "make_" #name " takes the function in Python");                          \
-            return NULL;                                                                                              \
-        }                                                                                                             \
-        return closure(&name##_method, PyTuple_Pack(1, args[0]));                                                     \
-    }
-
-FUNCTION(forward, "(cursor, begin, end, limit)", "Pairs of a range, ascending.")
-FUNCTION(backward, "(cursor, begin, end, limit)", "Pairs of a range, descending.")
-FUNCTION(bytes_until, "(rows, wanted)", "How many pairs have so many bytes, and the bytes of all.")
+FUNCTION(forward, "(cursor, begin, end, limit)", 0, "Pairs of a range, ascending.")
+FUNCTION(backward, "(cursor, begin, end, limit)", 0, "Pairs of a range, descending.")
+FUNCTION(bytes_until, "(rows, wanted)", 0, "How many pairs have so many bytes, and the bytes of all.")

@@ -188,24 +188,6 @@ static PyObject *replace_each(PyObject *kept, PyObject *const *args, Py_ssize_t 
     return PyLong_FromSsize_t(size);
 }
 
-#define FUNCTION(name, signature, more, doc)                                                                          \
-    static PyMethodDef name##_method = {#name, (PyCFunction)(void (*)(void))name, METH_FASTCALL | METH_KEYWORDS,      \
-                                        #name signature "\n--\n\n" doc};                                              \
-    const char make_##name##_doc[] = "make_" #name "(" #name ", *with, /)\n--\n\n`" #name "` in C.";                   \
-    PyObject *make_##name(PyObject *module, PyObject *const *args, Py_ssize_t count)                                  \
-    {                                                                                                                 \
-        if (count != 1 + more) {                                                                                      \
-            PyErr_SetString(PyExc_TypeError, "make_" #name " takes the function in Python, and " #more " more");      \
-            return NULL;                                                                                              \
-        }                                                                                                             \
-        PyObject *kept = PyTuple_New(count);                                                                          \
-        for (Py_ssize_t at = 0; kept != NULL && at < count; at++) {                                                   \
-            Py_INCREF(args[at]);                                                                                      \
-            PyTuple_SET_ITEM(kept, at, args[at]);                                                                     \
-        }                                                                                                             \
-        return closure(&name##_method, kept);                                                                         \
-    }
-
 FUNCTION(counted, "(writes, kept)", 0, "Sets, mutations, clears, and their bytes.")
 FUNCTION(lay, "(writes, at, entries, atomic, cleared)", 5, "Takes writes into a transaction, up to one that is not usual.")
 FUNCTION(replace_each, "(keys, entries, undo, tree, rest, resolved)", 1, "Writes entries, and notes what was there.")

@@ -122,6 +122,7 @@ class RecordCursor(Page[StoredRecord]):
 
     async def all(self) -> list[Message]:
         """All messages that are left."""
+        self._core.expect_all()
         messages: list[Message] = []
         while await self._more():
             assert self._batch is not None, "there is a batch when there is more"
@@ -139,6 +140,7 @@ class RecordCursor(Page[StoredRecord]):
 
         if self._selected is None:
             raise UsageError(what="values of records", hint='say of which fields: query.select("id", "total")')
+        self._core.expect_all()
         values = Values(self._selected)
         found: list[tuple[Any, ...]] = []
         while await self._more():

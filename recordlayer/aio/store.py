@@ -332,18 +332,19 @@ class RecordStore:
         """
         from recordlayer.query.execute import run_query
 
-        sealing = sealed(self._core, seal)
-        core = run_query(
+        sealing = None if seal is None else sealed(self._core, seal)
+        given = run_query(
             self._core,
             query,
             limit=limit or 0,
             skip=skip,
-            resume=sealing.opened(resume),
+            resume=resume if sealing is None else sealing.opened(resume),
             limits=limits,
             snapshot=snapshot,
             prefetch=prefetch,
         )
-        given = sealing.around(core)
+        if sealing is not None:
+            given = sealing.around(given)
         return RecordCursor(given, query.fields) if isinstance(query, RecordQuery) else EntryCursor(given)
 
     def explain(self, query: Query, *, counting: bool = False) -> Explanation:

@@ -7,10 +7,10 @@ Source  Record Layer, KeyValueCursorBase: prefix, continuation and limits.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
 
 from recordlayer.cursor.continuation import unwrap_key, wrap_key
 from recordlayer.cursor.limits import Budget
+from recordlayer.cursor.merging import bytes_of
 from recordlayer.cursor.step import Batch, Cursor, Stop, never
 from recordlayer.errors import BadContinuation, MalformedTuple
 from recordlayer.kv.context import Context
@@ -44,6 +44,7 @@ class ScanOptions:
     limit         pairs, 0 for all; reaching it stops the scan with LIMIT_REACHED
     expect        about how many pairs will be wanted, 0 if unknown: the size of the first chunk, never a limit
     continuation  where to go on; None for the beginning
+    begun         the first read, where it is under way already: just as the scan would have begun it
     """
 
     reverse: bool = False
@@ -52,6 +53,7 @@ class ScanOptions:
     expect: int = 0
     continuation: bytes | None = None
     budget: Budget | None = None
+    begun: Waitable[Chunk] | None = None
 
 
 FORWARD = ScanOptions()
@@ -132,6 +134,9 @@ class KeyValueScan(Cursor[KeyValue]):
         limit = min(wanted or CHUNK, CHUNK)
         self._wanted = limit
         self._iteration += 1
+        if options.begun is not None and self._iteration == 1:
+            self._pending = options.begun
+            return
         self._pending = self._context.get_range(
             self._begin,
             self._end,
@@ -162,7 +167,7 @@ class KeyValueScan(Cursor[KeyValue]):
                 stop = None
         counters = self._context.counters
         counters.rows_read += len(rows)
-        counters.bytes_read += sum(map(len, chain.from_iterable(rows)))
+        counters.bytes_read += bytes_of(rows)
         if counters.rows_read - self._turned >= TURN:
             self._turned = counters.rows_read
             await Turn()

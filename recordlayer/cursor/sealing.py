@@ -155,6 +155,9 @@ class _SealedCursor(Cursor[T]):
     def start(self) -> None:
         self._source.start()
 
+    def expect_all(self) -> None:
+        self._source.expect_all()
+
     async def batch(self) -> Batch[T]:
         batch = await self._source.batch()
         seal, tenant, inner = self._seal, self._tenant, batch.resume

@@ -92,6 +92,9 @@ class Cursor(Generic[T]):
     def start(self) -> None:
         """Begin the first read without waiting for it, so that several cursors wait together."""
 
+    def expect_all(self) -> None:
+        """Whoever asks will take all there is: the first read may be large."""
+
     async def batch(self) -> Batch[T]:
         """The next values. Not to be called again once a batch had a `stop`."""
         raise NotImplementedError

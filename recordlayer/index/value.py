@@ -54,6 +54,11 @@ class ValueIndex(StandardMaintainer):
     def idempotent(self) -> bool:
         return True
 
+    @property
+    def layout(self) -> EntryLayout:
+        """How the keys of its entries are made up."""
+        return self._layout
+
     @classmethod
     def direct(cls, index: Index) -> DirectEntry | None:
         """See `index.direct`: unless somebody must look whether a value is there already."""

@@ -13,7 +13,7 @@ from recordlayer.options import NO_LIMITS, Limits
 from recordlayer.query.advice import helpful_index
 from recordlayer.query.cost import shown
 from recordlayer.query.plan.base import Node, Plan
-from recordlayer.query.planner import Planned
+from recordlayer.query.planned import Planned
 from recordlayer.query.problem import Problem
 
 if TYPE_CHECKING:

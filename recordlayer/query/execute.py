@@ -6,6 +6,7 @@ Source  Record Layer, RecordQueryPlan.execute, ExecuteProperties
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -14,11 +15,13 @@ from recordlayer.cursor.limits import NO_LIMITS, Limits, budget_of
 from recordlayer.cursor.pipeline import Prefetch
 from recordlayer.cursor.step import Batch, Cursor
 from recordlayer.cursor.transform import Limit, Skip
-from recordlayer.errors import BadContinuation, ExpiredContinuation, UsageError, WrongType
+from recordlayer.errors import BadContinuation, ExpiredContinuation, RecordLayerError, UsageError, WrongType
+from recordlayer.kv.engine import Chunk
 from recordlayer.metadata import RecordMetaData
 from recordlayer.options import as_limits
 from recordlayer.query import identity
 from recordlayer.query.budget import keeps, limits_of, over_budget, within
+from recordlayer.query.direct_page import DirectPage
 from recordlayer.query.envelope import Envelope, opened
 from recordlayer.query.explain import Explanation, explain_plan, reasons
 from recordlayer.query.group import GroupQuery
@@ -28,15 +31,18 @@ from recordlayer.query.measuring import Measured
 from recordlayer.query.observing import QueryWatch
 from recordlayer.query.plan.aggregate import CountFromIndex, CountRows
 from recordlayer.query.plan.base import Plan, Run
-from recordlayer.query.planner import Planned, cache_key, keep, plan, readable_indexes
+from recordlayer.query.planned import Planned
+from recordlayer.query.planner import cache_key, keep, plan, readable_indexes
 from recordlayer.query.problem import Problem, problem_of
 from recordlayer.query.query import Query, RecordQuery
 from recordlayer.query.rules.count import count_from_index
 from recordlayer.query.rules.grouping import plan_groups
 from recordlayer.query.rules.joining import plan_join, side_to_help
 from recordlayer.query.shape import Key
+from recordlayer.query.slot import Unlike
 from recordlayer.query.statistics import known
 from recordlayer.store.store import RecordStore
+from recordlayer.waiting.waitable import Waitable
 
 
 def planned(store: RecordStore, query: Query) -> Planned:
@@ -99,6 +105,10 @@ def _run(
     found = planned(store, query)
     marks = Marks(store, query)
     budgeted, wanted = limits_of(store, query), limit + skip if limit else 0
+    if watch is None and resume is None and not skip and not prefetch and budgeted is limits is NO_LIMITS:
+        page = _directly(found, marks, limit, snapshot)
+        if page is not None:
+            return page
     if resume is None:
         chosen, place = within(found, query, budgeted, wanted, lambda: _problem(store, query)), None
     else:
@@ -118,6 +128,28 @@ def _run(
         cursor = Prefetch(cursor)
     enveloped = Enveloped(cursor, marks, chosen, skip)
     return enveloped if watch is None else watch.around(enveloped)
+
+
+def _directly(found: Planned, marks: Marks, limit: int, snapshot: bool) -> DirectPage | None:
+    """The page of a plan that is run directly; None for others."""
+    (direct, values), store = found.direct, marks.store
+    if direct is None or store.context.read_limits is not None:
+        return None
+    try:
+        scans, keep = direct.scans(store, values), direct.keep(values)
+    except (Unlike, RecordLayerError):
+        return None  # the plan itself says what is wrong, or is another one
+    if scans is None:
+        return None
+
+    def rest(wanted: int, begun: Iterator[Waitable[Chunk]]) -> Cursor[Any]:
+        run = Run(store=store, snapshot=snapshot, expect=wanted, limit=limit, begun=begun)
+        return Enveloped(_page(found.plan, run, limit=limit, skip=0), marks, found.plan, 0)
+
+    def seal(place: bytes) -> bytes:
+        return marks.sealed(found.plan, 0, place)
+
+    return DirectPage(store, scans, direct.way, keep, limit=limit, snapshot=snapshot, seal=seal, rest=rest)
 
 
 def _page(chosen: Plan, run: Run, *, limit: int, skip: int) -> Cursor[Any]:
@@ -184,19 +216,22 @@ def _problem(store: RecordStore, query: Query) -> Problem:
 class Marks:
     """What the continuations of one query on one store say. Worked out when the first one is asked for."""
 
-    __slots__ = ("_query", "_store")
+    __slots__ = ("_envelope", "_query", "store")
 
     def __init__(self, store: RecordStore, query: Query) -> None:
-        self._store = store
+        self.store = store
         self._query = query
+        self._envelope: Envelope | None = None
 
-    def envelope(self, chosen: Plan, skip: int) -> Envelope:
-        """What the continuations of a plan say besides the place."""
-        return Envelope(
-            query=identity.of_query(self._query),
-            plan=_identity(chosen, skip),
-            metadata_version=self._store.metadata.version,
-        )
+    def sealed(self, chosen: Plan, skip: int, place: bytes) -> bytes:
+        """The continuation at a place in the plan that is run."""
+        if self._envelope is None:
+            self._envelope = Envelope(
+                query=identity.of_query(self._query),
+                plan=_identity(chosen, skip),
+                metadata_version=self.store.metadata.version,
+            )
+        return self._envelope.seal(place)
 
     def resumed(self, found: Planned, resume: bytes, skip: int) -> tuple[Plan, bytes]:
         """The plan that gave a continuation, and the place in it.  Raises  BadContinuation."""
@@ -212,7 +247,7 @@ class Marks:
             reason="no plan of this query gives it any longer",
             plan=found.plan.line,
             metadata_version=envelope.metadata_version,
-            now=self._store.metadata.version,
+            now=self.store.metadata.version,
             hint="an index was dropped, disabled or changed since, or `skip` was not given then as now: begin anew",
         )
 
@@ -225,14 +260,13 @@ def _identity(chosen: Plan, skip: int) -> bytes:
 class Enveloped(Cursor[Any]):
     """A cursor whose continuations say which query and plan they belong to."""
 
-    __slots__ = ("_envelope", "_marks", "_plan", "_skip", "_source")
+    __slots__ = ("_marks", "_plan", "_skip", "_source")
 
     def __init__(self, source: Cursor[Any], marks: Marks, chosen: Plan, skip: int) -> None:
         self._source = source
         self._marks = marks
         self._plan = chosen
         self._skip = skip
-        self._envelope: Envelope | None = None
 
     def start(self) -> None:
         self._source.start()
@@ -247,9 +281,7 @@ class Enveloped(Cursor[Any]):
         return Batch(batch.values, lambda index: self._wrap(inner(index)), batch.stop, end)
 
     def _wrap(self, place: bytes) -> bytes:
-        if self._envelope is None:
-            self._envelope = self._marks.envelope(self._plan, self._skip)
-        return self._envelope.seal(place)
+        return self._marks.sealed(self._plan, self._skip, place)
 
 
 def count_plan(store: RecordStore, query: RecordQuery) -> CountFromIndex | CountRows:

@@ -19,7 +19,8 @@ from recordlayer.query import cost, drawing
 from recordlayer.query.advice import helpful_index
 from recordlayer.query.measuring import Actual, Measured
 from recordlayer.query.plan.base import Node
-from recordlayer.query.planner import Planned, sources
+from recordlayer.query.planned import Planned
+from recordlayer.query.planner import sources
 from recordlayer.query.problem import Problem
 
 FORM = 1

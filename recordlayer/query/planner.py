@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -22,14 +21,15 @@ from recordlayer.errors import NoPlan
 from recordlayer.index.state import IndexState
 from recordlayer.query.advice import missing_index
 from recordlayer.query.comparison import Operator
-from recordlayer.query.effort import Effort
+from recordlayer.query.direct import Direct
 from recordlayer.query.facts import names
 from recordlayer.query.implication import paths_of
 from recordlayer.query.knowledge import ASSUMED, Knowledge
 from recordlayer.query.plan.base import Node, Plan
+from recordlayer.query.planned import Found, Planned, Rule, Survey
 from recordlayer.query.predicate import Compare, Not, Or, walk
 from recordlayer.query.problem import Problem, problem_of
-from recordlayer.query.query import Query, RecordQuery
+from recordlayer.query.query import RecordQuery
 from recordlayer.query.rebinding import Template, template_of
 from recordlayer.query.rules.index import scan_indexes
 from recordlayer.query.rules.merging import intersect, unite
@@ -50,9 +50,6 @@ _TEMPLATES = 4
 T = TypeVar("T")
 
 
-Rule = Callable[[Problem], Iterator[Plan]]
-
-
 def combine_bitmaps(problem: Problem) -> Iterator[Plan]:
     """See `rules.bitmaps`, which is imported where there are any."""
     if any(index.type == "bitmap_value" for index in problem.indexes):
@@ -71,48 +68,50 @@ def sort_in_memory(problem: Problem) -> Iterator[Plan]:
 RULES: tuple[Rule, ...] = (scan_records, make_records, scan_indexes, unite, intersect, combine_bitmaps)
 
 
-class Planned:
-    """The plan of a query; and, worked out when somebody asks, the others that would answer it too and which indexes
-    could not, with the reason. `cached`: it was there from an earlier query, or came from a template of its shape."""
+class Filled(Planned):
+    """A plan of which so much is known that there is a template of it for these values. It is made when somebody looks
+    at it: to run it directly, nobody has to."""
 
-    __slots__ = ("_looked", "_survey", "cached", "knowledge", "plan", "query")
+    __slots__ = ("_asking", "_made", "_template", "_values")
 
-    def __init__(
-        self, query: Query, plan: Plan, knowledge: Knowledge, survey: Callable[[], Survey], *, cached: bool = False
-    ) -> None:
+    query: RecordQuery
+
+    def __init__(self, query: RecordQuery, asking: Asking, template: Template, values: Values) -> None:
+        """`asking`: a query that was asked of the same."""
         self.query = query
-        self.plan = plan
-        self.knowledge = knowledge
-        self.cached = cached
-        self._survey = survey
-        self._looked: Survey | None = None
+        self.knowledge = asking.knowledge
+        self.cached = True
+        self._looked = None
+        self._asking = asking
+        self._template = template
+        self._values = values
+        self._made: Plan | None = None
+
+    @property
+    def plan(self) -> Plan:
+        """Raises  NoPlan, WrongType for values that do not fit."""
+        if self._made is None:
+            self._made = self._template.fill(self._values) or _by_survey(self._own())[0].plan
+        return self._made
+
+    def _own(self) -> Asking:
+        asking = self._asking
+        return Asking(self.query, asking.metadata, asking.state_of, asking.knowledge)
 
     @property
     def survey(self) -> Survey:
-        """All that was looked at."""
         if self._looked is None:
-            self._looked = self._survey()
+            self._looked = self._own().survey()
         return self._looked
 
     @property
-    def others(self) -> tuple[Plan, ...]:
-        return tuple([plan for _, plan in self.survey.found if plan.line != self.plan.line])
+    def kept(self) -> object:
+        """What a query keeps of it: it itself would hold the query."""
+        return self if self._template.direct is None else (self._asking, self._template, self._values)
 
     @property
-    def rejected(self) -> dict[str, str]:
-        return self.survey.rejected
-
-
-Found = list[tuple[Rule | None, Plan]]
-
-
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """All plans with the rules that gave them, the cheapest first; why indexes were not used; what looking cost."""
-
-    found: Found
-    rejected: dict[str, str]
-    effort: Effort
+    def direct(self) -> tuple[Direct | None, Values]:
+        return self._template.direct, self._values
 
 
 @dataclass(slots=True)
@@ -134,7 +133,7 @@ class Templates:
     """What gives plans for other values of one shape without a rule, and what the other plans would be. `tried`: how
     often one was looked for."""
 
-    made: tuple[tuple[Template, Callable[[RecordQuery], Survey]], ...] = ()
+    made: tuple[tuple[Template, Asking], ...] = ()
     tried: int = 0
 
 
@@ -158,7 +157,10 @@ def plan(
     readable = readable_indexes(metadata, state_of) if states is None else states
     last = query.kept
     if last is not None and last[0] is metadata and last[1] is knowledge and last[2] == readable:
-        kept: Planned = last[3]
+        known = last[3]
+        if type(known) is tuple:
+            return Filled(query, *known)
+        kept: Planned = known
         kept.cached = True
         return kept
     cache = _CACHE.get(metadata)
@@ -170,9 +172,9 @@ def plan(
     way = (shape, knowledge, readable)
     templates = cache.templates.get(way)
     if templates is not None:
-        filled = _by_template(templates, query, values, knowledge)
+        filled = _by_template(templates, query, values)
         if filled is not None:
-            object.__setattr__(query, "kept", (metadata, knowledge, readable, filled))
+            object.__setattr__(query, "kept", (metadata, knowledge, readable, filled.kept))
             return filled
     told = values_key(values)
     key = None if told is None else (way, told)
@@ -186,7 +188,11 @@ def plan(
     now = {name: state_of(index) for name, index in metadata.indexes.items()}
     # What is kept here must not keep a store and its transaction.
     asking = Asking(query, metadata, lambda index: now[index.name], knowledge)
-    alike: Key = (way, (asking.filtered_usable(), _chosen_by(query, values, cache)) if cache.filtered else ())
+    alike: Key = (
+        way,
+        _same_as(values),
+        (asking.filtered_usable(), _chosen_by(query, values, cache)) if cache.filtered else (),
+    )
     choice = cache.choices.get(alike)
     found = None if choice is None else _by_choice(choice, asking)
     if found is None:
@@ -201,7 +207,7 @@ def plan(
             templates.tried += 1
             template = template_of(problem, planned.plan, values, _rule(choice), looked_at=cache.filtered_by)
             if template is not None:
-                templates.made = (*templates.made, (template, asking.survey_of))
+                templates.made = (*templates.made, (template, asking))
     if key is not None:
         keep(cache.plans, key, planned)
     return planned
@@ -233,10 +239,6 @@ class Asking:
             [f"{place} {one.name}" for place, each in enumerate(asked) for one in filtered if not each.has_all(one)]
         )
 
-    def survey_of(self, query: RecordQuery) -> Survey:
-        """All plans of a query that is asked of the same."""
-        return replace(self, query=query).survey()
-
     def survey(self) -> Survey:
         """All plans."""
         problem = self.problem()
@@ -263,11 +265,16 @@ def _chosen_by(query: RecordQuery, values: Values, cache: _Cache) -> Key:
     )
 
 
-def _by_template(templates: Templates, query: RecordQuery, values: Values, knowledge: Knowledge) -> Planned | None:
-    for template, survey in templates.made:
-        found = template.fill(values)
-        if found is not None:
-            return Planned(query, found, knowledge, partial(survey, query), cached=True)
+def _same_as(values: Values) -> Key:
+    """For each value the first place that has the same one: of equal conditions plans keep one."""
+    told = [(type(value), told_apart(value)) for value in values]
+    return tuple([told.index(one) for one in told])
+
+
+def _by_template(templates: Templates, query: RecordQuery, values: Values) -> Filled | None:
+    for template, asking in templates.made:
+        if template.fits(values):
+            return Filled(query, asking, template, values)
     return None
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from recordlayer.errors import RecordLayerError
 from recordlayer.index.bounds import Bounds
 from recordlayer.query.decide import Decide
+from recordlayer.query.direct import Direct, direct_of
 from recordlayer.query.evaluate import all_of, any_of, comparing, compiled, resolve
 from recordlayer.query.facts import names
 from recordlayer.query.normal import normalized
@@ -71,24 +72,35 @@ class Template:
 
     literals     values that it is kept under, by place, as `told_apart` gives them
     constraints  what must be true of the others
+    direct       how it is run directly, None if it is not
     """
 
-    __slots__ = ("_constraints", "_literals", "_make")
+    __slots__ = ("_constraints", "_literals", "_make", "direct")
 
-    def __init__(self, make: Make, literals: Mapping[int, object], constraints: list[Constraint]) -> None:
+    def __init__(
+        self, make: Make, literals: Mapping[int, object], constraints: list[Constraint], direct: Direct | None
+    ) -> None:
         self._make = make
         self._literals = tuple(literals.items())
         self._constraints = tuple(constraints)
+        self.direct = direct
 
-    def fill(self, values: Values) -> Plan | None:
-        """The plan for these values; None if they differ in what the template depends on, or do not fit at all."""
+    def fits(self, values: Values) -> bool:
+        """Whether it is for these values too: none of them differs in what the template depends on."""
         for place, literal in self._literals:
             if told_apart(values[place]) != literal:
-                return None
+                return False
         try:
             for holds in self._constraints:
                 if not holds(values):
-                    return None
+                    return False
+        except (Unlike, RecordLayerError):
+            return False
+        return True
+
+    def fill(self, values: Values) -> Plan | None:
+        """The plan for these values, which it is for; None if they are no values of the columns that they bound."""
+        try:
             plan: Plan = self._make(values)
         except (Unlike, RecordLayerError):
             return None
@@ -135,8 +147,8 @@ def template_of(
         if not slots:
             return None
         literals = {place: told_apart(value) for place, value in enumerate(values) if place not in slots}
-        template = Template(make, literals, constraints)
-        again = template.fill(values)
+        template = Template(make, literals, constraints, direct_of(plan, maker))
+        again = template.fill(values) if template.fits(values) else None
         fits = again is not None and again.line == planned.line and again.identity == planned.identity
         return template if fits else None
     return None
@@ -177,7 +189,7 @@ class _Maker:
             kind is Cover
             or kind is FilterTypes
             or kind is SortRecords
-            or (kind is Fetch and vars(node)["_once"] is None)
+            or (kind is Fetch and vars(node)["once"] is None)
         ):
             return self._above(node)
         raise NoTemplate(kind)
@@ -196,40 +208,43 @@ class _Maker:
         return make
 
     def _merged(self, node: Any) -> Make:
-        below = [(self.of(source.plan), source.key) for source in node._sources]
+        below = [(self.of(source.plan), source.key) for source in node.sources]
         kind, like = type(node), _kept(node)
 
         def make(values: Values) -> Any:
             sources = tuple([Ordered(each(values), key) for each, key in below])
             own = like.copy()
-            own["_sources"] = sources
+            own["sources"] = sources
             own["children"] = tuple([source.plan for source in sources])
             return _node(kind, own)
 
         return make
 
     def _filter(self, node: Any, types: tuple[RecordType, ...], decided: Callable[[dict[str, Decide]], object]) -> Make:
-        predicate: Predicate = node._predicate
+        predicate: Predicate = node.predicate
         places = slots_in(predicate)
         self.places |= places
         (below,) = [self.of(child) for child in node.children]
         kind, like = type(node), _kept(node)
-        if not places:
-            like["_decide"] = decided({known.name: compiled(predicate, known) for known in types})
-        each = [(known.name, _decide_for(predicate, known)) for known in types]
+        decide = _decide_of(predicate, types)
 
         def make(values: Values) -> Any:
             own = like.copy()
             own["children"] = (below(values),)
+            own["decide"] = decided(decide(values))
             if places:
-                own["_predicate"] = Worded(predicate, values)
-                own["_decide"] = decided({name: decide_for(values) for name, decide_for in each})
+                own["predicate"] = Worded(predicate, values)
             return _node(kind, own)
 
         return make
 
+    # -- what direct runs are made of ------------------------------------------------------------------
+
+    def decide(self, node: FilterRecords) -> Make:
+        return _decide_of(node.predicate, self._types)
+
     def _scan(self, node: Any) -> Make:
-        ranges = [self._bounds(bounds) for bounds in node.ranges]
+        ranges = [self.bounds(bounds) for bounds in node.ranges]
         answered: tuple[Predicate, ...] = node._answered
         kind, like = type(node), _kept(node)
         only = ranges[0] if len(ranges) == 1 else None
@@ -242,9 +257,9 @@ class _Maker:
 
         return make
 
-    def _bounds(self, bounds: Bounds) -> Make:
+    def bounds(self, bounds: Bounds) -> Make:
         low, high, low_end, high_end = bounds.low, bounds.high, bounds.low_end, bounds.high_end
-        low_of = self._items(low)
+        low_of = self.items(low)
         if high is low:
 
             def same_ends(values: Values) -> Bounds:
@@ -252,10 +267,10 @@ class _Maker:
                 return Bounds(items, items, low_end, high_end)
 
             return same_ends
-        high_of = self._items(high)
+        high_of = self.items(high)
         return lambda values: Bounds(low_of(values), high_of(values), low_end, high_end)
 
-    def _items(self, items: tuple[Any, ...] | None) -> Make:
+    def items(self, items: tuple[Any, ...] | None) -> Make:
         slots = [one for one in items or () if type(one) is Slot]
         self.places |= {slot.place for slot in slots}
         if items is None or not slots:
@@ -265,6 +280,14 @@ class _Maker:
             return lambda values: (fill(values),)
         parts = [one.filled if type(one) is Slot else _always(one) for one in items]
         return lambda values: tuple([part(values) for part in parts])
+
+
+def _decide_of(predicate: Predicate, types: tuple[RecordType, ...]) -> Callable[[Values], dict[str, Decide]]:
+    """What makes the functions that decide a condition with values in its slots, for each type."""
+    if not slots_in(predicate):
+        return _always({known.name: compiled(predicate, known) for known in types})
+    each = [(known.name, _decide_for(predicate, known)) for known in types]
+    return lambda values: {name: decide_for(values) for name, decide_for in each}
 
 
 def _decide_for(predicate: Predicate, record_type: RecordType) -> Callable[[Values], Decide]:

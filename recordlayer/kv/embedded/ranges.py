@@ -24,6 +24,7 @@ _MODE_BYTES = {
 }
 _ITERATOR_FIRST, _ITERATOR_MOST = 4 << 10, 256 << 10
 _FIRST_ROWS, _MOST_ROWS = 64, 4096
+_MANY, _FIRST_OF_MANY = 256 << 10, 128
 
 Range = tuple[bytes, bytes]
 
@@ -48,7 +49,7 @@ def read_chunk(
         raise RangeLimitsInvalid(limit=limit, target_bytes=target_bytes, hint="0 is no limit; none may be negative")
     if mode == StreamingMode.EXACT and not limit and not target_bytes:
         raise ExactModeWithoutLimits
-    wanted = _bytes_of(mode, iteration)
+    wanted = bytes_wanted(mode, iteration)
     if target_bytes:
         wanted = min(wanted, target_bytes)
     if begin.offset >= end.offset and begin.key >= end.key:
@@ -64,7 +65,7 @@ def read_chunk(
         first, last = find(view, begin, end_of_keys), find(view, end, end_of_keys)
         low, high = first.key, last.key
         off_begin, off_end = first.off_begin or last.off_begin, first.off_end or last.off_end
-    rows, more = _rows(view, low, high, limit or _UNLIMITED, wanted, reverse=reverse)
+    rows, more = rows_until(view, low, high, limit, wanted, reverse=reverse)
     chunk = Chunk(rows, more)
     if plain and not more:
         return chunk, (begin.key, end.key)
@@ -74,7 +75,8 @@ def read_chunk(
     return chunk, conflict(begin, end, chunk, off_begin, off_end, end_of_keys)
 
 
-def _bytes_of(mode: StreamingMode, iteration: int) -> int:
+def bytes_wanted(mode: StreamingMode, iteration: int) -> int:
+    """How many bytes make a chunk.  Raises  InvalidOperation."""
     if mode == StreamingMode.ITERATOR:
         if iteration < 1:
             raise InvalidOperation(iteration=iteration, hint="the first chunk of a range is iteration 1")
@@ -85,13 +87,14 @@ def _bytes_of(mode: StreamingMode, iteration: int) -> int:
         raise InvalidOperation(mode=mode, hint="pass a StreamingMode") from None
 
 
-def _rows(
+def rows_until(
     view: Snapshot | View, low: bytes, high: bytes, limit: int, wanted: int, *, reverse: bool
 ) -> tuple[list[KeyValue], bool]:
-    """Pairs until `limit` of them or `wanted` bytes, and whether that is why they end."""
+    """Pairs until `limit` of them (0: any number) or `wanted` bytes, and whether that is why they end."""
     rows: list[KeyValue] = []
     size = 0
-    step = _FIRST_ROWS
+    step = _FIRST_ROWS if wanted < _MANY else _FIRST_OF_MANY
+    limit = limit or _UNLIMITED
     while low < high:
         part = view.rows(low, high, min(step, limit - len(rows)), reverse=reverse)
         enough, whole = bytes_until(part, wanted - size)

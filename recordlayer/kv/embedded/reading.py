@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from recordlayer.errors import InvalidOperation, WatchesDisabled
 from recordlayer.kv import legal
 from recordlayer.kv.embedded.commit_size import RANGE_BYTES
-from recordlayer.kv.embedded.ranges import read_chunk, selector_conflict
+from recordlayer.kv.embedded.ranges import bytes_wanted, read_chunk, rows_until, selector_conflict
 from recordlayer.kv.embedded.sizes import estimated_size, split_points
 from recordlayer.kv.embedded.transaction_state import OPERATION_ERRORS, TransactionState
-from recordlayer.kv.embedded.view import find
+from recordlayer.kv.embedded.view import Snapshot, View, find
 from recordlayer.kv.engine import END_OF_KEYS, KEY_LIMIT, Chunk, KeySelector, StreamingMode
 from recordlayer.waiting.several import Several
 from recordlayer.waiting.waitable import Failed, Ready, Waitable
@@ -98,35 +98,38 @@ class Reading(TransactionState):
     ) -> Waitable[Chunk]:
         try:
             if (
-                (mode is _EXACT or mode is _WANT_ALL)
-                and (limit == 1 or (not limit and mode is _WANT_ALL) or (mode is _EXACT and 1 < limit <= _FEW))
+                (limit > 0 or (limit == 0 and mode is not _EXACT))
                 and not target_bytes
                 and type(begin) is bytes
                 and type(end) is bytes
                 and begin < end <= END_OF_KEYS
                 and self._is_plain()
             ):
-                # The usual case of a few rows between two keys: neither selectors nor sizes matter.
-                writes, point, most = self._writes, self._point, limit or _SMALL
-                own = writes.reaches(begin, end)
-                if own or point.version is None:
-                    rows = self._reader(snapshot).rows(begin, end, most, reverse=reverse)
+                # The usual case of the rows between two keys: selectors do not matter, nor sizes where rows are few.
+                own = self._writes.reaches(begin, end)
+                if own or self._point.version is None:
+                    view: Snapshot | View = self._reader(snapshot)
                 else:
                     self._has_read = True
-                    rows = point.database().rows(begin, end, most, reverse=reverse)
-                more = len(rows) >= most
-                if limit or not more:
-                    if not snapshot:
-                        if more and reverse:
-                            begin = rows[-1][0]
-                        elif more:
-                            end = rows[-1][0] + b"\0"
-                        if own:
-                            self._add_read_range(begin, end)
-                        else:
-                            self._read_ranges = self._read_ranges.including(begin, end)
-                            self._size += len(begin) + len(end) + RANGE_BYTES
-                    return Ready(Chunk(rows, more))
+                    view = self._point.database()
+                most = limit or _SMALL
+                few = most <= _SMALL if mode is _WANT_ALL else mode is _EXACT and most <= _FEW
+                if few:
+                    rows = view.rows(begin, end, most, reverse=reverse)
+                    more = len(rows) >= most
+                if not few or (more and not limit):
+                    rows, more = rows_until(view, begin, end, limit, bytes_wanted(mode, iteration), reverse=reverse)
+                if not snapshot:
+                    if more and reverse:
+                        begin = rows[-1][0]
+                    elif more:
+                        end = rows[-1][0] + b"\0"
+                    if own:
+                        self._add_read_range(begin, end)
+                    else:
+                        self._read_ranges = self._read_ranges.including(begin, end)
+                        self._size += len(begin) + len(end) + RANGE_BYTES
+                return Ready(Chunk(rows, more))
             self._check()
             system = self._settings.read_system_keys
             chunk, conflict = read_chunk(

@@ -6,15 +6,18 @@ Running gives a cursor whose continuations mean something for this plan only.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from recordlayer.cursor.limits import Budget
 from recordlayer.cursor.scan import ScanOptions
 from recordlayer.cursor.step import Cursor
+from recordlayer.kv.engine import Chunk
 from recordlayer.query.cost import Estimate
 from recordlayer.query.identity import Part
 from recordlayer.store.store import RecordStore
+from recordlayer.waiting.waitable import Waitable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +26,7 @@ class Run:
 
     expect  about how many results will be taken, 0 if unknown: how much to read at first
     limit   how many results will be taken at most, 0 if all
+    begun   first reads of the scans that are under way already, in the order in which the scans are made
     """
 
     store: RecordStore
@@ -31,6 +35,7 @@ class Run:
     expect: int = 0
     limit: int = 0
     budget: Budget | None = None
+    begun: Iterator[Waitable[Chunk]] | None = None
 
     def scan_options(self, *, reverse: bool) -> ScanOptions:
         return ScanOptions(
@@ -39,6 +44,7 @@ class Run:
             expect=self.expect,
             continuation=self.continuation,
             budget=self.budget,
+            begun=None if self.begun is None else next(self.begun, None),
         )
 
 

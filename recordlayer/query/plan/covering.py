@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from recordlayer.metadata import RecordType
     from recordlayer.pb.types import FieldDescriptor
+    from recordlayer.store.store import RecordStore
 
 
 class EntryMessages:
@@ -254,5 +255,9 @@ class Cover:
         return self.children[0].identity
 
     def execute(self, run: Run) -> Cursor[StoredRecord]:
-        codec, record_type, made_by = run.store.codec, self._record_type, self._made_by
-        return MapAll(self.children[0].execute(run), lambda entries: CoveredPage(codec, record_type, entries, made_by))
+        store = run.store
+        return MapAll(self.children[0].execute(run), lambda entries: self.page(store, entries))
+
+    def page(self, store: RecordStore, entries: Sequence[IndexEntry]) -> CoveredPage:
+        """The records of some entries."""
+        return CoveredPage(store.codec, self._record_type, entries, self._made_by)

@@ -66,7 +66,7 @@ class Fetch:
 
     def __init__(self, source: Plan, *, names: tuple[str, ...], once: Once | None = None) -> None:
         self.children: tuple[Plan, ...] = (source,)
-        self._once = once
+        self.once = once
         self._each = "" if once is None else ", each once"
         self.title = f"Fetch {', '.join(names) or 'records'}{self._each}"
         below = source.estimate
@@ -81,13 +81,14 @@ class Fetch:
         return self.children[0].identity
 
     def execute(self, run: Run) -> Cursor[StoredRecord]:
-        store, once = run.store, self._once
+        store, once = run.store, self.once
         keep = None if once is None else once.of(store)
         source = self.children[0].execute(run)
-        return FetchRecords(store.records, source, _missing, keep, snapshot=run.snapshot, budget=run.budget)
+        return FetchRecords(store.records, source, missing, keep, snapshot=run.snapshot, budget=run.budget)
 
 
-def _missing(entry: IndexEntry) -> CorruptIndexEntry:
+def missing(entry: IndexEntry) -> CorruptIndexEntry:
+    """The error for an entry whose record is not there."""
     return CorruptIndexEntry(
         index=entry.index_name, key=entry.key, primary_key=entry.primary_key, found="the entry has no record"
     )

@@ -5,7 +5,7 @@ Cost  no reads
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -27,33 +27,33 @@ class FilterRecords:
 
     def __init__(self, source: Plan, predicate: Predicate, decide: Mapping[str, Decide]) -> None:
         self.children: tuple[Plan, ...] = (source,)
-        self._predicate = predicate
-        self._decide = decide
+        self.predicate = predicate
+        self.decide = decide
         below = source.estimate
         self.estimate = replace(below, rows=below.rows * CONDITION)
 
     @cached_property
     def title(self) -> str:
-        return f"Filter {self._predicate}"
+        return f"Filter {self.predicate}"
 
     @cached_property
     def line(self) -> str:
-        return f"Filter({self.children[0].line}, {self._predicate})"
+        return f"Filter({self.children[0].line}, {self.predicate})"
 
     @property
     def identity(self) -> Part:
         return self.children[0].identity
 
     def execute(self, run: Run) -> Cursor[StoredRecord]:
-        decide = self._decide
-        if len(decide) == 1:
-            (only,) = decide.values()
-            return Filter(self.children[0].execute(run), lambda record: only(record.message, record) is True)
+        return Filter(self.children[0].execute(run), keeper(self.decide))
 
-        def keep(record: StoredRecord) -> bool:
-            return decide[record.record_type.name](record.message, record) is True
 
-        return Filter(self.children[0].execute(run), keep)
+def keeper(decide: Mapping[str, Decide]) -> Callable[[StoredRecord], bool]:
+    """Whether a record fulfils a condition that is decided for each type in its own way."""
+    if len(decide) == 1:
+        (only,) = decide.values()
+        return lambda record: only(record.message, record) is True
+    return lambda record: decide[record.record_type.name](record.message, record) is True
 
 
 class FilterTypes:
@@ -88,24 +88,24 @@ class FilterEntries:
 
     def __init__(self, source: Plan, predicate: Predicate, decide: Decide, message_of: Any) -> None:
         self.children: tuple[Plan, ...] = (source,)
-        self._decide = decide
-        self._predicate = predicate
+        self.decide = decide
+        self.predicate = predicate
         self._message_of = message_of
         below = source.estimate
         self.estimate = replace(below, rows=below.rows * CONDITION)
 
     @cached_property
     def title(self) -> str:
-        return f"Filter entries {self._predicate}"
+        return f"Filter entries {self.predicate}"
 
     @cached_property
     def line(self) -> str:
-        return f"FilterEntries({self.children[0].line}, {self._predicate})"
+        return f"FilterEntries({self.children[0].line}, {self.predicate})"
 
     @property
     def identity(self) -> Part:
         return self.children[0].identity
 
     def execute(self, run: Run) -> Cursor[Any]:
-        decide, message_of = self._decide, self._message_of
+        decide, message_of = self.decide, self._message_of
         return Filter(self.children[0].execute(run), lambda entry: decide(message_of(entry), None) is True)

@@ -24,7 +24,8 @@ from recordlayer.query.joining import Feeding
 from recordlayer.query.knowledge import Knowledge
 from recordlayer.query.measuring import Measured
 from recordlayer.query.plan.base import Plan, Run
-from recordlayer.query.planner import Planned, plan
+from recordlayer.query.planned import Planned
+from recordlayer.query.planner import plan
 from recordlayer.store.record import StoredRecord
 
 WIDTH = 32

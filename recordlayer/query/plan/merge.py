@@ -52,9 +52,9 @@ class _Merged:
     word = ""
 
     def __init__(self, sources: Sequence[Ordered], *, reverse: bool, order: str) -> None:
-        self._sources = tuple(sources)
+        self.sources = tuple(sources)
         self.children: tuple[Plan, ...] = tuple(source.plan for source in sources)
-        self._reverse = reverse
+        self.reverse = reverse
         self._order = order
         self.title = f"{self.word} by {order}"
 
@@ -64,7 +64,7 @@ class _Merged:
 
     @property
     def identity(self) -> Part:
-        return (self.word, self._reverse, *[child.identity for child in self.children])
+        return (self.word, self.reverse, *[child.identity for child in self.children])
 
     def _makers(self, run: Run) -> list[CursorFactory[IndexEntry]]:
         def maker(plan: Plan) -> CursorFactory[Any]:
@@ -73,7 +73,7 @@ class _Merged:
         return [maker(child) for child in self.children]
 
     def _keys(self) -> list[EntryKey]:
-        return [source.key for source in self._sources]
+        return [source.key for source in self.sources]
 
 
 class UnionEntries(_Merged):
@@ -89,7 +89,7 @@ class UnionEntries(_Merged):
         )
 
     def execute(self, run: Run) -> Cursor[IndexEntry]:
-        return Union(self._makers(run), self._keys(), run.continuation, reverse=self._reverse)
+        return Union(self._makers(run), self._keys(), run.continuation, reverse=self.reverse)
 
 
 class IntersectEntries(_Merged):
@@ -107,7 +107,7 @@ class IntersectEntries(_Merged):
         self.estimate = Estimate(max(1.0, rows), sum(one.keys for one in below), max(one.round_trips for one in below))
 
     def execute(self, run: Run) -> Cursor[IndexEntry]:
-        return Intersection(self._makers(run), self._keys(), run.continuation, reverse=self._reverse)
+        return Intersection(self._makers(run), self._keys(), run.continuation, reverse=self.reverse)
 
 
 class OneAfterTheOther:

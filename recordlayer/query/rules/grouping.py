@@ -19,7 +19,8 @@ from recordlayer.query.having import decider
 from recordlayer.query.knowledge import ASSUMED, Knowledge
 from recordlayer.query.plan.base import Plan
 from recordlayer.query.plan.group import FilterGroups, GroupInMemory, StreamGroups
-from recordlayer.query.planner import Found, Planned, Survey, keep, plan, readable_indexes
+from recordlayer.query.planned import Found, Planned, Survey
+from recordlayer.query.planner import keep, plan, readable_indexes
 from recordlayer.query.planner import sources as index_sources
 from recordlayer.query.predicate import Path, Predicate, shown
 from recordlayer.query.problem import Problem, problem_of

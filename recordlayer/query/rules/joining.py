@@ -12,7 +12,8 @@ from recordlayer.query.joining import Feeding
 from recordlayer.query.knowledge import ASSUMED, Knowledge
 from recordlayer.query.plan.base import Plan
 from recordlayer.query.plan.join import Join
-from recordlayer.query.planner import Found, Planned, Survey, plan
+from recordlayer.query.planned import Found, Planned, Survey
+from recordlayer.query.planner import plan
 from recordlayer.query.problem import Problem, problem_of
 
 if TYPE_CHECKING:

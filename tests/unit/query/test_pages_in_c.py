@@ -206,6 +206,43 @@ def test_what_follows_columns_is_the_same_both_ways(
     assert outcome(in_c, pairs, known, columns) == outcome(in_python, pairs, known, columns)
 
 
+@given(
+    st.lists(st.tuples(st.binary(max_size=3), st.sets(st.binary(max_size=2), max_size=6)), min_size=1, max_size=4),
+    st.booleans(),
+)
+@example([(b"p", set()), (b"", {b"a"})], False)
+@example([(b"p", {b"a", b"ab", b"b"}), (b"qq", {b"ab", b"b", b"c"}), (b"", {b"b", b"ab"})], True)
+def test_what_scans_found_is_merged_the_same_both_ways(given: list[tuple[bytes, set[bytes]]], reverse: bool) -> None:
+    pages = [[(prefix + key, key) for key in sorted(keys, reverse=reverse)] for prefix, keys in given]
+    known = [len(prefix) for prefix, _ in given]
+    sets = [keys for _, keys in given]
+    expected = {"united": set[bytes]().union(*sets), "shared": sets[0].intersection(*sets[1:])}
+    for name, keys in expected.items():
+        for way in twins[name]:
+            assert outcome(way, pages, known, reverse) == ("gives", sorted(keys, reverse=reverse))
+    for page in pages:
+        for way in twins["bytes_of"]:
+            assert outcome(way, page) == ("gives", sum(len(key) + len(value) for key, value in page))
+
+
+@pytest.mark.parametrize("name", ["united", "shared"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ([[(b"ab", b"")], [(b"b", b"")]], [5, 0], False),
+        ([[(b"ab", b"")], [("b", b"")]], [0, 0], False),
+        ([[(b"ab", b"")], ((b"ab", b""),)], [0, 0], False),
+        ([[(b"ab", b""), 7]], [0], True),
+        ([[(b"ab", b"")]], [0, 1], False),
+        ([[(b"ab", b"")]], [1 << 70], False),
+        ([[(bytes((number,)), b"")] for number in range(40)], [0] * 40, False),
+    ],
+)
+def test_merging_what_is_unusual_is_left_to_python(name: str, arguments: tuple[Any, ...]) -> None:
+    in_python, in_c = twins[name]
+    assert outcome(in_c, *arguments) == outcome(in_python, *arguments)
+
+
 @pytest.mark.parametrize(
     "pairs", [None, (), [1], [(b"a",)], [("a", "b")], [(bytearray(b"\x15\x01"), b"")], [[b"", b""]]]
 )

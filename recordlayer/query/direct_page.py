@@ -1,0 +1,262 @@
+"""The page of a plan that is run directly: see `query.direct`.
+
+Cost  as the plan's cursors, of which it takes the first reads
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from recordlayer.cursor.continuation import encode_fields, wrap_key
+from recordlayer.cursor.merging import bytes_of, united
+from recordlayer.cursor.scan import CHUNK, KeyRange
+from recordlayer.cursor.step import Batch, Cursor, Stop
+from recordlayer.index.entry import EntryLayout, IndexEntry
+from recordlayer.index.page import EntryPage
+from recordlayer.kv.engine import Chunk, KeyValue, StreamingMode
+from recordlayer.query.plan.covering import Cover
+from recordlayer.query.plan.fetch import missing
+from recordlayer.store.fetch import fetched
+from recordlayer.store.record import StoredRecord
+from recordlayer.store.record_page import RecordPage
+from recordlayer.waiting.waitable import Ready, Waitable
+
+if TYPE_CHECKING:
+    from recordlayer.store.store import RecordStore
+
+Merge = Callable[[list[list[KeyValue]], list[int], bool], list[bytes]]
+Keep = Callable[[StoredRecord], bool]
+Rest = Callable[[int, Iterator[Waitable[Chunk]]], Cursor[Any]]
+"""From how much the first reads were to bring, and these reads, to the plan's cursors."""
+
+
+class Scan:
+    """One range of an index, as a page reads it.
+
+    start    bytes of its keys before the columns
+    columns  how many of these are the same in all of it; None if that is not known
+    """
+
+    __slots__ = ("columns", "keys", "known", "layout", "start")
+
+    def __init__(self, layout: EntryLayout, keys: KeyRange, start: int, columns: int | None) -> None:
+        self.layout = layout
+        self.keys = keys
+        self.known = keys.prefix_length
+        self.start = start
+        self.columns = columns
+
+    def page(self, rows: list[KeyValue]) -> EntryPage:
+        """The entries that were read."""
+        if self.columns is None:
+            return EntryPage(self.layout, rows, self.start)
+        return EntryPage(self.layout, rows, self.start, self.known, self.columns)
+
+    def place(self, row: KeyValue) -> bytes:
+        """The place behind an entry."""
+        return wrap_key(row[0][self.known :])
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """What a page makes of what it reads: see `query.direct.Direct`."""
+
+    merge: Merge | None
+    reverse: bool
+    cover: Cover | None
+
+
+class _One:
+    """The entries of one range."""
+
+    __slots__ = ("_rows", "_scan", "entries")
+
+    def __init__(self, scan: Scan, chunk: Chunk) -> None:
+        self._scan = scan
+        self._rows = chunk.rows
+        self.entries = scan.page(chunk.rows)
+
+    def primary_keys(self) -> list[bytes]:
+        return self.entries.primary_keys()
+
+    def entry(self, place: int) -> IndexEntry:
+        return self.entries[place]
+
+    def place(self, index: int) -> bytes:
+        return self._scan.place(self._rows[index])
+
+
+class _Several:
+    """What several ranges have together, by primary keys."""
+
+    __slots__ = ("_chunks", "_ended", "_keys", "_reverse", "_scans")
+
+    def __init__(self, scans: list[Scan], chunks: list[Chunk], ended: list[bool], way: Way) -> None:
+        assert way.merge is not None, "several ranges are merged"
+        self._scans = scans
+        self._chunks = chunks
+        self._ended = ended
+        self._reverse = way.reverse
+        self._keys = way.merge([chunk.rows for chunk in chunks], [scan.known for scan in scans], way.reverse)
+
+    def primary_keys(self) -> list[bytes]:
+        return self._keys
+
+    def _own(self, number: int) -> list[bytes]:
+        known = self._scans[number].known
+        return [key[known:] for key, _ in self._chunks[number].rows]
+
+    def entry(self, place: int) -> IndexEntry:
+        """As the first range that has it gives it."""
+        key = self._keys[place]
+        for number, scan in enumerate(self._scans):
+            own = self._own(number)
+            if key in own:
+                return scan.page(self._chunks[number].rows)[own.index(key)]
+        raise AssertionError("a key comes from one of the ranges")
+
+    def place(self, index: int) -> bytes:
+        """As `cursor.merge` has it: for each range the place behind what was taken of it."""
+        key, states = self._keys[index], dict[int, bytes | int | None]()
+        for number, (scan, chunk, ended) in enumerate(zip(self._scans, self._chunks, self._ended, strict=True)):
+            own = self._own(number)
+            taken = bisect_left(own, True, key=lambda one: bool(one < key)) if self._reverse else bisect_right(own, key)
+            if ended and taken == len(own):
+                states[number + 1] = encode_fields({2: 1})
+            elif taken:
+                states[number + 1] = encode_fields({1: scan.place(chunk.rows[taken - 1])})
+        return encode_fields(states)
+
+
+class DirectPage(Cursor[Any]):
+    """The records of a plan: the first page directly, what follows by the plan's cursors.
+
+    keep   which records are given, None for all
+    limit  how many, 0 for all
+    seal   from a place in the plan to a continuation
+    """
+
+    __slots__ = (
+        "_begun",
+        "_keep",
+        "_limit",
+        "_rest",
+        "_scans",
+        "_seal",
+        "_snapshot",
+        "_store",
+        "_then",
+        "_wanted",
+        "_way",
+    )
+
+    def __init__(
+        self,
+        store: RecordStore,
+        scans: list[Scan],
+        way: Way,
+        keep: Keep | None,
+        *,
+        limit: int,
+        snapshot: bool,
+        seal: Callable[[bytes], bytes],
+        rest: Rest,
+    ) -> None:
+        self._store = store
+        self._scans = scans
+        self._way = way
+        self._keep = keep
+        self._limit = self._wanted = limit
+        self._snapshot = snapshot
+        self._seal = seal
+        self._rest = rest
+        self._then: Cursor[Any] | None = None
+        self._begun: list[Waitable[Chunk]] | None = None
+
+    def expect_all(self) -> None:
+        self._wanted = self._wanted or CHUNK
+
+    def start(self) -> None:
+        if self._begun is None:
+            self._begun = self._begin()
+
+    def _begin(self) -> list[Waitable[Chunk]]:
+        read, reverse, snapshot = self._store.context.get_range, self._way.reverse, self._snapshot
+        limit, mode = self._size, StreamingMode.WANT_ALL if self._wanted else StreamingMode.ITERATOR
+        return [
+            read(scan.keys.begin, scan.keys.end, limit=limit, reverse=reverse, snapshot=snapshot, mode=mode)
+            for scan in self._scans
+        ]
+
+    @property
+    def _size(self) -> int:
+        """How many pairs of a range are asked for at most."""
+        return min(self._wanted, CHUNK) if self._wanted else CHUNK
+
+    async def batch(self) -> Batch[Any]:
+        if self._then is not None:
+            return await self._then.batch()
+        chunks = [await one for one in self._begun or self._begin()]
+        size = self._size
+        ended = [not chunk.more and len(chunk.rows) < size for chunk in chunks]
+        if all(ended) or self._is_enough(chunks, ended):
+            return await self._page(chunks, ended)
+        self._then = self._rest(self._wanted, iter([Ready(chunk) for chunk in chunks]))
+        return await self._then.batch()
+
+    def _is_enough(self, chunks: list[Chunk], ended: list[bool]) -> bool:
+        """Whether all records that are to be given follow from what was read of ranges that go on."""
+        way, limit = self._way, self._limit
+        if way.merge is None:
+            return self._keep is None and 0 < limit <= len(chunks[0].rows)
+        if way.merge is united:
+            return False
+        # What all ranges have ends where the first of them does.
+        if not all(chunk.rows for chunk in chunks):
+            return any(end and not chunk.rows for end, chunk in zip(ended, chunks, strict=True))
+        lasts = [chunk.rows[-1][0][scan.known :] for scan, chunk in zip(self._scans, chunks, strict=True)]
+        first = max(lasts) if way.reverse else min(lasts)
+        return any(end and last == first for end, last in zip(ended, lasts, strict=True))
+
+    async def _page(self, chunks: list[Chunk], ended: list[bool]) -> Batch[Any]:
+        way, limit, keep, store = self._way, self._limit, self._keep, self._store
+        counters = store.context.counters
+        for chunk in chunks:
+            counters.rows_read += len(chunk.rows)
+            counters.bytes_read += bytes_of(chunk.rows)
+        found = _One(self._scans[0], chunks[0]) if way.merge is None else _Several(self._scans, chunks, ended, way)
+        values: Sequence[StoredRecord]
+        if way.cover is not None:
+            assert isinstance(found, _One), "what covers is one range"
+            values = way.cover.page(store, found.entries)
+        else:
+            keys = found.primary_keys()
+            values = await self._fetched(keys[:limit] if limit and keep is None else keys, found)
+        places: Sequence[int] = range(len(values))
+        if keep is not None:
+            places = [place for place, value in enumerate(values) if keep(value)]
+            values = [values[place] for place in places]
+        seal, place_of = self._seal, found.place
+        if limit and len(values) >= limit:
+            last = places[limit - 1]
+            return Batch(
+                values[:limit],
+                lambda index: seal(place_of(places[index])),
+                Stop.LIMIT_REACHED,
+                lambda: seal(place_of(last)),
+            )
+        return Batch(values, lambda index: seal(place_of(places[index])), Stop.EXHAUSTED)
+
+    async def _fetched(self, keys: list[bytes], found: _One | _Several) -> Sequence[StoredRecord]:
+        if not keys:
+            return []
+        records = await fetched(self._store.records, keys, snapshot=self._snapshot)
+        if isinstance(records, RecordPage):
+            return records
+        there = [record for record in records if record is not None]
+        if len(there) < len(records):
+            raise missing(found.entry(records.index(None)))
+        return there

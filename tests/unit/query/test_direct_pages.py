@@ -1,0 +1,150 @@
+"""Pages that are made directly are those of the plan's cursors: records, continuations, why they stop, and reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from itertools import product
+from operator import le
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recordlayer import errors, q, query
+from recordlayer.cursor.step import Cursor
+from recordlayer.query import direct_page, execute
+from recordlayer.query.direct_page import DirectPage
+from recordlayer.query.execute import run_query
+from recordlayer.store.store import RecordStore
+from recordlayer.waiting.drivers import run_blocking
+from tests.unit.query.test_plans_of_a_shape import NAMES, NUMBERS, begun, filled, metadata_of
+
+CONDITIONS: dict[str, Any] = {
+    "=": lambda a, b, n: q.customer == a,
+    "= two columns": lambda a, b, n: (q.customer == a) & (q.total == n),
+    "= and range": lambda a, b, n: (q.customer == a) & (q.total > n),
+    "range": lambda a, b, n: q.total >= n,
+    "beginning": lambda a, b, n: q.customer.starts_with(a),
+    "or": lambda a, b, n: (q.customer == a) | (q.total == n),
+    "or of three": lambda a, b, n: (q.customer == a) | (q.total == n) | (q.customer == b),
+    "and": lambda a, b, n: (q.customer == a) & (q.total == n) & (q.id > 1),
+    "and of two indexes": lambda a, b, n: (q.customer == a) & (q.total == n),
+    "filter": lambda a, b, n: (q.customer == a) & (q.id != 3) & (q.note != "x"),
+    "filter of or": lambda a, b, n: ((q.customer == a) | (q.customer == b)) & (q.note != "x"),
+}
+INDEXES = {"and of two indexes": ("by_customer", "by_total"), "or": ("by_customer", "by_total")}
+
+
+@contextmanager
+def by_cursors() -> Iterator[None]:
+    """Nothing is run directly."""
+    kept = execute._directly
+    execute._directly = lambda *_: None
+    try:
+        yield
+    finally:
+        execute._directly = kept
+
+
+async def steps(cursor: Cursor[Any]) -> list[Any]:
+    """All that a cursor says."""
+    found: list[Any] = []
+    while True:
+        step = await cursor.next()
+        if step.stop is not None:
+            return [*found, (step.stop, step.continuation)]
+        record: Any = step.value
+        found.append((record.primary_key, record.primary_key_bytes, record.message, step.continuation))
+
+
+def run(store: RecordStore, asked: Any, **how: Any) -> list[Any]:
+    return run_blocking(steps(run_query(store, asked, **how)))
+
+
+def cost(store: RecordStore, asked: Any, limit: int) -> tuple[list[Any], tuple[int, int, int]]:
+    """What a query gives; the reads, the pairs and the bytes that it takes."""
+    counters = store.context.counters
+    before = counters.reads, counters.rows_read, counters.bytes_read
+    found = run(store, asked, limit=limit)
+    return found, (
+        counters.reads - before[0],
+        counters.rows_read - before[1],
+        counters.bytes_read - before[2],
+    )
+
+
+def both_ways(store: RecordStore, asked: Any, limit: int) -> list[Any]:
+    """What a query gives, which is the same both ways and costs the same, or less where a limit cuts it."""
+    found, spent = cost(store, asked, limit)
+    with by_cursors():
+        expected, there = cost(store, asked, limit)
+    assert found == expected
+    assert all(map(le, spent, there)) if limit else spent == there
+    return found
+
+
+@pytest.mark.parametrize("syntax", ["proto2", "proto3"])
+def test_direct_pages_are_those_of_the_cursors(syntax: str) -> None:
+    context, metadata = begun(), metadata_of(syntax)
+    store, used = run_blocking(filled(context, metadata)), {True: 0, False: 0}
+
+    @settings(max_examples=120, deadline=None)
+    @given(st.data())
+    def agree(data: st.DataObject) -> None:
+        name, draw = data.draw(st.sampled_from(sorted(CONDITIONS))), data.draw
+        names, number = st.sampled_from(NAMES), draw(st.sampled_from(NUMBERS))
+        order, reverse = draw(st.sampled_from([(), (), ("id",), ("total",)])), draw(st.booleans())
+        selected, limit = draw(st.sampled_from([(), ("id", "customer")])), draw(st.sampled_from([0, 0, 1, 2, 3, 5]))
+        for _ in range(3):  # the third has a template
+            asked = query("Order").where(CONDITIONS[name](draw(names), draw(names), number))
+            asked = asked.use_indexes(*INDEXES[name]) if name in INDEXES else asked
+            asked = asked.order_by(*order, reverse=reverse, in_memory=50) if order else asked
+            asked = asked.select(*selected) if selected else asked
+            used[isinstance(run_query(store, asked, limit=limit), DirectPage)] += 1
+            found = both_ways(store, asked, limit)
+            eager = run_query(store, asked, limit=limit)
+            eager.expect_all()
+            assert run_blocking(steps(eager)) == found
+            with by_cursors():
+                whole = run(store, asked)
+            for place, (*_, continuation) in enumerate(found[:-1], 1):
+                assert run(store, asked, resume=continuation) == whole[place:]
+
+    agree()
+    assert used[True] > used[False] // 4
+    context.close()
+
+
+@pytest.mark.parametrize("name", ["=", "range", "or", "and of two indexes", "filter", "filter of or"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_reads_that_do_not_bring_all_are_the_first_of_the_cursors(
+    name: str, reverse: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(direct_page, "CHUNK", 2)
+    monkeypatch.setattr("recordlayer.cursor.scan.CHUNK", 2)
+    context, metadata = begun(), metadata_of("proto2")
+    store = run_blocking(filled(context, metadata))
+    for first, number, limit in product(NAMES, NUMBERS, (0, 3)):
+        asked = query("Order").where(CONDITIONS[name](first, "b", number))
+        asked = asked.order_by("id", reverse=reverse, in_memory=50)
+        both_ways(store, asked.use_indexes(*INDEXES[name]) if name in INDEXES else asked, limit)
+    context.close()
+
+
+@pytest.mark.parametrize("name", ["=", "or", "and of two indexes"])
+def test_an_entry_without_a_record_is_named_by_both(name: str) -> None:
+    context, metadata = begun(), metadata_of("proto2")
+    store = run_blocking(filled(context, metadata))
+    asked = query("Order").where(CONDITIONS[name]("b", "c", -3)).use_indexes(*INDEXES.get(name, ("by_customer",)))
+    (key, packed, *_), *_ = run(store, asked)
+    context.clear_range(store.layout.records + packed, store.layout.records + packed + b"\xff")
+    seen = []
+    for way in (nullcontext(), by_cursors()):
+        with way, pytest.raises(errors.CorruptIndexEntry) as caught:
+            run(store, asked)
+        seen.append((str(caught.value), caught.value.fields))
+    assert seen[0] == seen[1]
+    assert seen[0][1]["primary_key"] == key
+    context.close()
