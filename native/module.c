@@ -2,7 +2,7 @@
 
 #include "core.h"
 
-#define REVISION 9 /* what recordlayer/core.py wants: both change when a function comes, goes or is called otherwise */
+#define REVISION 10 /* what recordlayer/core.py wants: both change when a function comes, goes or is called otherwise */
 
 int buffer_grow(Buffer *buffer, Py_ssize_t more)
 {

@@ -23,6 +23,77 @@ static int usual_page(PyObject *const *args, Py_ssize_t count, PyObject *names, 
     return *start >= 0;
 }
 
+/* -- messages read together -- */
+
+/* Who keeps one message of those that were read together keeps the memory of all. */
+#define MOST_TOGETHER 128
+#define MOST_BYTES_TOGETHER (64 << 10)
+
+/* Serialised messages on their way to a parser of pages (pb/pages.py): each as field 1 of what will be read. */
+typedef struct {
+    PyObject *parse; /* None where there is no such parser */
+    Buffer bytes;
+    Py_ssize_t count;
+} Together;
+
+static void together_init(Together *together, PyObject *parse)
+{
+    together->parse = parse;
+    together->count = 0;
+    buffer_init(&together->bytes);
+}
+
+/* Reads what has come together, and adds it to a list. */
+static Outcome together_read(Together *together, PyObject *made)
+{
+    if (!together->count)
+        return ELEMENT_READ;
+    PyObject *page = PyBytes_FromStringAndSize(together->bytes.bytes, together->bytes.size);
+    PyObject *messages = page == NULL ? NULL : PyObject_CallOneArg(together->parse, page);
+    Outcome outcome = page == NULL ? ELEMENT_FAILED : messages == NULL ? refused() : ELEMENT_READ;
+    Py_XDECREF(page);
+    if (outcome != ELEMENT_READ)
+        return outcome;
+    if (!PyList_CheckExact(messages) || PyList_GET_SIZE(messages) != together->count)
+        outcome = ELEMENT_UNUSUAL;
+    else if (PyList_SetSlice(made, PY_SSIZE_T_MAX, PY_SSIZE_T_MAX, messages) < 0)
+        outcome = ELEMENT_FAILED;
+    Py_DECREF(messages);
+    together->bytes.size = together->count = 0;
+    return outcome;
+}
+
+static Outcome together_add(Together *together, const char *bytes, Py_ssize_t size, PyObject *made)
+{
+    if (size > INT32_MAX || buffer_reserve(&together->bytes, size + 6) < 0)
+        return size > INT32_MAX ? ELEMENT_UNUSUAL : ELEMENT_FAILED;
+    char *to = together->bytes.bytes + together->bytes.size;
+    Py_ssize_t left = size;
+    *to++ = 0x0A;
+    for (; left > 0x7F; left >>= 7)
+        *to++ = (char)(0x80 | (left & 0x7F));
+    *to++ = (char)left;
+    memcpy(to, bytes, (size_t)size);
+    together->bytes.size = to + size - together->bytes.bytes;
+    together->count++;
+    if (together->count < MOST_TOGETHER && together->bytes.size < MOST_BYTES_TOGETHER)
+        return ELEMENT_READ;
+    return together_read(together, made);
+}
+
+/* One message, read by itself. */
+static Outcome read_alone(PyObject *parse, const char *bytes, Py_ssize_t size, PyObject *made)
+{
+    PyObject *body = PyBytes_FromStringAndSize(bytes, size);
+    PyObject *one = body == NULL ? NULL : PyObject_CallOneArg(parse, body);
+    Outcome outcome = body == NULL ? ELEMENT_FAILED : one == NULL ? refused() : ELEMENT_READ;
+    Py_XDECREF(body);
+    if (outcome == ELEMENT_READ && PyList_Append(made, one) < 0)
+        outcome = ELEMENT_FAILED;
+    Py_XDECREF(one);
+    return outcome;
+}
+
 /* -- messages of entries -- */
 
 /* Packed columns become fields of a serialised message, and no Python value in between. What of a column goes where is a
@@ -156,7 +227,7 @@ static Outcome put_field(Buffer *out, const Field *field, const unsigned char *b
     return ELEMENT_UNUSUAL;
 }
 
-/* kept: the function in Python, what parses, the fields as a tuple, the same as an array of Field */
+/* kept: the function in Python, what parses one, the fields as a tuple, the same as an array of Field, what parses many */
 static PyObject *rows(PyObject *kept, PyObject *const *args, Py_ssize_t count, PyObject *keywords)
 {
     PyObject *slow = PyTuple_GET_ITEM(kept, 0), *parse = PyTuple_GET_ITEM(kept, 1);
@@ -167,7 +238,9 @@ static PyObject *rows(PyObject *kept, PyObject *const *args, Py_ssize_t count, P
     PyObject *pairs = args[0], *made = PyList_New(0);
     Outcome outcome = made == NULL ? ELEMENT_FAILED : ELEMENT_READ;
     Buffer out;
+    Together together;
     buffer_init(&out);
+    together_init(&together, PyTuple_GET_ITEM(kept, 4));
     /* `parse` may run Python code: the list is asked for its length each time. */
     for (Py_ssize_t row = 0; outcome == ELEMENT_READ && row < PyList_GET_SIZE(pairs); row++) {
         PyObject *key = key_of(pairs, row);
@@ -184,15 +257,14 @@ static PyObject *rows(PyObject *kept, PyObject *const *args, Py_ssize_t count, P
             outcome = ELEMENT_UNUSUAL;
         if (outcome != ELEMENT_READ)
             break;
-        PyObject *body = PyBytes_FromStringAndSize(out.bytes, out.size);
-        PyObject *one = body == NULL ? NULL : PyObject_CallOneArg(parse, body);
-        Py_XDECREF(body);
-        if (one == NULL)
-            outcome = refused();
-        else if (PyList_Append(made, one) < 0)
-            outcome = ELEMENT_FAILED;
-        Py_XDECREF(one);
+        if (together.parse == Py_None)
+            outcome = read_alone(parse, out.bytes, out.size, made);
+        else
+            outcome = together_add(&together, out.bytes, out.size, made);
     }
+    if (outcome == ELEMENT_READ)
+        outcome = together_read(&together, made);
+    buffer_free(&together.bytes);
     buffer_free(&out);
     if (outcome == ELEMENT_READ)
         return made;
@@ -205,8 +277,9 @@ static PyMethodDef rows_method = {
     "rows(pairs, start)\n--\n\nThe messages of a page's entries: recordlayer.query.plan.entry_code, in C."};
 
 const char make_rows_doc[] =
-    "make_rows(rows, parse, fields, /)\n--\n\nThe function of `compile_rows` in C. `parse` makes a message of its bytes. "
-    "`fields` has for each column None, or the kind of its field, a letter, and its tag.";
+    "make_rows(rows, parse, fields, parse_page, /)\n--\n\nThe function of `compile_rows` in C. `parse` makes a message of "
+    "its bytes, `parse_page` a list of many; or None. `fields` has for each column None, or the kind of its field, a "
+    "letter, and its tag.";
 
 static PyObject *array_of_fields(PyObject *given)
 {
@@ -231,14 +304,14 @@ static PyObject *array_of_fields(PyObject *given)
 
 PyObject *make_rows(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
-    if (count != 3 || !PyTuple_CheckExact(args[2])) {
-        PyErr_SetString(PyExc_TypeError, "make_rows takes rows, parse and a tuple of fields");
+    if (count != 4 || !PyTuple_CheckExact(args[2])) {
+        PyErr_SetString(PyExc_TypeError, "make_rows takes rows, parse, a tuple of fields and parse_page");
         return NULL;
     }
     PyObject *array = array_of_fields(args[2]); /* its tags point into args[2], which is kept too */
     if (array == NULL)
         return NULL;
-    PyObject *kept = PyTuple_Pack(4, args[0], args[1], args[2], array);
+    PyObject *kept = PyTuple_Pack(5, args[0], args[1], args[2], array, args[3]);
     Py_DECREF(array);
     return closure(&rows_method, kept);
 }
@@ -640,10 +713,15 @@ static Py_ssize_t record_in(const unsigned char *bytes, Py_ssize_t size, Py_ssiz
 static PyObject *open_all(PyObject *kept, PyObject *const *args, Py_ssize_t count, PyObject *keywords)
 {
     PyObject *slow = PyTuple_GET_ITEM(kept, 0), *parsers = PyTuple_GET_ITEM(kept, 1);
+    PyObject *page_parsers = PyTuple_GET_ITEM(kept, 2);
     if (keywords != NULL || count != 1 || !PyList_CheckExact(args[0]))
         return PyObject_Vectorcall(slow, args, (size_t)count, keywords);
     PyObject *envelopes = args[0], *messages = PyList_New(0);
     Outcome outcome = messages == NULL ? ELEMENT_FAILED : ELEMENT_READ;
+    Together together;
+    together_init(&together, Py_None);
+    /* A page of one record has nothing to share. */
+    int few = PyList_GET_SIZE(envelopes) < 2;
     for (Py_ssize_t row = 0; outcome == ELEMENT_READ && row < PyList_GET_SIZE(envelopes); row++) {
         PyObject *data = PyList_GET_ITEM(envelopes, row);
         Py_ssize_t begin, size = PyBytes_CheckExact(data) ? PyBytes_GET_SIZE(data) : 0, length = -1;
@@ -655,19 +733,21 @@ static PyObject *open_all(PyObject *kept, PyObject *const *args, Py_ssize_t coun
             outcome = ELEMENT_UNUSUAL;
             break;
         }
-        PyObject *body = PyBytes_FromStringAndSize((const char *)bytes + begin, length);
-        if (body == NULL) {
-            outcome = ELEMENT_FAILED;
-            break;
+        PyObject *many = few ? Py_None : PyTuple_GET_ITEM(page_parsers, bytes[0]);
+        Py_INCREF(data); /* what parses may run Python code, which may change the list */
+        if (many != together.parse) {
+            outcome = together_read(&together, messages);
+            together.parse = many;
         }
-        PyObject *message = PyObject_CallOneArg(parser, body);
-        Py_DECREF(body);
-        if (message == NULL)
-            outcome = refused();
-        else if (PyList_Append(messages, message) < 0)
-            outcome = ELEMENT_FAILED;
-        Py_XDECREF(message);
+        if (outcome == ELEMENT_READ && many == Py_None)
+            outcome = read_alone(parser, (const char *)bytes + begin, length, messages);
+        else if (outcome == ELEMENT_READ)
+            outcome = together_add(&together, (const char *)bytes + begin, length, messages);
+        Py_DECREF(data);
     }
+    if (outcome == ELEMENT_READ)
+        outcome = together_read(&together, messages);
+    buffer_free(&together.bytes);
     if (outcome == ELEMENT_READ)
         return messages;
     Py_XDECREF(messages);
@@ -679,14 +759,15 @@ static PyMethodDef open_all_method = {
     "open_all(envelopes)\n--\n\nThe records in serialised unions: recordlayer.metadata.envelope, in C."};
 
 const char make_open_all_doc[] =
-    "make_open_all(open_all, parsers, /)\n--\n\n`Envelopes.open_all` in C. `parsers` has 128 places: for a tag what "
-    "parses its record, or None.";
+    "make_open_all(open_all, parsers, page_parsers, /)\n--\n\n`Envelopes.open_all` in C. `parsers` has 128 places: for a "
+    "tag what parses its record, or None; `page_parsers` the same for what parses many.";
 
 PyObject *make_open_all(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
-    if (count != 2 || !PyTuple_CheckExact(args[1]) || PyTuple_GET_SIZE(args[1]) != 128) {
-        PyErr_SetString(PyExc_TypeError, "make_open_all takes open_all and 128 parsers");
+    if (count != 3 || !PyTuple_CheckExact(args[1]) || PyTuple_GET_SIZE(args[1]) != 128 || !PyTuple_CheckExact(args[2]) ||
+        PyTuple_GET_SIZE(args[2]) != 128) {
+        PyErr_SetString(PyExc_TypeError, "make_open_all takes open_all, 128 parsers and 128 parsers of pages");
         return NULL;
     }
-    return closure(&open_all_method, PyTuple_Pack(2, args[0], args[1]));
+    return closure(&open_all_method, PyTuple_Pack(3, args[0], args[1], args[2]));
 }

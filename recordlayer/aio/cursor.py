@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from recordlayer.cursor.step import Batch, Cursor, Stop
@@ -48,10 +48,15 @@ class Page(Generic[T]):
         """Everything that is left."""
         rest: list[T] = []
         while await self._more():
-            assert self._batch is not None, "there is a batch when there is more"
-            rest += self._batch.values[self._taken :]
-            self._taken = len(self._batch.values)
+            rest += self._left()
         return rest
+
+    def _left(self) -> Sequence[T]:
+        """What is left of the batch, taken."""
+        assert self._batch is not None, "there is a batch when there is more"
+        values, taken = self._batch.values, self._taken
+        self._taken = len(values)
+        return values[taken:] if taken else values
 
     @property
     def stopped(self) -> Stop | None:
@@ -125,9 +130,7 @@ class RecordCursor(Page[StoredRecord]):
         self._core.expect_all()
         messages: list[Message] = []
         while await self._more():
-            assert self._batch is not None, "there is a batch when there is more"
-            left, self._taken = self._batch.values[self._taken :], len(self._batch.values)
-            messages += messages_of(left)
+            messages += messages_of(self._left())
         return messages
 
     async def values(self) -> list[tuple[Any, ...]]:
@@ -144,9 +147,7 @@ class RecordCursor(Page[StoredRecord]):
         values = Values(self._selected)
         found: list[tuple[Any, ...]] = []
         while await self._more():
-            assert self._batch is not None, "there is a batch when there is more"
-            left, self._taken = self._batch.values[self._taken :], len(self._batch.values)
-            found += values.of(left)
+            found += values.of(self._left())
         return found
 
     async def first(self) -> Message | None:

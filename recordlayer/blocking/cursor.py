@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from recordlayer.cursor.step import Batch, Cursor, Stop
@@ -49,10 +49,15 @@ class Page(Generic[T]):
         """Everything that is left."""
         rest: list[T] = []
         while self._more():
-            assert self._batch is not None, "there is a batch when there is more"
-            rest += self._batch.values[self._taken :]
-            self._taken = len(self._batch.values)
+            rest += self._left()
         return rest
+
+    def _left(self) -> Sequence[T]:
+        """What is left of the batch, taken."""
+        assert self._batch is not None, "there is a batch when there is more"
+        values, taken = self._batch.values, self._taken
+        self._taken = len(values)
+        return values[taken:] if taken else values
 
     @property
     def stopped(self) -> Stop | None:
@@ -126,9 +131,7 @@ class RecordCursor(Page[StoredRecord]):
         self._core.expect_all()
         messages: list[Message] = []
         while self._more():
-            assert self._batch is not None, "there is a batch when there is more"
-            left, self._taken = self._batch.values[self._taken :], len(self._batch.values)
-            messages += messages_of(left)
+            messages += messages_of(self._left())
         return messages
 
     def values(self) -> list[tuple[Any, ...]]:
@@ -145,9 +148,7 @@ class RecordCursor(Page[StoredRecord]):
         values = Values(self._selected)
         found: list[tuple[Any, ...]] = []
         while self._more():
-            assert self._batch is not None, "there is a batch when there is more"
-            left, self._taken = self._batch.values[self._taken :], len(self._batch.values)
-            found += values.of(left)
+            found += values.of(self._left())
         return found
 
     def first(self) -> Message | None:

@@ -18,6 +18,7 @@ from recordlayer.keys.suggest import listed
 from recordlayer.metadata import files
 from recordlayer.metadata.record_type import RecordType
 from recordlayer.pb.nans import IS_PURE, parser_of, with_nans
+from recordlayer.pb.pages import page_parser_of
 from recordlayer.pb.parsing import PARSE_ERRORS
 
 if TYPE_CHECKING:
@@ -178,7 +179,9 @@ class Envelopes:
                 add(open_(data)[1])
             return messages
 
-        return made_in_c("open_all", open_all, tuple(parsers.get(tag) for tag in range(0x80)))
+        pages = {tag: page_parser_of(known.message_class) for tag, known in self._by_tag.items() if tag < 0x80}
+        by_tag = [tuple(each.get(tag) for tag in range(0x80)) for each in (parsers, pages)]
+        return made_in_c("open_all", open_all, *by_tag)
 
     def _split(self, data: bytes) -> tuple[RecordType, bytes]:
         found: RecordType | None = None

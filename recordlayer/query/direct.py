@@ -16,15 +16,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from recordlayer.cursor.merging import shared, united
-from recordlayer.cursor.scan import KeyRange
 from recordlayer.index.bounds import Bounds, End
 from recordlayer.index.page import primary_keys_of
 from recordlayer.index.value import ValueIndex
-from recordlayer.query.direct_page import Keep, Scan, Way
+from recordlayer.query.direct_page import Scan, Way
 from recordlayer.query.plan.base import Plan
 from recordlayer.query.plan.covering import Cover
 from recordlayer.query.plan.fetch import Fetch
-from recordlayer.query.plan.filter import FilterRecords, keeper
+from recordlayer.query.plan.filter import FilterRecords
 from recordlayer.query.plan.merge import IntersectEntries, UnionEntries
 from recordlayer.query.plan.scan import ScanIndex
 from recordlayer.query.slot import Values
@@ -99,17 +98,13 @@ class Direct:
             layout, prefix, columns = maintainer.layout, maintainer.space.entries, each.columns
             if columns is None:
                 keys = each.fill(values).keys(prefix)
+                found.append(Scan(layout, keys.begin, keys.end, keys.prefix_length, len(prefix), None))
             elif self.way.merge is not None and (columns != layout.columns or layout.positions is not None):
                 return None
             else:
                 low = pack(each.fill(values), prefix)
-                keys = KeyRange(low, low + b"\xff", len(low), len(prefix))
-            found.append(Scan(layout, keys, len(prefix), columns))
+                found.append(Scan(layout, low, low + b"\xff", len(low), len(prefix), columns))
         return found
-
-    def keep(self, values: Values) -> Keep | None:
-        """Which records are given; None for all."""
-        return None if self.decide is None else keeper(self.decide(values))
 
 
 def direct_of(plan: Plan, fills: Fills) -> Direct | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from recordlayer.cursor.continuation import encode_fields, wrap_key
 from recordlayer.cursor.merging import bytes_of, united
-from recordlayer.cursor.scan import CHUNK, KeyRange
+from recordlayer.cursor.scan import CHUNK
 from recordlayer.cursor.step import Batch, Cursor, Stop
 from recordlayer.index.entry import EntryLayout, IndexEntry
 from recordlayer.index.page import EntryPage
@@ -36,16 +36,20 @@ Rest = Callable[[int, Iterator[Waitable[Chunk]]], Cursor[Any]]
 class Scan:
     """One range of an index, as a page reads it.
 
+    known    bytes of its keys that continuations do without; of an equality those of its columns
     start    bytes of its keys before the columns
     columns  how many of these are the same in all of it; None if that is not known
     """
 
-    __slots__ = ("columns", "keys", "known", "layout", "start")
+    __slots__ = ("begin", "columns", "end", "known", "layout", "start")
 
-    def __init__(self, layout: EntryLayout, keys: KeyRange, start: int, columns: int | None) -> None:
+    def __init__(
+        self, layout: EntryLayout, begin: bytes, end: bytes, known: int, start: int, columns: int | None
+    ) -> None:
         self.layout = layout
-        self.keys = keys
-        self.known = keys.prefix_length
+        self.begin = begin
+        self.end = end
+        self.known = known
         self.start = start
         self.columns = columns
 
@@ -187,7 +191,7 @@ class DirectPage(Cursor[Any]):
         read, reverse, snapshot = self._store.context.get_range, self._way.reverse, self._snapshot
         limit, mode = self._size, StreamingMode.WANT_ALL if self._wanted else StreamingMode.ITERATOR
         return [
-            read(scan.keys.begin, scan.keys.end, limit=limit, reverse=reverse, snapshot=snapshot, mode=mode)
+            read(scan.begin, scan.end, limit=limit, reverse=reverse, snapshot=snapshot, mode=mode)
             for scan in self._scans
         ]
 
@@ -243,7 +247,7 @@ class DirectPage(Cursor[Any]):
         if limit and len(values) >= limit:
             last = places[limit - 1]
             return Batch(
-                values[:limit],
+                values if len(values) == limit else values[:limit],
                 lambda index: seal(place_of(places[index])),
                 Stop.LIMIT_REACHED,
                 lambda: seal(place_of(last)),

@@ -31,6 +31,7 @@ from recordlayer.query.measuring import Measured
 from recordlayer.query.observing import QueryWatch
 from recordlayer.query.plan.aggregate import CountFromIndex, CountRows
 from recordlayer.query.plan.base import Plan, Run
+from recordlayer.query.plan.filter import keeper
 from recordlayer.query.planned import Planned
 from recordlayer.query.planner import cache_key, keep, plan, readable_indexes
 from recordlayer.query.problem import Problem, problem_of
@@ -49,15 +50,15 @@ def planned(store: RecordStore, query: Query) -> Planned:
     """The plan of a query on a store.  Raises  NoPlan, and what does not fit the metadata."""
     if store.states.chooses is not None and isinstance(query, Query):
         query = query.of_chosen
+    if isinstance(query, RecordQuery):
+        states = store.states
+        return plan(query, store.metadata, states.peek, states=states.marked, knowledge=known(store))
     if isinstance(query, GroupQuery):
         marked = store.states.marked
         return plan_groups(query, store.metadata, store.states.peek, states=marked, knowledge=known(store))
     if isinstance(query, JoinQuery):
         return plan_join(query, store.metadata, store.states.peek, knowledge=known(store))
-    if not isinstance(query, RecordQuery):
-        raise WrongType(query=query, hint='make one with query("Order").where(...)')
-    states = store.states
-    return plan(query, store.metadata, states.peek, states=states.marked, knowledge=known(store))
+    raise WrongType(query=query, hint='make one with query("Order").where(...)')
 
 
 def run_query(
@@ -98,8 +99,9 @@ def _run(
     snapshot: bool,
     prefetch: bool,
 ) -> Cursor[Any]:
-    _check_number("limit", limit)
-    _check_number("skip", skip)
+    if not (type(limit) is type(skip) is int and limit >= 0 <= skip):
+        _check_number("limit", limit)
+        _check_number("skip", skip)
     observed = store.context.observed
     watch = None if observed is None else QueryWatch(observed, store, query)
     found = planned(store, query)
@@ -136,7 +138,7 @@ def _directly(found: Planned, marks: Marks, limit: int, snapshot: bool) -> Direc
     if direct is None or store.context.read_limits is not None:
         return None
     try:
-        scans, keep = direct.scans(store, values), direct.keep(values)
+        scans, keep = direct.scans(store, values), None if direct.decide is None else keeper(direct.decide(values))
     except (Unlike, RecordLayerError):
         return None  # the plan itself says what is wrong, or is another one
     if scans is None:

@@ -350,12 +350,21 @@ def checked_list(field: str, values: Any) -> tuple[Any, ...]:
 
 def as_steps(field: FieldPath | str) -> tuple[PathStep, ...]:
     """A path given as `q.address.city` or as "address.city".  Raises  WrongType."""
+    if isinstance(field, str):
+        return _named(field)
     if isinstance(field, FieldPath):
         steps = field.steps
-    elif isinstance(field, str):
-        steps = tuple(PathStep(name) for name in field.split("."))
     else:
         raise WrongType(field=field, hint='name a field: "total", or q.total')
-    if not steps or any(not step.name for step in steps):
+    return _checked_steps(field, steps)
+
+
+@lru_cache(maxsize=1024)
+def _named(field: str) -> tuple[PathStep, ...]:
+    return _checked_steps(field, tuple([PathStep(name) for name in field.split(".")]))
+
+
+def _checked_steps(field: FieldPath | str, steps: tuple[PathStep, ...]) -> tuple[PathStep, ...]:
+    if not steps or not all(step.name for step in steps):
         raise WrongType(field=str(field), hint='name a field: "total", or q.total')
     return steps

@@ -88,7 +88,7 @@ class RecordQuery:
                     hint='compare a field, as in q.customer == "ana"; one that is called as a method is: q["like"]',
                 )
             found = condition if found is None else And((found, condition))
-        return replace(self, filter=found)
+        return _with(self, filter=found)
 
     def order_by(
         self, *fields: FieldPath | str | KeyExpression, reverse: bool = False, in_memory: int = 0
@@ -106,7 +106,7 @@ class RecordQuery:
         paths = tuple(_sort_key(field) for field in fields)
         if not isinstance(in_memory, int) or isinstance(in_memory, bool) or in_memory < 0:
             raise UsageError(in_memory=in_memory, hint="give a number of records")
-        return replace(self, sort=paths, reverse=reverse, in_memory=in_memory)
+        return _with(self, sort=paths, reverse=reverse, in_memory=in_memory)
 
     def use_indexes(self, *names: str) -> RecordQuery:
         """Only these indexes may be used, or none at all; also such as their option keeps from queries."""
@@ -221,7 +221,7 @@ class RecordQuery:
             raise UsageError(parameter=unknown[0], hint=hint)
         if self.filter is None:
             return self
-        return replace(self, filter=self.filter.exchanged(lambda operator, value: _bound(operator, value, values)))
+        return _with(self, filter=self.filter.exchanged(lambda operator, value: _bound(operator, value, values)))
 
     def check(self, metadata: RecordMetaData) -> RecordQuery:
         """This query, if it fits the metadata: names of types and fields, kinds of values. Parameters without a value
@@ -238,7 +238,7 @@ class RecordQuery:
         """Only these fields are needed: an index that has them all answers without reading records."""
         if not fields:
             raise UsageError(what="select without fields", hint='name at least one: select("id", "total")')
-        return replace(self, fields=tuple(as_steps(field) for field in fields))
+        return _with(self, fields=tuple([as_steps(field) for field in fields]))
 
     def __str__(self) -> str:
         parts = [", ".join(self.record_types) or "all records"]
@@ -255,6 +255,18 @@ class RecordQuery:
         if self.limits is not None:
             parts.append(f"within {self.limits}")
         return " ".join(parts)
+
+
+_PARTS: Any = tuple([(one.name, getattr(RecordQuery, one.name)) for one in fields(RecordQuery) if one.init])
+
+
+def _with(asked: RecordQuery, **changes: Any) -> RecordQuery:
+    """`replace`, for less: a query is made as often as it is run."""
+    new = object.__new__(RecordQuery)
+    for name, part in _PARTS:
+        part.__set__(new, changes[name] if name in changes else part.__get__(asked))
+    object.__setattr__(new, "kept", None)
+    return new
 
 
 Query = RecordQuery | GroupQuery | JoinQuery

@@ -15,6 +15,7 @@ from recordlayer.core import made_in_c
 from recordlayer.kv.engine import KeyValue
 from recordlayer.metadata.envelope import varint
 from recordlayer.pb.nans import parser_of
+from recordlayer.pb.pages import page_parser_of
 from recordlayer.tuples.compiled import UNPACKING_NAMES, Kind, define, unpacking_source
 from recordlayer.tuples.unpacking import DECODERS
 
@@ -50,7 +51,7 @@ def compile_rows(kinds: Sequence[Kind], make: Any, named: Sequence[tuple[int, st
             return in_python  # it has to be looked at by somebody who knows what is allowed in it
         kind, wire_type = _WIRE[field.type]
         fields[place] = kind, varint(field.number << 3 | wire_type)
-    return made_in_c("rows", in_python, parser_of(make), tuple(fields))
+    return made_in_c("rows", in_python, parser_of(make), tuple(fields), page_parser_of(make))
 
 
 def rows_in_python(kinds: Sequence[Kind], make: Any, named: Sequence[tuple[int, str]], *, name: str) -> Rows:

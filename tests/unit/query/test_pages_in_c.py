@@ -285,6 +285,19 @@ def test_records_of_every_size_are_opened_alike(size: int) -> None:
     assert METADATA.open_envelopes(tuple(stored)) == messages
 
 
+def test_records_that_are_read_together_keep_their_order_and_their_types() -> None:
+    other = message_factory.GetMessageClass(METADATA.record_type("Other").descriptor)
+    messages = [(other if number % 7 == 0 or number > 450 else NOTE)(id=number) for number in range(600)]
+    for number in (200, 201, 202):
+        messages[number].text = "long" * 20_000
+    stored = [METADATA.envelope(message) for message in messages]
+    found = METADATA.open_envelopes(stored)
+    assert found == messages
+    assert [type(one) for one in found] == [type(one) for one in messages]
+    found[0].text = "changed"
+    assert METADATA.open_envelopes(stored[:1]) == messages[:1] != found[:1]
+
+
 @given(st.binary(max_size=12), st.sampled_from([b"", b"\n\x00", b"\x0a\x80\x00", b"\x0a\x02\x08"]), st.integers(0, 9))
 @example(b"\x0a\xff\xff\xff\xff\x0f", b"", 0)
 @example(b"\x0a\x82\x00\x08\x01", b"", 0)
