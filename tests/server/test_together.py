@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,7 +21,7 @@ from recordlayer.observe.events import TransactionBegan
 from recordlayer.world import World
 from recordlayer_server.databases import Databases
 from recordlayer_server.places import DEVELOPMENT, PRIVATE, Tenant
-from recordlayer_server.together import MOST, Rest, Together
+from recordlayer_server.together import MOST, Rest, Together, worked
 from tests.support.in_process import InProcess
 from tests.support.photos import CONTAINER, descriptor_set
 from tests.support.recording import Recording
@@ -173,6 +174,17 @@ async def in_process(database: Database) -> AsyncIterator[Any]:
         await databases.put_containers({CONTAINER: described()})
         yield InProcess(databases).channel()
         await check_databases(databases)
+
+
+def test_a_thread_that_computes_works_and_one_that_sleeps_does_not() -> None:
+    before, end = worked(), time.thread_time() + 0.02
+    while time.thread_time() < end:
+        pass
+    assert worked() - before >= 0.019
+    before, began = worked(), time.monotonic()
+    while time.monotonic() < began + 0.02:
+        time.sleep(0.02)
+    assert worked() - before <= time.monotonic() - began  # it worked a little, or waited, but not longer than that
 
 
 def test_callers_at_once_get_what_each_has_asked_for_and_pay_together() -> None:
