@@ -685,7 +685,7 @@ def test_writers_of_different_records_of_a_zone_are_in_nobodys_way() -> None:
 
             before = commits.seen, commits.conflicts
             await asyncio.gather(write(0), write(1))
-            assert commits.seen - before[0] >= 300
+            assert commits.seen - before[0] >= 150  # both writers may have shared each
             assert commits.conflicts == before[1]
 
     run(run_it())

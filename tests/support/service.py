@@ -32,6 +32,7 @@ from recordlayer.errors import ProcessBehind, StoreMoved
 from recordlayer.kv.engine import Engine, Transaction
 from recordlayer.kv.idempotency import DEFAULT_PREFIX
 from recordlayer.kv.registry import open_engine
+from recordlayer.tenant.marks import KEPT
 from recordlayer.tuples import pack
 from recordlayer.waiting.waitable import Failed, Promise, Waitable
 from recordlayer.world import World
@@ -176,9 +177,9 @@ async def serving_over(
 
 
 async def forget(database: Database) -> None:
-    """All that servers have kept in it, and the idempotency keys of their callers."""
+    """All that servers have kept in it, the idempotency keys of their callers, and the limits of tenants."""
     async with database.transaction() as tx:
-        for prefix in (pack((SPACE.path("service").value,)), DEFAULT_PREFIX):
+        for prefix in (pack((SPACE.path("service").value,)), DEFAULT_PREFIX, KEPT):
             tx.context.clear_range(prefix, prefix + b"\xff")
 
 
