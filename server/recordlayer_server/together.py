@@ -2,8 +2,8 @@
 saves of single ones. A transaction, its read version, the opened store and its commit cost more than the record itself.
 
 What comes while the loop has time is done at once, and by itself. While it has none, those that come wait for each
-other, until as many have come as the last time, `MOST` at most, or until none has come for a millisecond: then all who
-had a reason to come are there. What they read is of a version that was taken after all of them had come.
+other, until as many have come as the last time, `MOST` at most, or until none has come for three milliseconds: then
+all who had a reason to come are there. What they read is of a version that was taken after all of them had come.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Found = TypeVar("Found")
 
 MOST = 8
 """Calls that wait for each other. More would spare little: an eighth of what they share is less than their own part."""
-PAUSE = 0.001
-"""Seconds without a newcomer after which nobody else is waited for."""
+PAUSE = 0.003
+"""Seconds without a newcomer after which nobody else is waited for: a save is about a third of it."""
 NEAR = 0.01
 """Seconds within which a database had its last call, if another one may be expected."""
 _FEWEST = 2
 _GROWING = 8  # times that as many came as were expected, until twice as many are
-_APART = 0.1  # seconds in which calls of a database do not wait, where one waited in vain, or it did not work
+_APART = 0.03  # seconds in which calls of a database do not wait, where one waited in vain, or it did not work
 _REMEMBERED = 1_000  # databases
 
 
