@@ -190,7 +190,7 @@ def plan(
     asking = Asking(query, metadata, lambda index: now[index.name], knowledge)
     alike: Key = (
         way,
-        _same_as(values),
+        _same_as(query),
         (asking.filtered_usable(), _chosen_by(query, values, cache)) if cache.filtered else (),
     )
     choice = cache.choices.get(alike)
@@ -265,10 +265,10 @@ def _chosen_by(query: RecordQuery, values: Values, cache: _Cache) -> Key:
     )
 
 
-def _same_as(values: Values) -> Key:
-    """For each value the first place that has the same one: of equal conditions plans keep one."""
-    told = [(type(value), told_apart(value)) for value in values]
-    return tuple([told.index(one) for one in told])
+def _same_as(query: RecordQuery) -> Key:
+    """For each condition with a value the first that is the same: of equal conditions plans keep one."""
+    parts = [] if query.filter is None else [one for one in walk(query.filter) if hasattr(one, "value")]
+    return tuple([parts.index(one) for one in parts])
 
 
 def _by_template(templates: Templates, query: RecordQuery, values: Values) -> Filled | None:
