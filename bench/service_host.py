@@ -63,6 +63,7 @@ async def ours(path: Path, *, share: float = 0.0) -> None:
     from recordlayer_server import logs
     from recordlayer_server.config import Address, Config, Load
     from recordlayer_server.databases import Databases
+    from recordlayer_server.main import settle
     from recordlayer_server.operation.around import around_of
     from recordlayer_server.services import services
     from recordlayer_server.serving import Serving
@@ -75,6 +76,7 @@ async def ours(path: Path, *, share: float = 0.0) -> None:
         around = around_of(config)
         serving = Serving(config, database, services=services(databases), around=around)
         address = await serving.start()
+        settle()
         asyncio.get_running_loop().add_reader(sys.stdin, _say_time)
         print(address.port, flush=True)
         await asyncio.Event().wait()

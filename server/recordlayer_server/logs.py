@@ -18,7 +18,7 @@ from math import isfinite
 from typing import TextIO
 
 ROOT = "recordlayer"
-_OWN = frozenset({"time", "level", "logger"})
+_OWN = frozenset({"time", "level", "logger", "event"})
 
 _as_json = json.JSONEncoder(default=str, ensure_ascii=False).encode  # one for all lines: it is costly to make
 _LEVELS = {level: logging.getLevelName(level).lower() for level in (10, 20, 30, 40, 50)}
@@ -85,23 +85,33 @@ class JsonLines(logging.Formatter):
 
 def _json_line(at: float, level: int, name: str, event: str, values: Mapping[str, object]) -> str:
     second = int(at)
-    word = _LEVELS.get(level) or logging.getLevelName(level).lower()
-    when, what = f"{_second(second)}.{int((at - second) * 1_000):03}+00:00", str(values.get("event", event))
-    parts = [f'{{"time": "{when}", "level": {_quoted(word)}, "logger": {_quoted(name)}, "event": {_quoted(what)}']
+    beginning = _beginning(level, name, str(values.get("event", event)))
+    parts = [f'{{"time": "{_second(second)}.{int((at - second) * 1_000):03}+00:00{beginning}']
     for key, value in values.items():
-        if key not in _OWN and key != "event":
-            parts.append(f", {_quoted(key)}: {_json(value)}")
+        if label := _label(key):
+            kind = type(value)
+            if kind is str:
+                written = _quoted(value)  # type: ignore[arg-type]  # it is a str
+            elif kind is int or (kind is float and isfinite(value)):  # type: ignore[arg-type]  # a float
+                written = repr(value)
+            else:
+                written = _as_json(value)
+            parts.append(label + written)
     parts.append("}")
     return "".join(parts)
 
 
-def _json(value: object) -> str:
-    kind = type(value)
-    if kind is str:
-        return _quoted(value)  # type: ignore[arg-type]  # it is a str
-    if kind is int or (kind is float and isfinite(value)):  # type: ignore[arg-type]  # a float
-        return repr(value)
-    return _as_json(value)
+@lru_cache(maxsize=256)
+def _beginning(level: int, name: str, event: str) -> str:
+    """A line behind its time: events, levels and loggers are constants of the code, and few."""
+    word = _LEVELS.get(level) or logging.getLevelName(level).lower()
+    return f'", "level": {_quoted(word)}, "logger": {_quoted(name)}, "event": {_quoted(event)}'
+
+
+@lru_cache(maxsize=256)
+def _label(key: str) -> str:
+    """What stands before a value; nothing for values whose names a line has already."""
+    return "" if key in _OWN else f", {_quoted(key)}: "
 
 
 @lru_cache(maxsize=4)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -130,6 +131,7 @@ async def serve(config: Config) -> int:
         beside_calls = upkeep(databases, config.containers, metrics=around.metrics, authority=around.authority)
         await beside.enter_async_context(beside_calls)
         address = await serving.start()
+        settle()
         logs.write(
             logs.server,
             logging.INFO,
@@ -144,6 +146,13 @@ async def serve(config: Config) -> int:
         )
         await stop.wait()
         return 1 if await serving.drain(hurry) else 0
+
+
+def settle() -> None:
+    """Keep the garbage collector away from what is there now: modules, schemas and services live as long as the process
+    does, and looking through them again and again is a tenth of the time of small calls."""
+    gc.collect()
+    gc.freeze()
 
 
 def _opening(url: str) -> dict[str, Any]:
