@@ -2,7 +2,8 @@
 
 COUNT indexes are read where they have few groups: they tell records, and how many different values there are. For the
 rest the engine says about how many bytes lie in a range, and some pairs of it how large one is. Small ranges are known
-to the pair, because the sample has all of them.
+to the pair, because the sample has all of them. How often a value is repeated is seen in the sample of a VALUE index,
+whose entries lie by value.
 
 Plans follow statistics from then on; those that were kept before are left to themselves. A continuation goes on with
 the plan that gave it.
@@ -15,16 +16,19 @@ Source  ours
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from recordlayer.cursor.scan import ScanOptions
 from recordlayer.index.bounds import Bounds
 from recordlayer.keys import Grouping, RecordType
 from recordlayer.metadata import Index
-from recordlayer.query.columns import expression_columns
+from recordlayer.query.columns import expression_columns, index_columns
 from recordlayer.query.knowledge import ASSUMED, Knowledge
 from recordlayer.store.store import RecordStore
+from recordlayer.tuples import unpack
 from recordlayer.waiting.overlap import gather
 
 if TYPE_CHECKING:
@@ -104,6 +108,7 @@ class _Made:
     by_type: dict[str, float] = field(default_factory=dict)
     by_index: dict[str, float] = field(default_factory=dict)
     distinct: dict[tuple[SortKey, ...], float] = field(default_factory=dict)
+    seen: dict[tuple[SortKey, ...], float] = field(default_factory=dict)
     counted: list[str] = field(default_factory=list)
 
     def knowledge(self, store: RecordStore) -> Knowledge:
@@ -113,11 +118,13 @@ class _Made:
         sources = [f"counted by {name}" for name in sorted(self.counted)]
         if self.total is None or self.by_index:
             sources.append("sizes of ranges")
+        if self.seen.keys() - self.distinct.keys():
+            sources.append("first entries of indexes")
         return Knowledge(
             total=self.by_size if self.total is None else self.total,
             by_type=self.by_type,
             by_index=self.by_index,
-            distinct=self.distinct,
+            distinct=self.seen | self.distinct,  # what was counted is better than what was seen of it
             sources=tuple(sources),
         )
 
@@ -165,8 +172,27 @@ async def _groups(store: RecordStore, index: Index) -> list[tuple[tuple[Any, ...
 
 
 async def _measure(store: RecordStore, index: Index, made: _Made) -> None:
-    number, _ = await _pairs(store, store.states.space(index).entries)
+    entries = store.states.space(index).entries
+    number, keys = await _pairs(store, entries)
     made.by_index[index.name] = number
+    if index.type == "value" and keys and not store.metadata.synthetic_of(index):
+        _see(store, index, [unpack(key[len(entries) :]) for key in keys], number, made)
+
+
+def _see(store: RecordStore, index: Index, first: Sequence[tuple[Any, ...]], number: float, made: _Made) -> None:
+    """How many different values the columns of a VALUE index have, if all are repeated as often as its first ones."""
+    types = store.metadata.record_types_of(index)
+    if len(types) != 1 or index.predicate is not None or index.root_expression.creates_duplicates:
+        return
+    keys: list[SortKey] = []
+    for column in index_columns(index, types[0], single=False)[: index.column_size]:
+        if column.key is None:
+            return
+        keys.append(column.key)
+        runs = [sum(1 for _ in run) for _, run in groupby(entry[: len(keys)] for entry in first)]
+        if number > len(first) and len(runs) > 1:
+            runs.pop()  # nobody saw its end
+        made.seen.setdefault(tuple(keys), max(1.0, number * len(runs) / sum(runs)))
 
 
 async def _measure_records(store: RecordStore, made: _Made) -> None:

@@ -46,10 +46,11 @@ def test_plans_follow_what_was_counted(filled: Shop) -> None:
         found = tx.store(COUNTED, path=PATH).gather_statistics()
     assert found.total == 241
     assert found.by_type == {"Order": 240}
-    assert found.sources == ("counted by per_customer", "counted by records", "sizes of ranges")
+    sources = ("counted by per_customer", "counted by records", "sizes of ranges", "first entries of indexes")
+    assert found.sources == sources
     after = explained(filled, OF_ANA)
     assert after.line == "Filter(Only(Scan(records[all]), Order), customer = 'ana')", "half of all is no look-up"
-    assert "an estimate by statistics: counted by per_customer; counted by records; sizes of ranges" in str(after)
+    assert f"an estimate by statistics: {'; '.join(sources)}" in str(after)
     assert after.keys == 241
     assert after.as_dict()["statistics"] == list(found.sources)
     with filled.db.transaction() as tx:
@@ -63,6 +64,23 @@ def test_sizes_are_estimated_by_the_engine_where_nothing_counts(filled: Shop) ->
         assert 120 <= found.by_index["by_note"] <= 480, "within a factor of two"
     else:  # a cluster goes by samples, which so few entries may have few of
         assert found.by_index["by_note"] > 0
+
+
+def test_how_often_values_are_repeated_is_seen_in_an_index_that_nothing_counts(filled: Shop) -> None:
+    filled.save(*[Order(id=number, customer="ana", note=f"!{number // 4}") for number in range(1_000, 1_200)])
+    asked = query("Order").where(q.customer == "ana", q.note == "!255")
+    assert explained(filled, asked).line.startswith("Fetch(Intersect("), (
+        "one is as good as the other, as far as is known"
+    )
+    with filled.db.transaction() as tx:
+        found = tx.store(COUNTED, path=PATH).gather_statistics()
+    assert list(found.distinct.values()) == [2, found.by_index["by_note"] / 4], "counted, and seen in the first 50"
+    after = explained(filled, asked)
+    assert after.line == "Filter(Fetch(Scan(by_note[note = '!255'])), customer = 'ana')", (
+        "few have the note, most are hers"
+    )
+    with filled.db.transaction() as tx:
+        assert len(tx.store(COUNTED, path=PATH).query(asked).all()) == 4
 
 
 def test_a_continuation_goes_on_with_its_plan_after_statistics_have_chosen_another(filled: Shop) -> None:
