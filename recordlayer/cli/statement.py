@@ -87,6 +87,8 @@ def _clauses(text: str) -> dict[str, str]:
             before = token.string
     except (tokenize.TokenError, SyntaxError) as error:
         raise InvalidExpression(text=text.strip(), reason=str(error.args[0])) from error
+    except UnicodeEncodeError as error:  # of a terminal's bytes that are no text, from Python 3.12 on
+        raise InvalidExpression(text=text.strip(), reason="it has characters that are no text") from error
     parts: dict[str, str] = {}
     for (word, _, begin), (_, end, _) in zip(found, [*found[1:], ("", len(text), 0)], strict=True):
         if word in parts:

@@ -66,6 +66,7 @@ class _Interrupter:
 def interrupted_at(place: int) -> Iterator[_Interrupter]:
     interrupter = _Interrupter(place)
     before = sys.gettrace()
+    sys._getframe().f_trace_opcodes = True  # or Python 3.12 tells of none: somebody has to want them before it begins
     sys.settrace(interrupter)
     try:
         yield interrupter
