@@ -1,4 +1,7 @@
-"""Certificates for tests: an authority and what it signs, as PEM files."""
+"""Certificates for tests: an authority and what it signs, as PEM files.
+
+They are as strict verification wants them (RFC 5280), which is Python's default from 3.13 on.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 _NOW = datetime.now(UTC)
+_SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +45,8 @@ class Authority:
         self._name = _name(f"authority {folder.name}")
         own = _builder(self._name, self._name, self._key.public_key())
         own = own.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        own = own.add_extension(_SIGNS, critical=True)
+        own = own.add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
         self.certificate.write_bytes(_pem(own.sign(self._key, hashes.SHA256())))
 
     def issue(self, name: str) -> Pair:
@@ -38,6 +54,8 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_name(name), self._name, key.public_key())
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        signed_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        builder = builder.add_extension(signed_by, critical=False)
         pair = Pair(self.folder / f"{name}.pem", self.folder / f"{name}.key")
         pair.certificate.write_bytes(_pem(builder.sign(self._key, hashes.SHA256())))
         pair.key.write_bytes(_key_bytes(key, serialization.NoEncryption()))
