@@ -16,6 +16,7 @@ import json
 import logging
 import math
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections import OrderedDict
@@ -132,8 +133,12 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 def fetch(address: str) -> bytes:
     """What is at an address.  Raises  OSError, ValueError."""
     opener = urllib.request.build_opener(_NoRedirects)
-    with opener.open(judged_address(address), timeout=5) as answer:
-        content: bytes = answer.read(MOST_KEY_BYTES + 1)
+    try:
+        with opener.open(judged_address(address), timeout=5) as answer:
+            content: bytes = answer.read(MOST_KEY_BYTES + 1)
+    except urllib.error.HTTPError as refused:
+        refused.close()  # it is the answer, too, and has a connection
+        raise
     if len(content) > MOST_KEY_BYTES:
         raise ValueError(f"more than {MOST_KEY_BYTES} bytes")
     return content
