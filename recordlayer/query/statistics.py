@@ -190,7 +190,7 @@ def _see(store: RecordStore, index: Index, first: Sequence[tuple[Any, ...]], num
             return
         keys.append(column.key)
         runs = [sum(1 for _ in run) for _, run in groupby(entry[: len(keys)] for entry in first)]
-        if number > len(first) and len(runs) > 1:
+        if len(first) == SAMPLE and len(runs) > 1:
             runs.pop()  # nobody saw its end
         made.seen.setdefault(tuple(keys), max(1.0, number * len(runs) / sum(runs)))
 
