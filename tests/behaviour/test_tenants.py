@@ -214,6 +214,9 @@ def test_an_export_is_imported_elsewhere_with_names_and_versions(db: Any, other:
             order.primary_key: order.version
             for order in tx.store(VERSIONED, path=tenant("acme").add("year", 2026)).query(rl.query("Order")).records()
         }
+    with other.transaction() as tx:  # numbers are drawn from a window, which is another one behind so many names
+        for count in range(60):
+            tx.key_space(SPACE).resolve(tenant(f"another {count}"))
     report = other.tenant(tenant("moved")).import_from(exported(db, tenant("acme")))
     assert (report.stores, report.raised, report.not_raised, report.finished) == (2, 2, 0, True)
     with other.transaction() as tx:
