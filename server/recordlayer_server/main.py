@@ -25,7 +25,8 @@ from typing import Any, TextIO
 from recordlayer import aio
 from recordlayer.errors import LibraryMissing, RecordLayerError
 from recordlayer_server import logs
-from recordlayer_server.config import Config, load
+from recordlayer_server.config import Config
+from recordlayer_server.loading import load
 from recordlayer_server.settings import PREFIX, SETTINGS
 
 

@@ -3,7 +3,7 @@
 A flag wins over the environment, which wins over the file, which wins over the default. A setting `max_message_bytes`
 is the flag `--max-message-bytes`, the variable `RECORDLAYER_SERVER_MAX_MESSAGE_BYTES` and the key `max_message_bytes`.
 What nobody knows is refused, so that a typing error is not a setting that silently does nothing. What the settings
-mean together is judged in `config.py`.
+mean together is judged in `loading.py`.
 """
 
 from __future__ import annotations

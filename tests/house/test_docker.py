@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from recordlayer_server.config import load
+from recordlayer_server.loading import load
 from recordlayer_server.settings import PREFIX
 from tests.house.tree import ROOT, read, tracked
 

@@ -12,7 +12,8 @@ import pytest
 from grpc import aio as grpc_aio
 
 from recordlayer.errors import InvalidSettings, UnsafeSettings
-from recordlayer_server.config import Address, Showing, load
+from recordlayer_server.config import Address, Showing
+from recordlayer_server.loading import load
 from recordlayer_server.schemas.instances import Instance
 from tests.server.test_admin import refusal
 from tests.server.test_guarded import Bearer

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recordlayer.errors import InvalidSettings
-from recordlayer_server.config import Address, Config, load
+from recordlayer_server.config import Address, Config
+from recordlayer_server.loading import load
 from recordlayer_server.settings import PREFIX, SETTINGS, Setting, Unreadable, read_text
 
 

@@ -9,7 +9,8 @@ import pytest
 from grpc import aio as grpc_aio
 
 from recordlayer.errors import CannotListen, InvalidSettings, UnsafeSettings
-from recordlayer_server.config import Address, Config, load
+from recordlayer_server.config import Address, Config
+from recordlayer_server.loading import load
 from tests.support.certificates import Authority
 from tests.support.service import SERVING, calling, health, run, serving
 

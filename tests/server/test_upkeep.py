@@ -12,9 +12,9 @@ from recordlayer.aio import Database
 from recordlayer.errors import EvolutionRefused, InvalidSettings, SchemaError
 from recordlayer.kv.registry import open_engine
 from recordlayer.world import World
-from recordlayer_server.config import load
 from recordlayer_server.databases import Databases
 from recordlayer_server.limits import Limits
+from recordlayer_server.loading import load
 from recordlayer_server.places import DEVELOPMENT
 from recordlayer_server.upkeep import keep_up, upkeep
 from tests.support.photos import CONTAINER, description, descriptor_set
