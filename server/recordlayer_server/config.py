@@ -125,6 +125,18 @@ class Hooks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoreFormats:
+    """The formats of stores; see `store_formats.py`.
+
+    new      what a new store begins with
+    raising  whoever writes to one that is older raises it to that
+    """
+
+    new: int = 13
+    raising: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """A server's settings, checked. The table in `settings.py` says what they are."""
 
@@ -142,6 +154,7 @@ class Config:
     showing: Showing = Showing()
     hooks: Hooks | None = Hooks()
     """None: no webhooks."""
+    formats: StoreFormats = StoreFormats()
     reuse_port: bool = False
     reflection: bool = False
     drain_delay: timedelta = timedelta(0)

@@ -17,17 +17,15 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from recordlayer import OpenMode, RecordMetaData, RecordMetaDataBuilder, aio, concat, record_type
+from recordlayer import RecordMetaData, RecordMetaDataBuilder, aio, concat, record_type
 from recordlayer.aio import RecordStore, Transaction
 from recordlayer.cursor.sealing import ContinuationSeal
 from recordlayer.errors import FeedRefused, NameNotInterned, RecordLayerError, StoreMissing
 from recordlayer.keyspace import KeySpacePath
-from recordlayer.store.header import FormatVersion
 from recordlayer.store.metadata_store import StoredMetaData
-from recordlayer.store.open import Cacheable
 from recordlayer.tuples import Subspace
 from recordlayer_server import places
-from recordlayer_server.config import Hooks
+from recordlayer_server.config import Hooks, StoreFormats
 from recordlayer_server.limits import DEFAULT, Limits
 from recordlayer_server.operation.storage import Storage
 from recordlayer_server.pb import assets_pb2 as stored_assets
@@ -36,6 +34,7 @@ from recordlayer_server.pb import subscriptions_pb2 as stored_subscriptions
 from recordlayer_server.places import Tenant
 from recordlayer_server.schemas.changing import put_settings
 from recordlayer_server.schemas.instances import LEASE, Instance
+from recordlayer_server.store_formats import USUAL, can_keep_changes, open_there, open_to_write
 
 MOST_REMEMBERED = 10_000
 
@@ -82,6 +81,7 @@ class Databases:
     hooks     which webhooks may be made and are served here, None for none
     clusters  others that databases can be moved to, by their names
     lease     how long other servers wait for this one when it has fallen silent
+    formats   of stores: what new ones begin with, and whether older ones are raised
     """
 
     def __init__(
@@ -94,6 +94,7 @@ class Databases:
         hooks: Hooks | None = None,
         clusters: Mapping[str, Databases] | None = None,
         lease: timedelta = LEASE,
+        formats: StoreFormats = USUAL,
     ) -> None:
         self.database = database
         self.limits = limits
@@ -104,6 +105,7 @@ class Databases:
         self.operations_due = asyncio.Event()
         """Set when something may be to be done about operations of Admin."""
         self.counted = counted
+        self.formats = formats
         self._places: OrderedDict[Tenant, Place] = OrderedDict()
         self._metadata: OrderedDict[tuple[str, int], StoredMetaData] = OrderedDict()
         self._seal: ContinuationSeal | None = None
@@ -148,7 +150,7 @@ class Databases:
         if place is None:
             return None
         try:
-            store = await tx.store(place.metadata, path=place.records, **_opening(create))
+            store = await self._open(tx, place.metadata, place.records, create=create)
         except StoreMissing:
             return None
         return await _keeping_changes(store, group_by=1) if create else store
@@ -159,7 +161,7 @@ class Databases:
         if place is None:
             return None
         try:
-            store = await tx.store(ZONES, path=place.zones, **_opening(create))
+            store = await self._open(tx, ZONES, place.zones, create=create)
         except StoreMissing:
             return None
         return await _keeping_changes(store) if create else store
@@ -188,9 +190,17 @@ class Databases:
         if place is None:
             return None
         try:
-            return await tx.store(metadata, path=place.base[number], **_opening(create))
+            return await self._open(tx, metadata, place.base[number], create=create)
         except StoreMissing:
             return None
+
+    async def _open(
+        self, tx: Transaction, metadata: RecordMetaData | StoredMetaData, path: Subspace, *, create: bool
+    ) -> RecordStore:
+        """Raises  StoreMissing."""
+        if create:
+            return await open_to_write(tx, metadata, path, self.formats)
+        return await open_there(tx, metadata, path)
 
     def worker(self, tenant: Tenant | None) -> aio.Database | aio.Tenant:
         """What runs the work of a database: itself, with its limits in keys and bytes, if it is to be counted and is
@@ -279,17 +289,9 @@ class Databases:
         return ContinuationSeal({one.name: one.value for one in found}, current=newest.name, lifetime=lifetime)
 
 
-def _opening(create: bool) -> dict[str, Any]:
-    """How stores are opened: whoever writes raises an older one to the format in which it keeps changes that stay in
-    order when it is moved."""
-    if not create:
-        return {"mode": OpenMode.OPEN, "cacheable": Cacheable.YES}
-    return {"mode": OpenMode.CREATE_OR_OPEN, "cacheable": Cacheable.YES, "format_version": FormatVersion.INCARNATION}
-
-
 async def _keeping_changes(store: RecordStore, *, group_by: int = 0) -> RecordStore:
     """The same store, whose feed is on from the first write of this service to it; not where Java writes too."""
-    if store.feed.settings is None:
+    if store.feed.settings is None and can_keep_changes(store):
         with contextlib.suppress(FeedRefused):
             await store.feed.enable(group_by=group_by)
     return store

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from recordlayer.errors import InvalidSettings, UnsafeSettings
-from recordlayer_server.config import Address, Config, Health, Hooks, Load, Security, Showing, Tls
+from recordlayer_server.config import Address, Config, Health, Hooks, Load, Security, Showing, StoreFormats, Tls
 from recordlayer_server.security.policy import read_policy
 from recordlayer_server.security.static_tokens import read_tokens
 from recordlayer_server.settings import PREFIX, Given, gather
@@ -77,6 +77,7 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
             slow=_seconds(given["slow"]),
         ),
         hooks=hooks,
+        formats=StoreFormats(new=int(given["store_format"].value), raising=bool(given["raise_stores"].value)),
         reuse_port=bool(given["reuse_port"].value),
         reflection=bool(given["reflection"].value),
         drain_delay=_seconds(given["drain_delay"]),

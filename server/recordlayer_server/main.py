@@ -114,7 +114,11 @@ async def serve(config: Config) -> int:
             transactions_per_database=load.tenant_transactions,
         )
         clusters = {
-            name: Databases(await beside.enter_async_context(aio.open(url, **_opening(url))), hooks=config.hooks)
+            name: Databases(
+                await beside.enter_async_context(aio.open(url, **_opening(url))),
+                hooks=config.hooks,
+                formats=config.formats,
+            )
             for name, url in config.clusters.items()
         }
         databases = Databases(
@@ -125,6 +129,7 @@ async def serve(config: Config) -> int:
             hooks=config.hooks,
             clusters=clusters,
             lease=config.lease,
+            formats=config.formats,
         )
         serving = Serving(config, database, services=services(databases), around=around, limits=limits)
         stop, hurry = asyncio.Event(), asyncio.Event()

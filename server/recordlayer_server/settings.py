@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from recordlayer.store.header import NEWEST_FORMAT
+
 PREFIX = "RECORDLAYER_SERVER_"
 
 Value = str | int | float | bool
@@ -94,6 +96,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("lease", float, 15.0, "seconds that other servers wait for one that has fallen silent", least=1, most=600),
     Setting("asset_bytes", int, 16 << 20, "the largest asset that is kept in the database", least=1, most=1 << 30),
     Setting("asset_kept", float, 86_400.0, "seconds that an asset is kept that no record refers to", least=1),
+    Setting("store_format", int, 13, "the format that new stores begin with", least=8, most=NEWEST_FORMAT),
+    Setting("raise_stores", bool, False, "raise older stores to store_format when they are written to"),
     Setting("metrics_listen", str, "", "HOST:PORT where Prometheus finds the numbers, by HTTP; without it nowhere"),
     Setting("metrics_tenants", int, 50, "databases that have numbers of their own, at most", least=1, most=10_000),
     Setting("audit_log", str, "", "file to which a line is added for every administrative action"),

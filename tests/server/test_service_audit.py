@@ -350,6 +350,8 @@ OPERATORS: dict[str, tuple[str, ...]] = {
         f"{SCHEMAS}::test_a_server_whose_release_cannot_use_a_version_holds_it_up_and_says_so",
         "server/test_upkeep.py::test_settings_of_a_newer_server_wait_for_the_servers_that_live",
         "server/test_admin.py::test_stores_are_listed_looked_at_locked_and_unlocked",
+        f"{ROWS}::test_o18_a_store_keeps_its_format_until_the_operator_raises_it",
+        f"{ROWS}::test_o18_a_store_of_a_format_without_changes_says_so_to_who_would_copy_it",
     ),
     "O19 several clusters": (f"{TENANTS}::test_a_database_is_moved_and_late_callers_are_told_where",),
     "O20 backup": (f"{TENANTS}::test_an_export_is_imported_as_another_database",),
@@ -522,10 +524,6 @@ OPEN = {
     "O17 canaries and a stop rule for schemas": (
         "a schema is active everywhere at once, when every server has it; the library's migrations of one's "
         "own stores have canaries"
-    ),
-    "O18 formats of stores are raised by a switch": (
-        "who writes raises a store to format 13, which keeps changes in order; only locks that close a "
-        "database, which need format 14, ask before"
     ),
     "O20 consistent with FoundationDB's backup": (
         "a backup of the cluster has everything that a server keeps, but no test restores one"

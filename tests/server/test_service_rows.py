@@ -7,6 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from recordlayer import aio
 from recordlayer.aio import Database, Transaction
-from recordlayer.client.pb import context_pb2, records_pb2, server_pb2, sync_pb2, types_pb2, zones_pb2
+from recordlayer.client.pb import admin_pb2, context_pb2, records_pb2, server_pb2, sync_pb2, types_pb2, zones_pb2
 from recordlayer.kv.embedded.transaction import EmbeddedTransaction
 from recordlayer.kv.engine import TransactionOption
 from recordlayer.kv.registry import open_engine
@@ -26,7 +27,7 @@ from recordlayer.observe.events import TransactionEnded
 from recordlayer.online.options import BuildLimits
 from recordlayer.world import World
 from recordlayer_server import statuses
-from recordlayer_server.config import Address, Config, Security, Showing
+from recordlayer_server.config import Address, Config, Security, Showing, StoreFormats
 from recordlayer_server.databases import Databases
 from recordlayer_server.limits import Limits
 from recordlayer_server.operation.around import around_of
@@ -51,6 +52,7 @@ from tests.support.service import (
     record_name,
     run,
     serving_over,
+    status_of,
     where,
 )
 from tests.support.transacting import Transact
@@ -368,6 +370,84 @@ def test_o7_who_was_refused_what_is_in_the_log(security: Security, caplog: pytes
         ("granted", "token:reader", "Lookup", "allow 2"),
         ("refused", "token:reader", "Modify", "no rule"),
     ]
+
+
+def test_o18_a_store_keeps_its_format_until_the_operator_raises_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs that know formats up to 9 only go on with what newer servers write to."""
+    rated = where("rating", "GREATER_THAN", 0)
+
+    async def formats(operator: Operator) -> dict[str, int]:
+        found = await operator.ask("GetDatabase")
+        return {admin_pb2.StoreInfo.Kind.Name(one.kind): one.format_version for one in found.stores}
+
+    async def scenario() -> None:
+        async with AsyncExitStack() as running:
+            _, plain = await running.enter_async_context(photos())
+
+            async def served(**how: Any) -> tuple[Caller, Operator]:
+                databases = Databases(plain.database, formats=StoreFormats(**how))
+                server = await running.enter_async_context(serving_over(databases))
+                channel = await running.enter_async_context(calling(server))
+                return Caller(channel), Operator(channel)
+
+            old, operator = await served(new=9)
+            await old.create("p", rating=1)
+            new, newer_operator = await served()
+            await new.modify(operation("FORCE_UPDATE", "p", rating=2))
+            assert await new.names(rated) == ["p"]
+            assert (await new.zone_changes({"": b""})).zones[0].records
+            with monkeypatch.context() as before:
+                before.setattr("recordlayer.store.header.NEWEST_FORMAT", 9)
+                await old.create("q", rating=1)
+                assert await old.names(rated) == ["q", "p"]
+            assert await formats(operator) == {"RECORDS": 9}
+
+            await new.zone("z")
+            assert await formats(operator) == {"RECORDS": 9, "ZONES": 13}, "what is new begins as the server says"
+            lock = newer_operator.ask("LockDatabase", kind="READ_ONLY", reason="moving house")
+            assert "this lock needs format 12, a store has 9" in str((await refused(lock)).details())
+            assert await formats(operator) == {"RECORDS": 9, "ZONES": 13}
+
+            raising, _ = await served(new=12, raising=True)
+            assert await raising.names(rated) == ["q", "p"]
+            assert (await formats(operator))["RECORDS"] == 9, "who reads raises nothing"
+            await raising.create("r")
+            assert await formats(operator) == {"RECORDS": 12, "ZONES": 13}
+            await newer_operator.ask("LockDatabase", kind="READ_ONLY", reason="moving house")
+            assert await formats(operator) == {"RECORDS": 12, "ZONES": 13, "ASSETS": 13}
+
+    run(scenario())
+
+
+def test_o18_a_store_of_a_format_without_changes_says_so_to_who_would_copy_it() -> None:
+    """And takes everything else; it keeps changes from the write on that raises it."""
+
+    async def scenario() -> None:
+        async with photos() as (first, databases), calling(first) as channel:
+            caller = Caller(channel)
+            databases.formats = StoreFormats(new=7)
+            await caller.create("p", rating=1)
+            databases.formats = StoreFormats()
+            await caller.modify(operation("FORCE_UPDATE", "p", rating=2))
+            assert await caller.names(where("rating", "EQUALS", 2)) == ["p"]
+            page = await caller.zone_changes({"": b""})
+            told = [page.zones[0].status]
+            told += [status_of(await refused(caller.database_changes()))]
+            told += [status_of(await refused(Subscriber(caller).create(of_zone("first"))))]
+            async with Watch(caller) as watch:
+                told += [await watch.refused(1), await watch.refused(2, content=True)]
+            assert [statuses.reason_of(one) for one in told] == ["NOT_SYNCED"] * 5
+            assert all("format before 8" in one.message for one in (told[0], told[1], told[3]))
+
+            databases.formats = StoreFormats(raising=True)
+            await caller.create("q")
+            page = await caller.zone_changes({"": b""})
+            assert [record.name.name for record in page.zones[0].records] == ["p", "q"]
+            assert (await caller.database_changes()).token
+            async with Watch(caller) as watch:
+                await watch.add(1)
+
+    run(scenario())
 
 
 def test_s2_a_batch_that_fails_is_in_no_list_of_changes() -> None:

@@ -13,7 +13,6 @@ from recordlayer.client.pb import admin_pb2, context_pb2
 from recordlayer.errors import RecordLayerError, StoreMissing, StoreMoved, UsageError
 from recordlayer.keyspace import ResolvedPath
 from recordlayer.store.header import MOVED, FormatVersion
-from recordlayer.store.open import Cacheable
 from recordlayer.store.settings import LockInfo, StoreLock
 from recordlayer.tenant.stores import FoundStore
 from recordlayer_server import places, statuses
@@ -22,6 +21,7 @@ from recordlayer_server.call import current
 from recordlayer_server.databases import ASSETS, ZONES, Place
 from recordlayer_server.paging import Sealing
 from recordlayer_server.replies import reply_context
+from recordlayer_server.store_formats import open_there, open_to_write
 from recordlayer_server.values import timestamp
 from recordlayer_server.writing import cost_of
 
@@ -117,13 +117,12 @@ class Stores(Part):
 
         async def work(tx: Transaction) -> None:
             place = await self._placed(tx, tenant)
-            how: dict[str, Any] = {"format_version": needed} if request.raise_format else {}
-            zones = {"format_version": FormatVersion.INCARNATION, **how}
+            formats, least = self._databases.formats, int(needed) if request.raise_format else 1
             for store in (
-                await tx.store(place.metadata, path=place.records, mode=OpenMode.OPEN, **how),
+                await open_there(tx, place.metadata, place.records, least=least),
                 # Made if they are not there: nobody shall make zones or assets in a database that is locked.
-                await tx.store(ZONES, path=place.zones, cacheable=Cacheable.YES, **zones),
-                await tx.store(ASSETS, path=place.assets, cacheable=Cacheable.YES, **zones),
+                await open_to_write(tx, ZONES, place.zones, formats, least=least),
+                await open_to_write(tx, ASSETS, place.assets, formats, least=least),
             ):
                 there = store.header.info.format_version
                 if there < needed:

@@ -15,6 +15,7 @@ from recordlayer.client.pb import sync_pb2
 from recordlayer.errors import FeedMissing, FeedTokenExpired
 from recordlayer_server.databases import Databases
 from recordlayer_server.places import Tenant
+from recordlayer_server.store_formats import can_keep_changes, not_synced
 from recordlayer_server.sync.tokens import DatabaseToken, Tokens, expired
 from recordlayer_server.zone_catalog import DEFAULT_ZONE
 from recordlayer_server.zones import zone_reply
@@ -52,6 +53,9 @@ async def _behind(
     """The next tokens, whether all zones may have changed, and whether there is more."""
     of_records = of_zones = b""
     everything, more = token is None, False
+    for store in (records, zones):
+        if store is not None and store.feed.settings is None and not can_keep_changes(store):
+            raise not_synced()
     if records is None or records.feed.settings is None:
         if token is not None and token.records:
             raise FeedTokenExpired(reason="the database was begun anew")

@@ -26,6 +26,7 @@ from recordlayer.errors import FeedTokenExpired, Overloaded, RecordLayerError, S
 from recordlayer_server import logs, statuses
 from recordlayer_server.databases import Databases
 from recordlayer_server.places import Tenant, label
+from recordlayer_server.store_formats import can_keep_changes
 from recordlayer_server.sync.tokens import Phase, ZoneToken
 from recordlayer_server.sync.zone_changes import ZonePage
 from recordlayer_server.zone_catalog import incarnations
@@ -56,11 +57,13 @@ class Mark:
     incarnation  of the zone; None: it is not there
     feed         the library's token behind all of it; b"": the database keeps no changes yet
     version      the read version
+    silent       nobody will hear of changes, whoever makes them
     """
 
     incarnation: int | None
     feed: bytes
     version: int
+    silent: bool = False
 
     def token(self, zone: str) -> ZoneToken:
         """Where who has been told everything up to here goes on."""
@@ -147,7 +150,8 @@ class Pulse:
         version, last = await tx.read_version(), self.mark
         if store is None or store.feed.settings is None:
             changed = last is None or last.incarnation != incarnation or bool(last.feed)
-            return Mark(incarnation, b"", version), changed, None
+            silent = store is not None and not can_keep_changes(store)
+            return Mark(incarnation, b"", version, silent), changed, None
         changed = True
         if last is not None and last.feed and last.incarnation == incarnation:
             try:

@@ -32,6 +32,7 @@ from recordlayer_server.databases import Databases
 from recordlayer_server.paging import read_limits
 from recordlayer_server.places import Tenant
 from recordlayer_server.replies import reading
+from recordlayer_server.store_formats import not_synced
 from recordlayer_server.sync.pulses import Pulse, Pulses
 from recordlayer_server.sync.tokens import Phase, Tokens, ZoneToken
 from recordlayer_server.sync.zone_changes import Room, ZonePage, ZoneReader, anything_new
@@ -310,6 +311,8 @@ class Stream:
             text = "the zone was deleted and made again"
             target.token = None
             raise statuses.refusal(code_pb2.OUT_OF_RANGE, "TOKEN_EXPIRED", text, why=text)
+        if pulse.mark.silent:
+            raise not_synced()
         version, new = pulse.mark.version, True
         if not target.begun and token is not None and token.phase == Phase.FOLLOW:
             new, version = await self._anything_new(token)

@@ -22,6 +22,7 @@ from recordlayer.index.bounds import Bounds, End
 from recordlayer.store.change_layout import ChangeKind
 from recordlayer.store.record import StoredRecord
 from recordlayer_server.contents import Shape, name_of, outgoing
+from recordlayer_server.store_formats import can_keep_changes, not_synced
 from recordlayer_server.sync.tokens import Phase, ZoneToken, expired
 from recordlayer_server.values import timestamp
 
@@ -87,7 +88,8 @@ class ZoneReader:
             if token is not None and (token.feed or token.after or token.phase == Phase.FOLLOW):
                 raise expired("the database was begun anew")
             return ZonePage(ZoneToken(zone, incarnation, Phase.COPY))
-        keeps = store.feed.settings is not None
+        if not (keeps := store.feed.settings is not None) and not can_keep_changes(store):
+            raise not_synced()
         if token is None or (token.phase == Phase.COPY and not token.after):
             feed = await store.feed.now(group=zone) if keeps else b""
             token = ZoneToken(zone, incarnation, Phase.COPY, feed)
