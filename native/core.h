@@ -104,6 +104,7 @@ PyObject *make_backward(PyObject *module, PyObject *const *args, Py_ssize_t coun
 PyObject *make_bytes_until(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_counted(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_lay(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *make_note_reads(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_replace_each(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_united(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_shared(PyObject *module, PyObject *const *args, Py_ssize_t count);
@@ -113,6 +114,6 @@ extern const char make_pack_doc[], make_unpack_doc[], make_rows_doc[], make_runs
 extern const char make_tuples_doc[], make_entries_doc[], make_changed_doc[], make_step_doc[];
 extern const char make_united_doc[], make_shared_doc[], make_bytes_of_doc[];
 extern const char make_forward_doc[], make_backward_doc[], make_bytes_until_doc[];
-extern const char make_counted_doc[], make_lay_doc[], make_replace_each_doc[];
+extern const char make_counted_doc[], make_lay_doc[], make_note_reads_doc[], make_replace_each_doc[];
 
 #endif

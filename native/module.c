@@ -2,7 +2,7 @@
 
 #include "core.h"
 
-#define REVISION 10 /* what recordlayer/core.py wants: both change when a function comes, goes or is called otherwise */
+#define REVISION 11 /* what recordlayer/core.py wants: both change when a function comes, goes or is called otherwise */
 
 int buffer_grow(Buffer *buffer, Py_ssize_t more)
 {
@@ -52,6 +52,7 @@ static PyMethodDef methods[] = {
     METHOD(make_bytes_until),
     METHOD(make_counted),
     METHOD(make_lay),
+    METHOD(make_note_reads),
     METHOD(make_replace_each),
     METHOD(make_united),
     METHOD(make_shared),

@@ -129,6 +129,31 @@ static PyObject *lay(PyObject *kept, PyObject *const *args, Py_ssize_t count, Py
     return Py_BuildValue("nn", at, size);
 }
 
+/* keys, entries, reads; kept: the function, limit of keys, bytes of a read beside twice its key */
+static PyObject *note_reads(PyObject *kept, PyObject *const *args, Py_ssize_t count, PyObject *names)
+{
+    if (names != NULL || count != 3 || !PyList_CheckExact(args[0]) || !PyDict_CheckExact(args[1]) ||
+        !PyDict_CheckExact(args[2]))
+        return PyObject_Vectorcall(PyTuple_GET_ITEM(kept, 0), args, (size_t)count, names);
+    Py_ssize_t limit = number_of(kept, 1), of_read = number_of(kept, 2), size = 0;
+    for (Py_ssize_t at = 0; at < PyList_GET_SIZE(args[0]); at++) {
+        PyObject *key = PyList_GET_ITEM(args[0], at);
+        if (!PyBytes_CheckExact(key))
+            Py_RETURN_NONE;
+        Py_ssize_t length = PyBytes_GET_SIZE(key);
+        int unusual = (length && (unsigned char)PyBytes_AS_STRING(key)[0] == 0xff) || length >= limit;
+        if (!unusual && PyDict_GET_SIZE(args[1]) && (unusual = PyDict_Contains(args[1], key)) < 0)
+            return NULL;
+        if (unusual)
+            Py_RETURN_NONE;
+        size += 2 * length + of_read;
+    }
+    for (Py_ssize_t at = 0; at < PyList_GET_SIZE(args[0]); at++)
+        if (PyDict_SetItem(args[2], PyList_GET_ITEM(args[0], at), Py_None) < 0)
+            return NULL;
+    return PyLong_FromSsize_t(size);
+}
+
 /* The value that an entry leaves behind: a reference, None if there is none, NULL if that could not be found out. */
 static PyObject *left_by(PyObject *entry, PyObject *key, PyObject *resolved)
 {
@@ -146,12 +171,56 @@ static int is_tuple(PyObject *object, Py_ssize_t size)
     return PyTuple_CheckExact(object) && PyTuple_GET_SIZE(object) == size;
 }
 
-/* keys, entries, undo, (replace, pop, tree), (put, pop), resolved; kept: the function, and how long the tree's keys may
-   be */
+/* The only operation of a stack, if it adds a number of up to eight bytes: its operand. */
+static PyObject *only_added(PyObject *entry, PyObject *add)
+{
+    if (!PyList_CheckExact(entry) || PyList_GET_SIZE(entry) != 1 || !is_tuple(PyList_GET_ITEM(entry, 0), 2))
+        return NULL;
+    PyObject *operation = PyList_GET_ITEM(entry, 0), *operand = PyTuple_GET_ITEM(operation, 1);
+    int usual = PyTuple_GET_ITEM(operation, 0) == add && PyBytes_CheckExact(operand) && PyBytes_GET_SIZE(operand) <= 8;
+    return usual ? operand : NULL;
+}
+
+/* kv/embedded/atomic.py: the sum has the operand's length. */
+static PyObject *sum_of(PyObject *stored, PyObject *operand)
+{
+    if (stored != Py_None && !PyBytes_CheckExact(stored)) {
+        PyErr_SetString(PyExc_TypeError, "a tree gives bytes");
+        return NULL;
+    }
+    if (stored == Py_None || !PyBytes_GET_SIZE(stored)) {
+        Py_INCREF(operand);
+        return operand;
+    }
+    PyObject *sum = PyBytes_FromStringAndSize(NULL, PyBytes_GET_SIZE(operand));
+    unsigned carry = 0;
+    for (Py_ssize_t at = 0; sum != NULL && at < PyBytes_GET_SIZE(operand); at++) {
+        carry += (unsigned char)PyBytes_AS_STRING(operand)[at];
+        if (at < PyBytes_GET_SIZE(stored))
+            carry += (unsigned char)PyBytes_AS_STRING(stored)[at];
+        PyBytes_AS_STRING(sum)[at] = (char)(carry & 0xff);
+        carry >>= 8;
+    }
+    return sum;
+}
+
+/* The sum of what a tree has and an operand. */
+static PyObject *added(PyObject *get, PyObject *key, PyObject *tree, PyObject *operand)
+{
+    Py_INCREF(operand); /* others run while the tree is read */
+    PyObject *args[3] = {key, Py_None, tree}, *stored = PyObject_Vectorcall(get, args, 3, NULL);
+    PyObject *sum = stored == NULL ? NULL : sum_of(stored, operand);
+    Py_XDECREF(stored);
+    Py_DECREF(operand);
+    return sum;
+}
+
+/* keys, entries, undo, (replace, pop, tree, get), (put, pop), resolved; kept: the function, how long the tree's keys
+   may be, and the kind of operations that add */
 static PyObject *replace_each(PyObject *kept, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     if (names != NULL || count != 6 || !PyList_CheckExact(args[0]) || !PyDict_CheckExact(args[1]) ||
-        !PyDict_CheckExact(args[2]) || !is_tuple(args[3], 3) || !is_tuple(args[4], 2))
+        !PyDict_CheckExact(args[2]) || !is_tuple(args[3], 4) || !is_tuple(args[4], 2))
         return PyObject_Vectorcall(PyTuple_GET_ITEM(kept, 0), args, (size_t)count, names);
     PyObject *tree = PyTuple_GET_ITEM(args[3], 2);
     Py_ssize_t longest = number_of(kept, 1), size = 0;
@@ -163,10 +232,13 @@ static PyObject *replace_each(PyObject *kept, PyObject *const *args, Py_ssize_t 
             return NULL;
         }
         Py_INCREF(key); /* others run while the tree is written */
-        PyObject *value = left_by(entry, key, args[5]), *old = NULL;
+        Py_ssize_t length = PyBytes_GET_SIZE(key);
+        int in_tree = 0 < length && length <= longest;
+        PyObject *operand = in_tree ? only_added(entry, PyTuple_GET_ITEM(kept, 2)) : NULL, *old = NULL;
+        PyObject *value = operand == NULL ? left_by(entry, key, args[5])
+                                          : added(PyTuple_GET_ITEM(args[3], 3), key, tree, operand);
         if (value != NULL) {
-            Py_ssize_t length = PyBytes_GET_SIZE(key);
-            int gone = value == Py_None, in_tree = 0 < length && length <= longest;
+            int gone = value == Py_None;
             PyObject *ways = in_tree ? args[3] : args[4];
             PyObject *call[3] = {key, gone ? tree : value, tree};
             size_t parts = (gone ? 1 : 2) + (size_t)in_tree;
@@ -190,4 +262,5 @@ static PyObject *replace_each(PyObject *kept, PyObject *const *args, Py_ssize_t 
 
 FUNCTION(counted, "(writes, kept)", 0, "Sets, mutations, clears, and their bytes.")
 FUNCTION(lay, "(writes, at, entries, atomic, cleared)", 5, "Takes writes into a transaction, up to one that is not usual.")
-FUNCTION(replace_each, "(keys, entries, undo, tree, rest, resolved)", 1, "Writes entries, and notes what was there.")
+FUNCTION(note_reads, "(keys, entries, reads)", 2, "Adds keys to those that were read, if none is unusual.")
+FUNCTION(replace_each, "(keys, entries, undo, tree, rest, resolved)", 2, "Writes entries, and notes what was there.")

@@ -32,6 +32,7 @@ from recordlayer.store.open import (
     OpenOptions,
     Path,
     UserVersionCheck,
+    opening,
     resolved_prefix,
     store_prefix,
 )
@@ -124,7 +125,7 @@ class Transaction:
                 MetaDataMissing; WrongType.
         """
         prefix = await self._prefix(path)
-        options = OpenOptions(
+        options = opening(
             mode=mode,
             format_version=format_version,
             user_version=user_version,

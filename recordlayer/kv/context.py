@@ -46,11 +46,11 @@ class Context:
         "_before_commit",
         "_closed",
         "_doomed",
+        "_known_version",
         "_metadata_version",
         "_next_local_version",
         "_stamp",
         "_stamped_keys",
-        "_version_known",
         "_versions",
         "_want_stamp",
         "claims",
@@ -92,7 +92,7 @@ class Context:
         self.turns = Turns()
         """Who changes which record: side by side, each in its turn."""
         self._versions = versions
-        self._version_known = False
+        self._known_version: int | None = None
         self._metadata_version: tuple[bytes | None] | None = None  # None: not asked for yet
         self.counters = Counters()
         self.read_limits: ReadLimits | None = None
@@ -100,8 +100,7 @@ class Context:
         self.claims: dict[bytes, bytes] = {}
         """Unique values written in this transaction, by whom: two records saved side by side must see each other
         although neither can read the other's entry yet. Owned by `index.uniqueness`."""
-        self.committed = False
-        self._closed = False
+        self.committed = self._closed = self._want_stamp = False
         self._doomed: BaseException | None = None
         self._before_commit: list[Hook] = []
         self._after_commit: list[Hook] = []
@@ -110,7 +109,6 @@ class Context:
         self.stamped_values: dict[bytes, bytes] = {}
         """What `set_stamped_value` keeps."""
         self._next_local_version = 0
-        self._want_stamp = False
         self._stamp: Waitable[bytes] | None = None
 
     # -- reading
@@ -290,22 +288,23 @@ class Context:
 
     async def known_read_version(self) -> int | None:
         """The read version, if it is known without asking a cluster for it."""
-        return await self.transaction.read_version() if self._versions is None or self._version_known else None
+        if self._known_version is None and self._versions is None:
+            self._known_version = await self.transaction.read_version()
+        return self._known_version
 
     async def read_version(self) -> int:
         versions = self._versions
-        if versions is None or self._version_known:  # nothing new is learned from what was known before
+        if versions is None or self._known_version is not None:  # nothing new is learned from what was known before
             return await self.transaction.read_version()
         asked = versions.now()
-        version = await self.transaction.read_version()
-        self._version_known = True
+        version = self._known_version = await self.transaction.read_version()
         versions.learned(version, asked)
         return version
 
     def set_read_version(self, version: int) -> None:
         """Read at this version.  Raises  ReadVersionAlreadySet."""
         self.transaction.set_read_version(version)
-        self._version_known = True
+        self._known_version = version
 
     def committed_version(self) -> int:
         """The version of the commit; -1 if nothing was written."""

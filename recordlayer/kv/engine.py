@@ -181,6 +181,16 @@ class Chunk:
     more: bool
 
 
+class _Conflicting(Protocol):
+    def add_conflict_range(self, kind: ConflictKind, begin: bytes, end: bytes) -> None: ...
+
+
+def read_each(transaction: _Conflicting, keys: Iterable[bytes]) -> None:
+    """`Transaction.add_read_conflict_keys`, one by one."""
+    for key in keys:
+        transaction.add_conflict_range(ConflictKind.READ, key, key + b"\x00")
+
+
 class Transaction(Protocol):
     """One transaction. Used by one thread or task at a time; a closed or cancelled one answers everything with an
     error."""
@@ -267,6 +277,13 @@ class Transaction(Protocol):
 
     def add_conflict_range(self, kind: ConflictKind, begin: bytes, end: bytes) -> None:
         """Behave as if [begin, end) had been read, or written."""
+
+    def add_read_conflict_keys(self, keys: Sequence[bytes]) -> None:
+        """Behave as if each of these keys had been read. If one is refused, those before it may have been added.
+
+        As it stands here each is added by itself; an engine that can do better does.
+        """
+        read_each(self, keys)
 
     # -- ending
 

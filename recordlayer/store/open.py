@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import timedelta
+from operator import is_
 from typing import Any
 
 from recordlayer.errors import (
@@ -157,6 +158,13 @@ class OpenOptions:
 
 
 DEFAULT_OPEN = OpenOptions()
+_UNSAID = {each.name: getattr(DEFAULT_OPEN, each.name) for each in fields(OpenOptions)}
+
+
+def opening(**said: Any) -> OpenOptions:
+    """`OpenOptions(**said)`, but always the same object where all that is said goes without saying."""
+    usual = all(map(is_, said.values(), map(_UNSAID.get, said)))
+    return DEFAULT_OPEN if usual else OpenOptions(**said)
 
 
 async def open_store(

@@ -9,7 +9,7 @@ Source  Record Layer, FDBRecordStore: loadIndexStatesAsync, getIndexState, markI
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 from recordlayer.errors import CorruptHeader, MalformedTuple
@@ -81,13 +81,13 @@ class IndexStates:
             self._context.add_read_conflict_key(self._key(name))
         return self._states.get(name, IndexState.READABLE)
 
-    def consult(self, indexes: Iterable[tuple[str, bytes]]) -> None:
+    def consult(self, indexes: Sequence[tuple[str, bytes]]) -> None:
         """As `of` for several indexes: their names, and where their states are."""
-        consulted, add = self._consulted, self._context.add_read_conflict_key
-        for name, key in indexes:
-            if name not in consulted:
-                consulted.add(name)
-                add(key)
+        consulted = self._consulted
+        keys = [key for name, key in indexes if name not in consulted]
+        if keys:
+            consulted.update([name for name, _ in indexes])
+            self._context.transaction.add_read_conflict_keys(keys)
 
     def peek(self, index: Index) -> IndexState:
         """The same for showing, without conflicts."""

@@ -119,9 +119,12 @@ class Upkeep:
                 keeping = self._keepings[record_type.name] = self._keeping(record_type)
             direct, prefixes, consults, others = keeping
             self._states.consult(consults)
-            made = [self.maintainer(index) for index in others]
-            rest = tuple([one for one in made if one is not None])
-            checked = tuple([one for one in map(as_checked, rest) if one is not None])
+            rest: tuple[Maintainer, ...] = ()
+            checked: tuple[Checked, ...] = ()
+            if others:
+                made = [self.maintainer(index) for index in others]
+                rest = tuple([one for one in made if one is not None])
+                checked = tuple([one for one in map(as_checked, rest) if one is not None])
             kept = self._kept[record_type.name] = Kept(direct, prefixes, rest, checked)
         return kept
 

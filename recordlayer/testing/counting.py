@@ -270,6 +270,9 @@ class CountingTransaction(Transaction):
     def add_conflict_range(self, kind: ConflictKind, begin: bytes, end: bytes) -> None:
         self.transaction.add_conflict_range(kind, begin, end)
 
+    def add_read_conflict_keys(self, keys: Sequence[bytes]) -> None:
+        self.transaction.add_read_conflict_keys(keys)
+
     # -- ending
 
     def commit(self) -> Waitable[None]:

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 from recordlayer.core import in_c
+from recordlayer.kv.embedded.atomic import add
 from recordlayer.kv.embedded.base_write import BaseWrite
 from recordlayer.kv.embedded.commit_request import CommitRequest
 from recordlayer.kv.embedded.long_keys import HEAD
 from recordlayer.kv.embedded.window import Pending
 from recordlayer.kv.embedded.writes import RangeSet, WriteEntry, stamped
+from recordlayer.kv.engine import MutationType
 
 
 def apply(writing: BaseWrite, request: CommitRequest, pending: Pending) -> None:
@@ -68,28 +70,33 @@ def apply(writing: BaseWrite, request: CommitRequest, pending: Pending) -> None:
     pending.size += size
 
 
-@in_c("replace_each", HEAD)
+@in_c("replace_each", HEAD, MutationType.ADD)
 def replace_each(
     keys: list[bytes],
     entries: dict[bytes, WriteEntry],
     undo: dict[bytes, bytes | None],
-    tree: tuple[Callable[..., Any], Callable[..., Any], Any],
+    tree: tuple[Callable[..., Any], Callable[..., Any], Any, Callable[..., Any]],
     rest: tuple[Callable[[bytes, bytes], bytes | None], Callable[[bytes], bytes | None]],
     resolved: Callable[[bytes, WriteEntry], bytes | None],
 ) -> int:
     """Put the entries of these keys into the base and what they replace into `undo`: the bytes of that.
 
-    tree      LMDB's `replace` and `pop`, and the tree for them: for keys of usual length
+    tree      LMDB's `replace` and `pop`, the tree for them, and LMDB's `get`: for keys of usual length
     rest      `put` and `pop` for all others
-    resolved  the value that a stack of operations gives
+    resolved  the value that a stack of operations gives; one that only adds is looked after here
     """
-    replace, remove, data = tree
+    replace, remove, data, get = tree
     put, pop = rest
     size = 0
     for key in keys:
         entry = entries[key]
-        value = resolved(key, entry) if isinstance(entry, list) else entry
         usual = 0 < len(key) <= HEAD
+        if not isinstance(entry, list):
+            value = entry
+        elif usual and len(entry) == 1 and entry[0][0] is MutationType.ADD:
+            value = add(get(key, None, data), entry[0][1])
+        else:
+            value = resolved(key, entry)
         if value is None:
             undo[key] = old = remove(key, data) if usual else pop(key)
         else:

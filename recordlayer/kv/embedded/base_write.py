@@ -32,9 +32,11 @@ class BaseWrite:
         self.committing = False  # whether LMDB's own commit has begun
 
     @property
-    def in_data(self) -> tuple[Any, Any, Any]:
-        """What `put` and `pop` do with keys of usual length: LMDB's `replace` and `pop`, and the tree for them."""
-        return self._txn.replace, self._txn.pop, self._data
+    def in_data(self) -> tuple[Any, Any, Any, Any]:
+        """What `put`, `pop` and `get` do with keys of usual length: LMDB's `replace` and `pop`, the tree for them, and
+        its `get`."""
+        txn = self._txn
+        return txn.replace, txn.pop, self._data, txn.get
 
     def get(self, key: bytes) -> bytes | None:
         value: bytes | None

@@ -5,7 +5,7 @@ Source  FoundationDB's client 7.3, ReadYourWritesTransaction: the same checks, i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 from recordlayer.core import in_c
 from recordlayer.kv import legal
@@ -19,6 +19,7 @@ from recordlayer.kv.engine import (
     VALUE_LIMIT,
     ConflictKind,
     MutationType,
+    read_each,
 )
 from recordlayer.kv.mutations import CLEAR, SET, Write, write_each
 
@@ -28,6 +29,7 @@ _PLAIN = {int(kind): kind for kind in MutationType if kind not in _STAMPED}
 
 _SET_BYTES = MUTATION_BYTES + RANGE_BYTES + 1
 _CLEAR_BYTES = 2 * (RANGE_BYTES + 1)
+_READ_BYTES = RANGE_BYTES + 1
 
 
 @in_c("lay", _PLAIN, KEY_LIMIT, VALUE_LIMIT, _SET_BYTES, _CLEAR_BYTES)
@@ -67,6 +69,22 @@ def lay(
         else:
             return place, size
     return max(at, len(writes)), size
+
+
+@in_c("note_reads", KEY_LIMIT, _READ_BYTES)
+def note_reads(keys: Sequence[bytes], entries: Container[bytes], reads: dict[bytes, None]) -> int | None:
+    """Add keys to those that a transaction has read, if none of them is unusual: what that adds to its size. None, with
+    nothing added, if one is. See `add_conflict_range`.
+
+    entries  the transaction's own writes: what is read of them does not conflict
+    """
+    size = 0
+    for key in keys:
+        if type(key) is not bytes or key >= END_OF_KEYS or len(key) >= KEY_LIMIT or key in entries:
+            return None
+        size += 2 * len(key) + _READ_BYTES
+    reads.update(dict.fromkeys(keys))
+    return size
 
 
 class Writing(Reading):
@@ -201,6 +219,15 @@ class Writing(Reading):
         else:
             self._size += len(begin) + len(end) + RANGE_BYTES
             self._writes.add_conflict(begin, end)
+
+    def add_read_conflict_keys(self, keys: Sequence[bytes]) -> None:
+        writes = self._writes
+        if self._is_plain() and not writes.cleared.starts:
+            size = note_reads(keys, writes.entries, self._read_keys)
+            if size is not None:
+                self._size += size
+                return
+        read_each(self, keys)
 
     def _before_writing(self) -> bool:
         """Whether the write that begins counts for conflicts."""

@@ -32,6 +32,7 @@ from recordlayer.kv.engine import (
     OptionValue,
     StreamingMode,
     TransactionOption,
+    read_each,
 )
 from recordlayer.kv.fdb import futures
 from recordlayer.kv.fdb.errors import error_of
@@ -91,6 +92,9 @@ class FdbTransaction(Reading):
             begin, end = legal.check_range(begin, end, system=system)
         self._touched = self._touched or (kind == ConflictKind.WRITE and begin < end)
         self._check(self._native.transaction_add_conflict_range(pointer, begin, len(begin), end, len(end), kind))
+
+    def add_read_conflict_keys(self, keys: Sequence[bytes]) -> None:
+        read_each(self, keys)
 
     # -- ending
 

@@ -86,6 +86,18 @@ class Conflicts(Harness):
         outcomes = {name: self.conflict(read, setting(self.key(name))) for name in (b"a", b"b", b"c", b"d")}
         assert outcomes == {b"a": False, b"b": True, b"c": True, b"d": False}
 
+    @each("cleared", {"nothing cleared": False, "a range cleared": True})
+    def test_explicit_read_conflict_keys_are_read_but_for_those_that_were_written(self, cleared: bool) -> None:
+        def read(tr: Transaction) -> None:
+            tr.set(self.key(b"d"), b"own")
+            if cleared:
+                tr.clear_range(self.key(b"x"), self.key(b"z"))
+            tr.add_read_conflict_keys([self.key(b"b"), self.key(b"c")])
+            tr.add_read_conflict_keys([self.key(b"d"), self.key(b"x")])
+
+        outcomes = {name: self.conflict(read, setting(self.key(name))) for name in (b"a", b"b", b"c", b"d", b"x")}
+        assert outcomes == {b"a": False, b"b": True, b"c": True, b"d": False, b"x": not cleared}
+
     def test_an_explicit_write_conflict_range_is_a_write_and_writes_nothing(self) -> None:
         self.put(b=b"stored")
         write = lambda tr: tr.add_conflict_range(WRITE, self.key(b"b"), self.key(b"d"))  # noqa: E731
@@ -117,6 +129,8 @@ class Conflicts(Harness):
             self.begin().add_conflict_range(kind, self.key(b"b"), self.key(b"a"))
         with self.refusing(2004):
             self.begin().add_conflict_range(kind, b"a", b"\xff\x00")
+        with self.refusing(2004):
+            self.begin().add_read_conflict_keys([self.key(b"a"), b"\xff\x00"])
         tr = self.begin()
         tr.add_conflict_range(kind, self.key(b"a"), self.key(b"a"))
         tr.add_conflict_range(kind, b"\xff", b"\xff")

@@ -42,6 +42,7 @@ WRITES: dict[str, object] = {
     "atomic": lambda suite, tr: tr.atomic(MutationType.ADD, suite.key(b"a"), b"\x01"),
     "write_many": lambda suite, tr: tr.write_many([(SET, suite.key(b"a"), b"late")]),
     "add_conflict_range": lambda suite, tr: tr.add_conflict_range(1, suite.prefix, suite.behind),
+    "add_read_conflict_keys": lambda suite, tr: tr.add_read_conflict_keys([suite.prefix]),
 }
 
 

@@ -48,6 +48,16 @@ entries = st.none() | values | st.just([(ADD, b"\1")])
 
 
 @needs_core
+@given(read=st.lists(keys | st.just("a"), max_size=6), own=st.lists(keys, max_size=2), known=st.lists(keys, max_size=2))
+@example(read=[b"a", b"b", b"a"], own=[], known=[b"b"])
+@example(read=[b"k" * 9_999], own=[b"a"], known=[])
+def test_keys_are_taken_for_read_alike(read: list[Any], own: list[bytes], known: list[bytes]) -> None:
+    in_python, in_c = both("note_reads", read, dict.fromkeys(own, b""), dict.fromkeys(known))
+    assert in_c == in_python
+    assert list(in_c[1][2]) == list(in_python[1][2])
+
+
+@needs_core
 @given(writes=writes, at=st.integers(0, 9), known=st.dictionaries(keys, entries, max_size=3), cleared=st.booleans())
 @example(writes=[(SET, b"a", b"v"), (ADD, b"c", b"\1"), (ADD, b"c", b"\1")], at=0, known={}, cleared=False)
 @example(writes=[(ADD, b"a", b"\1")], at=0, known={}, cleared=True)
@@ -90,6 +100,10 @@ class Tree:
         self._called("pop", key, tree)
         return self.stored.pop(key, None)
 
+    def get(self, key: bytes, default: None, tree: str) -> bytes | None:
+        self._called("get", key, tree)
+        return self.stored.get(key, default)
+
     def put_other(self, key: bytes, value: bytes) -> bytes | None:
         self._called("put", key)
         old, self.stored[key] = self.stored.get(key), value
@@ -101,13 +115,27 @@ class Tree:
 
     def resolved(self, key: bytes, entry: list[Any]) -> bytes | None:
         self._called("resolve", key, tuple(entry))
-        return entry[0][1] or None
+        return value_of(entry, self.stored.get(key))
+
+
+def value_of(entry: Any, stored: bytes | None) -> bytes | None:
+    return WriteMap().resolve(entry, stored)
+
+
+stacks = st.lists(
+    st.tuples(
+        st.sampled_from([ADD, ADD, MutationType.COMPARE_AND_CLEAR, MutationType.APPEND_IF_FITS]),
+        st.sampled_from([b"", b"\1", b"\xff\xff", b"\xff" * 8, b"\xff" * 9]),
+    ),
+    min_size=1,
+    max_size=2,
+)
 
 
 @pytest.mark.parametrize("way", WAYS)
 @given(
-    entries=st.dictionaries(keys, entries | st.just([(ADD, b"")]), max_size=6),
-    stored=st.dictionaries(keys, values, max_size=4),
+    entries=st.dictionaries(keys, entries | stacks, max_size=6),
+    stored=st.dictionaries(keys, values | st.sampled_from([b"\1", b"\xff" * 3, b"\xff" * 8]), max_size=4),
     fails_at=st.sampled_from([-1, -1, -1, 0, 2]),
 )
 def test_what_entries_replace_is_noted_and_an_error_comes_out(
@@ -117,8 +145,8 @@ def test_what_entries_replace_is_noted_and_an_error_comes_out(
     assert replace_each is not None
     tree, undo = Tree(dict(stored), fails_at), {b"before": b""}
     order = sorted(entries)
-    ways = (tree.replace, tree.pop, "data"), (tree.put_other, tree.pop_other)
-    values = {key: (entry[0][1] or None) if isinstance(entry, list) else entry for key, entry in entries.items()}
+    ways = (tree.replace, tree.pop, "data", tree.get), (tree.put_other, tree.pop_other)
+    values = {key: value_of(entry, stored.get(key)) for key, entry in entries.items()}
     try:
         size = replace_each(order, entries, undo, *ways, tree.resolved)
     except OSError:
@@ -130,16 +158,18 @@ def test_what_entries_replace_is_noted_and_an_error_comes_out(
     assert size == sum(len(key) + len(stored.get(key, b"")) for key in entries)
     usual = {key for key in entries if 0 < len(key) <= 510}
     assert {call[1] for call in tree.calls if call[0] in ("put", "pop other")} == set(entries) - usual
-    assert all(call[2] == "data" for call in tree.calls if call[0] in ("replace", "pop"))
+    assert all(call[2] == "data" for call in tree.calls if call[0] in ("replace", "pop", "get"))
 
 
 @needs_core
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
-        ("replace_each", ([b"a"], {}, {}, (None, None, None), (None, None), None)),
-        ("replace_each", ([b"a"], {b"a": b""}, {}, (lambda *_: 7, None, None), (None, None), None)),
+        ("replace_each", ([b"a"], {}, {}, (None, None, None, None), (None, None), None)),
+        ("replace_each", ([b"a"], {b"a": b""}, {}, (lambda *_: 7, None, None, None), (None, None), None)),
         ("replace_each", ([b"a"], {b"a": b""}, {}, (None,), (None, None), None)),
+        ("replace_each", ([b"a"], {b"a": [(ADD, b"\1")]}, {}, (None, None, None, lambda *_: 7), (None, None), None)),
+        ("note_reads", (7, {}, {})),
         ("lay", ([], "0", {}, None, False)),
         ("lay", ([(SET, b"a", b"")], -1, {}, None, False)),
         ("lay", ([(ADD, b"a", b"\1")], 0, {b"a": b""}, lambda *_: 1 / 0, False)),
