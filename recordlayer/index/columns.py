@@ -96,7 +96,17 @@ def converter(field: FieldDescriptor | None) -> Convert:
             return None
         return element
 
+    setattr(without_presence, _KEEPS, kept_by(convert))
     return without_presence
+
+
+_KEEPS = "keeps"
+
+
+def kept_by(convert: Convert) -> type | None:
+    """The type of which a function of `converter` gives all values as they are, save defaults; None for none."""
+    found: type | None = getattr(convert, _KEEPS, None)
+    return found
 
 
 def value_converter(field: FieldDescriptor) -> Convert:
@@ -127,14 +137,16 @@ def _single(value: Any) -> SingleFloat:
 def _checked(field: FieldDescriptor, types: tuple[type, ...], words: str, convert: Convert) -> Convert:
     name = field.name
     takes_bool = bool in types
+    (kept,) = types if convert is as_is else (None,)
 
     def checked(value: Any) -> Any:
-        if value is None:
-            return None
+        if type(value) is kept or value is None:
+            return value
         if not isinstance(value, types) or (isinstance(value, bool) and not takes_bool):
             raise WrongType(field=name, value=value, hint=f"{name} takes {words}")
         return convert(value)
 
+    setattr(checked, _KEEPS, kept)
     return checked
 
 

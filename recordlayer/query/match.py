@@ -19,6 +19,7 @@ from recordlayer.index.bounds import Bounds, End
 from recordlayer.query.columns import Column, Null
 from recordlayer.query.comparison import TESTS, Operator
 from recordlayer.query.predicate import Compare, CompareKey, Path, Predicate
+from recordlayer.query.slot import SlotList, ascending
 from recordlayer.tuples import compare, pack
 
 if TYPE_CHECKING:
@@ -80,8 +81,7 @@ def _match_each(
 ) -> Match | None:
     """The scans for each of the values that a column may have; None if they do not answer that condition."""
     column = columns[place]
-    values = {pack((column.element(condition, value),)): value for value in condition.value}
-    equal = [replace(condition, operator=Operator.EQUALS, value=values[packed]) for packed in sorted(values)]
+    equal = [replace(condition, operator=Operator.EQUALS, value=value) for value in _in_order(column, condition)]
     if not equal:
         return Match((), place + 1, False, (), (condition,), choice=place)
     found = [_match(columns, [one if other is condition else other for other in conditions]) for one in equal]
@@ -90,6 +90,14 @@ def _match_each(
     answered = tuple(condition if one == equal[0] else one for one in found[0].answered)
     ranges = tuple(bounds for each in found for bounds in each.ranges)
     return replace(found[0], ranges=ranges, answered=answered, choice=place)
+
+
+def _in_order(column: Column, condition: Comparison) -> Sequence[Any]:
+    """The values of a list in the order in which a column has them, each once."""
+    if type(condition.value) is SlotList:
+        return ascending(condition.value.elements, lambda slot: column.element(condition, slot))
+    values = {pack((column.element(condition, value),)): value for value in condition.value}
+    return [values[packed] for packed in sorted(values)]
 
 
 def _match(columns: Sequence[Column], conditions: Sequence[Predicate]) -> Match:

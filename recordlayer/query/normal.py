@@ -32,6 +32,7 @@ from recordlayer.query.predicate import (
     Predicate,
     conjuncts,
 )
+from recordlayer.query.slot import each_once
 
 MOST_ALTERNATIVES = 32
 """A union of more scans costs more to plan and to merge than it saves."""
@@ -192,9 +193,9 @@ def _branches(condition: Predicate, most: int) -> list[Branch] | None:
             parts.append(below)
         return [sum(chosen, ()) for chosen in product(*parts)]
     if isinstance(condition, Compare) and condition.operator is Operator.IN and _of_any(condition.path):
-        values = {(type(value), value): value for value in condition.value}
+        values = each_once(condition.value)
         if 2 <= len(values) <= most:
-            return [(Compare(condition.path, Operator.EQUALS, value),) for value in values.values()]
+            return [(Compare(condition.path, Operator.EQUALS, value),) for value in values]
     return [(condition,)]
 
 

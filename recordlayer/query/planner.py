@@ -259,7 +259,7 @@ def _chosen_by(query: RecordQuery, values: Values, cache: _Cache) -> Key:
     return tuple(
         [
             told_apart(value)
-            for one, value in zip(valued, values, strict=True)
+            for one, value in zip(valued, values, strict=False)
             if isinstance(one, Compare) and names(one.path) in cache.filtered_by
         ]
     )

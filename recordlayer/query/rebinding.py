@@ -22,6 +22,7 @@ from recordlayer.query.plan.base import Plan
 from recordlayer.query.plan.covering import Cover
 from recordlayer.query.plan.fetch import Fetch
 from recordlayer.query.plan.filter import FilterEntries, FilterRecords, FilterTypes
+from recordlayer.query.plan.load import LoadRecords
 from recordlayer.query.plan.merge import IntersectEntries, Ordered, UnionEntries
 from recordlayer.query.plan.scan import ScanIndex, ScanRecords
 from recordlayer.query.plan.sort import SortRecords
@@ -31,6 +32,7 @@ from recordlayer.query.slot import (
     Constraint,
     LookedAt,
     Slot,
+    SlotList,
     Unlike,
     Values,
     Worded,
@@ -140,7 +142,7 @@ def template_of(
             continue
         except Exception:  # a rule that cannot do with a slot says so as it likes: its plans are made from values
             return None
-        unseen = slots.keys() - maker.places
+        unseen = {place for place, slot in slots.items() if type(slot) is Slot} - maker.places
         if unseen:
             literal |= unseen
             continue
@@ -178,6 +180,8 @@ class _Maker:
         kind = type(node)
         if kind is ScanIndex or kind is ScanRecords:
             return self._scan(node)
+        if kind is LoadRecords:
+            return self._load(node)
         if kind is FilterRecords:
             return self._filter(node, self._types, lambda each: each)
         if kind is FilterEntries:
@@ -257,6 +261,19 @@ class _Maker:
 
         return make
 
+    def _load(self, node: Any) -> Make:
+        each = [self.items(items) for items in node.keys]
+        answered: tuple[Predicate, ...] = node._answered
+        like = _kept(node)
+
+        def make(values: Values) -> Any:
+            own = like.copy()
+            own["keys"] = tuple([one(values) for one in each])
+            own["_answered"] = [Worded(one, values) for one in answered]
+            return _node(LoadRecords, own)
+
+        return make
+
     def bounds(self, bounds: Bounds) -> Make:
         low, high, low_end, high_end = bounds.low, bounds.high, bounds.low_end, bounds.high_end
         low_of = self.items(low)
@@ -276,9 +293,9 @@ class _Maker:
         if items is None or not slots:
             return lambda values: items
         if len(items) == 1:
-            fill = slots[0].filled
+            fill = slots[0].fill
             return lambda values: (fill(values),)
-        parts = [one.filled if type(one) is Slot else _always(one) for one in items]
+        parts = [one.fill if type(one) is Slot else _always(one) for one in items]
         return lambda values: tuple([part(values) for part in parts])
 
 
@@ -292,7 +309,7 @@ def _decide_of(predicate: Predicate, types: tuple[RecordType, ...]) -> Callable[
 
 def _decide_for(predicate: Predicate, record_type: RecordType) -> Callable[[Values], Decide]:
     """What makes the function that decides a condition with values in its slots."""
-    if isinstance(predicate, Compare) and type(predicate.value) is Slot:
+    if isinstance(predicate, Compare) and (type(predicate.value) is Slot or type(predicate.value) is SlotList):
         place, compare = predicate.value.place, comparing(predicate, record_type.descriptor)
         return lambda values: compare(values[place])
     if not slots_in(predicate):

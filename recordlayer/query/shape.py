@@ -8,14 +8,15 @@ from recordlayer.query.hints import NO_HINTS
 from recordlayer.query.pattern import Pattern
 from recordlayer.query.predicate import Compare, CompareKey, CompareRank, IsType, Matches, Near, Predicate
 from recordlayer.query.query import RecordQuery
-from recordlayer.query.slot import told_apart
+from recordlayer.query.slot import listed, told_apart
 from recordlayer.query.words import Words
 
 Key = tuple[object, ...]
 
 
 def shape_of(query: RecordQuery) -> tuple[Key, list[Any]]:
-    """A query without its values, and these: of all conditions that have one, each before what it is made of."""
+    """A query without its values, and these: of all conditions that have one, each before what it is made of; then
+    those of lists, as `slot.listed` has them."""
     hints = query.hints
     parts: list[object] = [
         query.record_types,
@@ -28,11 +29,13 @@ def shape_of(query: RecordQuery) -> tuple[Key, list[Any]]:
     ]
     values: list[Any] = []
     if query.filter is not None:
-        _add(query.filter, parts, values)
+        lists: list[Any] = []
+        _add(query.filter, parts, values, lists)
+        values += lists
     return tuple(parts), values
 
 
-def _add(one: Predicate, parts: list[object], values: list[Any]) -> None:
+def _add(one: Predicate, parts: list[object], values: list[Any], lists: list[Any]) -> None:
     kind = type(one)
     if kind is Compare:
         value = one.value  # type: ignore[attr-defined]  # isinstance would cost more than all the rest
@@ -43,7 +46,9 @@ def _add(one: Predicate, parts: list[object], values: list[Any]) -> None:
         if found is str or found is bytes:
             parts += one.path, one.operator, found, not value  # type: ignore[attr-defined]
         else:
-            parts += one.path, one.operator, _kind(value)  # type: ignore[attr-defined]
+            elements = listed(one.operator, value) if found is tuple else None  # type: ignore[attr-defined]
+            parts += one.path, one.operator, _kind(value) if elements is None else _kind_of(elements)  # type: ignore[attr-defined]
+            lists += elements or ()
         return
     if isinstance(one, CompareKey):
         parts += (one.expression, one.any, one.operator, _kind(one.value))
@@ -62,7 +67,7 @@ def _add(one: Predicate, parts: list[object], values: list[Any]) -> None:
     if children:
         parts += (kind, len(children))
         for child in children:
-            _add(child, parts, values)
+            _add(child, parts, values, lists)
 
 
 def _kind(value: object) -> object:
@@ -74,6 +79,11 @@ def _kind(value: object) -> object:
     if isinstance(value, (str, bytes)):
         return (type(value), not value)
     return value if isinstance(value, (Pattern, Words)) else type(value)
+
+
+def _kind_of(elements: list[Any]) -> object:
+    """The same of the values of a list: and which of them is the default."""
+    return (len(elements), type(elements[0]), next((place for place, one in enumerate(elements) if not one), -1))
 
 
 def values_key(values: list[Any]) -> Key | None:

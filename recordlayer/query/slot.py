@@ -7,14 +7,18 @@ at it raises `LookedAt`, and the value becomes a part of what the plan is kept u
 what it does with a value is either noted or not done.
 
 A slot says of which class its value is, and whether it is empty or zero: plans are kept by that anyhow, see `shape`.
+
+The list of an IN has a slot for each of its values, in ascending order and each once: how many there are is part of the
+shape, too. The slots of its values have their places behind those of all conditions.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from recordlayer.index.columns import kept_by
 from recordlayer.query.comparison import Operator
 from recordlayer.query.predicate import And, Compare, Not, NotTrue, Or, Path, Predicate, walk
 
@@ -34,6 +38,11 @@ _SLOTTED = frozenset(
     )
 )
 _TYPES = frozenset((str, bytes, int, float, bool))
+
+
+MOST_LISTED = 128
+"""A longer list has no slots: there would be a plan for each of so many lengths."""
+_LISTED = (frozenset((str,)), frozenset((bytes,)), frozenset((int,)))
 
 
 class LookedAt(Exception):
@@ -62,6 +71,13 @@ def same(one: object, other: object) -> bool:
     return type(one) is type(other) and told_apart(one) == told_apart(other)
 
 
+def listed(operator: Operator, value: object) -> list[Any] | None:
+    """The values of an IN that has slots for them: ascending, each once. None for other conditions and lists."""
+    if operator is not Operator.IN or type(value) is not tuple or not 0 < len(value) <= MOST_LISTED:
+        return None
+    return sorted(set(value)) if frozenset(map(type, value)) in _LISTED else None
+
+
 class Slot:
     """The place of a value.
 
@@ -88,6 +104,20 @@ class Slot:
         if value is None:
             raise LookedAt(self)
         return Slot(self.place, value, self._constraints, convert)
+
+    def note(self, constraint: Constraint) -> None:
+        """Add to what must be true of other values."""
+        self._constraints.append(constraint)
+
+    @property
+    def fill(self) -> Callable[[Values], Any]:
+        """From other values to the element for the one that stands here.  Raises  Unlike, and what `convert` does."""
+        return operator.itemgetter(self.place) if self.keeps else self.filled
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the value is the element: of the same type, and no default if this is none."""
+        return self.convert is None or kept_by(self.convert) is type(self.value)
 
     def filled(self, values: Values) -> Any:
         """The element for the value that stands here in others.  Raises  Unlike, and what `convert` does."""
@@ -154,31 +184,118 @@ class Slot:
         raise LookedAt(self)
 
 
+class SlotList:
+    """The place of a list of values.
+
+    place     which of the query's values it is
+    elements  the places of its values, ascending
+    """
+
+    __slots__ = ("elements", "place")
+
+    def __init__(self, place: int, elements: Sequence[Slot]) -> None:
+        self.place = place
+        self.elements = tuple(elements)
+
+    @property  # type: ignore[misc]  # it passes for the list
+    def __class__(self) -> type:
+        return tuple
+
+    def __len__(self) -> int:
+        return len(self.elements)
+
+    def __iter__(self) -> Iterator[Slot]:
+        return iter(self.elements)
+
+    def __repr__(self) -> str:
+        return repr(tuple([one.value for one in self.elements]))
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __eq__(self, other: object) -> bool:
+        if other is self:
+            return True
+        raise LookedAt(*self.elements)
+
+    def __contains__(self, value: object) -> bool:
+        raise LookedAt(*self.elements)
+
+    def __getattr__(self, name: str) -> Any:
+        raise LookedAt(*self.elements)
+
+
+def each_once(values: Any) -> list[Any]:
+    """The values of a list without those that are the same as one before."""
+    if type(values) is SlotList:
+        return list(values)
+    return list({(type(value), value): value for value in values}.values())
+
+
+def ascending(slots: Sequence[Slot], convert: Callable[[Slot], Any]) -> Sequence[Slot]:
+    """The slots of a list, where the elements that a column has for their values ascend as well. If those of other
+    values do not, the plan is not for these."""
+    made = [convert(slot) for slot in slots]
+    if any(type(one) is not Slot for one in made):
+        raise LookedAt(*slots)
+    if all(one.keeps for one in made):
+        return slots
+    types = {type(one.value) for one in made}
+
+    def ascend(values: Values) -> bool:
+        found = [one.filled(values) for one in made]
+        return all(map(operator.lt, found, found[1:]))
+
+    if len(types) != 1 or not types <= _ASCENDING or not all(map(operator.lt, *_pairs([one.value for one in made]))):
+        raise LookedAt(*slots)
+    if len(made) > 1:
+        slots[0].note(ascend)
+    return slots
+
+
+_ASCENDING = frozenset((str, bytes, int, float))
+
+
+def _pairs(values: list[Any]) -> tuple[list[Any], list[Any]]:
+    return values[:-1], values[1:]
+
+
 def with_slots(
     predicate: Predicate,
     literal: frozenset[int],
     constraints: list[Constraint],
     *,
     slotted: Callable[[Path], bool],
-) -> tuple[Predicate, dict[int, Slot]]:
+) -> tuple[Predicate, dict[int, Slot | SlotList]]:
     """A condition with slots for all values that can have one, save some; and the slots by place. Places are counted as
-    `shape` does: over all conditions with a value, each before what it is made of.
+    `shape` does: over all conditions with a value, each before what it is made of, then over the values of lists.
 
     slotted  whether conditions on a field may have one
     """
-    slots: dict[int, Slot] = {}
+    slots: dict[int, Slot | SlotList] = {}
     place = 0
+    behind = sum(hasattr(part, "value") for part in walk(predicate))
 
     def changed(one: Predicate) -> Predicate:
-        nonlocal place
+        nonlocal place, behind
         if isinstance(one, Compare):
             here, place = place, place + 1
+            elements = listed(one.operator, one.value)
+            if elements is not None:
+                places = range(behind, behind + len(elements))
+                behind += len(elements)
+                if not literal.isdisjoint(places) or not slotted(one.path):
+                    return one
+                made = [Slot(each, value, constraints) for each, value in zip(places, elements, strict=True)]
+                slots.update(zip(places, made, strict=True))
+                slots[here] = listing = SlotList(here, made)
+                return Compare(one.path, one.operator, listing)
             if here in literal or one.operator not in _SLOTTED or type(one.value) not in _TYPES:
                 return one
             if not slotted(one.path):
                 return one
-            slots[here] = Slot(here, one.value, constraints)
-            return Compare(one.path, one.operator, slots[here])
+            slots[here] = slot = Slot(here, one.value, constraints)
+            return Compare(one.path, one.operator, slot)
         if isinstance(one, (And, Or)):
             return type(one)(tuple([changed(child) for child in one.children]))
         if isinstance(one, (Not, NotTrue)):
@@ -192,12 +309,16 @@ def with_slots(
 def slots_in(predicate: Predicate) -> frozenset[int]:
     """The places whose values a condition has."""
     values = [getattr(one, "value", None) for one in walk(predicate)]
-    return frozenset(value.place for value in values if type(value) is Slot)
+    found = [value for value in values if type(value) is Slot]
+    found += [slot for value in values if type(value) is SlotList for slot in value]
+    return frozenset([slot.place for slot in found])
 
 
 def filled(predicate: Predicate, values: Values) -> Predicate:
     """A condition with other values in its slots."""
-    return predicate.exchanged(lambda how, value: (how, values[value.place] if type(value) is Slot else value))
+    return predicate.exchanged(
+        lambda how, value: (how, values[value.place] if type(value) is Slot or type(value) is SlotList else value)
+    )
 
 
 class Worded:

@@ -6,6 +6,7 @@ Cost  1 range read a key, all of a batch under way together
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from recordlayer.cursor.continuation import number_field
 from recordlayer.cursor.limits import Budget
@@ -25,28 +26,41 @@ from recordlayer.waiting.waitable import Turn
 
 
 class LoadRecords:
-    """The records with these primary keys; what is not there is left out."""
+    """The records with these primary keys; what is not there is left out.
+
+    ranges    one for each key, which it equals
+    answered  the conditions that have these keys
+    """
 
     unit = "records"
     children: tuple[Plan, ...] = ()
 
     def __init__(self, ranges: Ranges, *, reverse: bool, answered: Sequence[object], types: Part) -> None:
-        keys = sorted({pack(bounds.low) for bounds in ranges if bounds.low is not None}, reverse=reverse)
-        self._keys = keys
+        self.keys = tuple([bounds.low or () for bounds in ranges])
         self._types = types
         self._reverse = reverse
-        text = range_text(answered, ranges, reverse=reverse)
-        self.title = f"Load records {text}"
-        self.line = f"Load(records{text})"
-        count = float(len(keys))
+        self._answered = answered
+        count = float(len(self.keys))
         self.estimate = Estimate(count, count, 1, count)
+
+    @cached_property
+    def _packed(self) -> list[bytes]:
+        return sorted(map(pack, self.keys), reverse=self._reverse)
+
+    @cached_property
+    def title(self) -> str:
+        return f"Load records {range_text(self._answered, (), reverse=self._reverse)}"
+
+    @cached_property
+    def line(self) -> str:
+        return f"Load(records{range_text(self._answered, (), reverse=self._reverse)})"
 
     @property
     def identity(self) -> Part:
-        return ("load", self._types, tuple(self._keys), self._reverse)
+        return ("load", self._types, tuple(self._packed), self._reverse)
 
     def execute(self, run: Run) -> Cursor[StoredRecord]:
-        return _Load(run.store.records, self._keys, run)
+        return _Load(run.store.records, self._packed, run)
 
 
 class _Load(Cursor[StoredRecord]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -41,6 +42,7 @@ OPERATORS: dict[str, Any] = {
     ">=": lambda path, value: path >= value,
     "begins": lambda path, value: path.starts_with(value) if isinstance(value, str) else path > value,
     "in": lambda path, value: path.in_([value, "c" if isinstance(value, str) else 2]),
+    "in many": lambda path, value: path.in_([*(NAMES if isinstance(value, str) else NUMBERS)[3:0:-1], value, value]),
     "like": lambda path, value: path.like(f"{value}%") if isinstance(value, str) else path <= value,
     "not distinct": lambda path, value: path.is_not_distinct_from(value),
     "tag": lambda path, value: q.tags.one_of_them() == str(value),
@@ -166,6 +168,11 @@ SHAPES: dict[str, Any] = {
     "range and filter": lambda n: query("Order").where(q.customer == f"c{n}", q.total > n, ~(q.note == f"n{n}")),
     "between": lambda n: query("Order").where(q.total.between(n, 2 * n)),
     "beginning": lambda n: query("Order").where(q.customer.starts_with(f"c{n}")),
+    "list": lambda n: query("Order").where(q.customer.in_([f"d{n}", f"c{n}", f"d{n}"])),
+    "list behind": lambda n: query("Order").where(q.customer == f"c{n}", q.total.in_([n, n + 100, n + 10])),
+    "list of keys": lambda n: query("Order").where(q.id.in_([n + 20, n]), q.note == f"c{n}"),
+    "list as a union": lambda n: query("Order").where(q.customer.in_([f"c{n}", f"d{n}"])).order_by("total"),
+    "list as a filter": lambda n: query("Order").where(q.customer == f"c{n}", q.note.in_(["x", f"n{n}", ""])),
 }
 
 
@@ -251,6 +258,20 @@ def test_values_that_a_plan_depends_on_are_not_shared() -> None:
         assert line(asked) == alone(asked, metadata).found[0][1].line
 
 
+def test_lists_whose_values_a_column_has_in_another_order_have_plans_of_their_own() -> None:
+    """The names of an enum sort otherwise than its numbers; numbers that are too large for a float become the same."""
+    metadata = builder().index("Order", "by_status", field("status")).index("Order", "by_ratio", field("ratio")).build()
+    names = [one.name for one in metadata.record_type("Order").descriptor.fields_by_name["status"].enum_type.values]
+    large = 1 << 60
+    for asked in [
+        *[query("Order").where(q.status.in_(two)) for two in itertools.permutations(names, 2)],
+        *[query("Order").where(q.ratio.in_([low, low + 1])) for low in (1, 2, 3, large, 4, large, 5, -1)],
+        *[query("Order").where(q.ratio.in_([low, low + 1.0])) for low in (1, 2, 0, -1)],
+    ]:
+        found, own = plan(asked, metadata, readable).plan, alone(asked, metadata).found[0][1]
+        assert (found.line, found.identity) == (own.line, own.identity)
+
+
 def test_values_that_do_not_fit_are_refused_however_often_others_did() -> None:
     metadata = shop()
     for number in range(1, 5):
@@ -259,6 +280,11 @@ def test_values_that_do_not_fit_are_refused_however_often_others_did() -> None:
         plan(query("Order").where(q.total == "five"), metadata, readable)
     with pytest.raises(errors.WrongType):
         plan(query("Order").where(q.total == True), metadata, readable)  # noqa: E712  (it is the value)
+    for number in range(1, 5):
+        plan(query("Order").where(q.id.in_([number, 9])), metadata, readable)
+    for wrong in (["five", "six"], [1, "six"], [1, True]):
+        with pytest.raises(errors.WrongType):
+            plan(query("Order").where(q.id.in_(wrong)), metadata, readable)
 
 
 def test_hints_and_states_of_indexes_have_plans_of_their_own() -> None:
