@@ -17,7 +17,7 @@ from recordlayer.pb.parsing import PARSE_ERRORS
 from recordlayer_server.limits import Limits
 from recordlayer_server.schema import SYSTEM
 from recordlayer_server.statuses import bad_request
-from recordlayer_server.values import put, unknown_field, writer
+from recordlayer_server.values import put_all, unknown_field, writer
 
 Wanted = Mapping[str, Any]
 """Fields that are wanted, each with those that are wanted of it, or None for all of it."""
@@ -184,11 +184,7 @@ def take(record: types_pb2.Record, into: Message, given: Iterable[str], where: s
     """
     kind = record.WhichOneof("content")
     if kind == "fields":
-        known = into.DESCRIPTOR.fields_by_name
-        for name, value in record.fields.fields.items():
-            if name not in known or name == SYSTEM:
-                raise unknown_field(name, f"{where}.fields")
-            put(into, known[name], value, f"{where}.fields.{name}")
+        put_all(into, record.fields, f"{where}.fields", but=SYSTEM)
     elif kind == "message":
         _take_message(record.message, into, list(given), where)
     elif kind is not None:

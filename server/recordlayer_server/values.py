@@ -27,6 +27,7 @@ from recordlayer import SingleFloat, Versionstamp
 from recordlayer.client.pb import types_pb2
 from recordlayer.keys.access import TUPLE_FIELDS, is_map, is_message, is_repeated, uuid_of
 from recordlayer.pb.types import Descriptor, FieldDescriptor
+from recordlayer_server.readers import RANGES, SIMPLE, readers_of, simple
 from recordlayer_server.statuses import Refusal, bad_request
 
 Value = types_pb2.Value
@@ -35,16 +36,6 @@ _UUID = "com.apple.foundationdb.record.UUID"
 _TIMESTAMP = "google.protobuf.Timestamp"
 _REFERENCE = "recordlayer.v1.Reference"
 _ASSET = "recordlayer.v1.Asset"
-_RANGES = {
-    Types.CPPTYPE_INT32: (-(1 << 31), (1 << 31) - 1),
-    Types.CPPTYPE_INT64: (-(1 << 63), (1 << 63) - 1),
-    Types.CPPTYPE_UINT32: (0, (1 << 32) - 1),
-    Types.CPPTYPE_UINT64: (0, (1 << 63) - 1),
-}
-_SIMPLE = {
-    Types.CPPTYPE_BOOL: ("bool_value", "true or false is wanted"),
-    Types.CPPTYPE_STRING: ("string_value", "text is wanted"),
-}
 
 
 def is_location(descriptor: Descriptor) -> bool:
@@ -82,6 +73,20 @@ def put(message: Message, field: FieldDescriptor, value: Value, where: str) -> N
         setattr(message, field.name, scalar(field, value, where))
 
 
+def put_all(message: Message, values: types_pb2.Fields, where: str, *, but: str = "") -> None:
+    """Let fields of a message hold values; `but` is none of them.  Raises  Refusal."""
+    descriptor = message.DESCRIPTOR
+    readers, given = readers_of(descriptor), values.fields
+    for name in given:
+        value = given[name]
+        reader = readers.get(name)
+        if reader is None or not reader(message, value):
+            field = descriptor.fields_by_name.get(name)
+            if field is None or name == but:
+                raise unknown_field(name, where)
+            put(message, field, value, f"{where}.{name}")
+
+
 def add(message: Message, field: FieldDescriptor, value: Value, where: str) -> None:
     """Put a value behind the others of a repeated field.  Raises  Refusal."""
     if is_message(field):
@@ -93,10 +98,8 @@ def add(message: Message, field: FieldDescriptor, value: Value, where: str) -> N
 def scalar(field: FieldDescriptor, value: Value, where: str) -> Any:
     """What a field that holds no message holds for a value: a number, text, bytes, true or false.  Raises  Refusal."""
     kind = value.WhichOneof("kind")
-    if field.cpp_type in _SIMPLE:
-        wanted, words = _SIMPLE[field.cpp_type]
-        if field.type == Types.TYPE_BYTES:
-            wanted, words = "bytes_value", "bytes are wanted"
+    if field.cpp_type in SIMPLE:
+        wanted, words = simple(field)
         if kind != wanted:
             raise bad_request(where, words)
         return getattr(value, wanted)
@@ -112,7 +115,7 @@ def scalar(field: FieldDescriptor, value: Value, where: str) -> Any:
         return microseconds(value.timestamp_value, where)
     if kind != "integer_value":
         raise bad_request(where, "a whole number is wanted")
-    low, high = _RANGES[field.cpp_type]
+    low, high = RANGES[field.cpp_type]
     if not low <= value.integer_value <= high:
         raise bad_request(where, f"a whole number from {low} to {high} is wanted")
     return value.integer_value
@@ -159,7 +162,7 @@ def _map_key(field: FieldDescriptor, text: str, where: str) -> Any:
     if field.cpp_type == Types.CPPTYPE_BOOL and text in ("true", "false"):
         return text == "true"
     try:
-        number = int(text) if len(text) <= 20 and field.cpp_type in _RANGES else None
+        number = int(text) if len(text) <= 20 and field.cpp_type in RANGES else None
     except ValueError:
         number = None
     if number is None:
@@ -172,11 +175,7 @@ def _fill(message: Any, value: Value, where: str) -> None:
     descriptor = message.DESCRIPTOR
     name, kind = descriptor.full_name, value.WhichOneof("kind")
     if kind == "message_value":
-        fields = descriptor.fields_by_name
-        for field_name, inner in value.message_value.fields.items():
-            if field_name not in fields:
-                raise unknown_field(field_name, where)
-            put(message, fields[field_name], inner, f"{where}.{field_name}")
+        put_all(message, value.message_value, where)
     elif name == _TIMESTAMP and kind == "timestamp_value":
         microseconds(value.timestamp_value, where)
         message.ParseFromString(value.timestamp_value.SerializeToString())
