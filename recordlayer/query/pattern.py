@@ -62,6 +62,11 @@ class Pattern:
         parts = self.parts()
         return len(parts) == len(self.start) + 1 and parts[-1] == (True, "%")
 
+    @property
+    def kind(self) -> tuple[bool, bool, bool]:
+        """What decides how it is looked for: whether it has a start, is nothing but that, has a wildcard at all."""
+        return bool(self.start), self.is_start, any(wild for wild, _ in self.parts())
+
     def matcher(self) -> Callable[[str], bool]:
         """A function that says whether a whole text matches, in time proportional to both lengths at most."""
         pieces = [""]

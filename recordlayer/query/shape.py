@@ -78,7 +78,9 @@ def _kind(value: object) -> object:
         return (type(value), (value > 0) - (value < 0))
     if isinstance(value, (str, bytes)):
         return (type(value), not value)
-    return value if isinstance(value, (Pattern, Words)) else type(value)
+    if isinstance(value, Pattern):
+        return value.kind
+    return value.like if isinstance(value, Words) else type(value)
 
 
 def _kind_of(elements: list[Any]) -> object:

@@ -53,6 +53,12 @@ class Words:
         """The tokens that are looked for."""
         return tuple(asked(self.tokens)) if isinstance(self.tokens, str) else self.tokens
 
+    @property
+    def like(self) -> tuple[object, ...]:
+        """What decides how they are looked for: all but the words, of which about how many there are."""
+        words = self.tokens.split() if isinstance(self.tokens, str) else self.tokens
+        return self.kind, self.within, self.tokenizer, type(self.tokens), len(set(words))
+
     def decider(self, tokenize: Callable[[str], Tokens], asked: Callable[[str], Tokens]) -> Callable[[str], Truth]:
         """A function that decides for a text; `asked` cuts what is looked for."""
         wanted = self.wanted(asked)

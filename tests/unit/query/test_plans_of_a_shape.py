@@ -16,6 +16,7 @@ from recordlayer.index.state import IndexState
 from recordlayer.kv.context import Context
 from recordlayer.kv.registry import open_engine
 from recordlayer.metadata import Index, predicate
+from recordlayer.metadata.definitions import text_index
 from recordlayer.query import planner, problem
 from recordlayer.query.execute import run_query
 from recordlayer.query.explain import explain
@@ -212,6 +213,34 @@ def test_a_shape_is_planned_twice_and_then_only_filled(name: str, monkeypatch: p
         assert one.plan.line == alone(make(number), metadata).found[0][1].line
         assert str(explain(one)).count(f"c{number}" if "between" not in name else str(2 * number))
         assert one.plan.line not in [other.line for other in one.others]
+
+
+TEXTS: dict[str, Any] = {
+    "words": (lambda n: q.note.has_words(f"w{n} v{n}"), lambda n: q.note.has_words(f"w{n} v{n} u{n}")),
+    "phrases": (lambda n: q.note.has_phrase(f"w{n} v{n}"), lambda n: q.note.has_any_word(f"w{n} v{n}")),
+    "beginnings": (lambda n: q.customer.like(f"c{n}%"), lambda n: q.customer.like(f"%c{n}")),
+    "patterns": (lambda n: q.customer.like(f"c{n}%z"), lambda n: q.customer.like(f"c{n}")),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_what_is_looked_for_in_texts_is_no_part_of_the_shape_but_its_kind_is(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one kind of search all plans are looked at once; what is of another kind has a way of its own."""
+    metadata = builder().index("Order", "words", text_index("note")).build()
+    surveyed: list[Any] = []
+    survey = Asking.survey
+    monkeypatch.setattr(Asking, "survey", lambda self: surveyed.append(self.query) or survey(self))
+    for number in range(5):
+        for make in TEXTS[name]:
+            asked = query("Order").where(make(number))
+            found = plan(asked, metadata, readable).plan
+            before = len(surveyed)
+            best = alone(asked, metadata).found[0][1]
+            assert (found.line, found.identity, found.estimate) == (best.line, best.identity, best.estimate)
+            del surveyed[before:]
+    assert len(surveyed) == len(TEXTS[name])
 
 
 def test_a_template_is_for_the_values_that_an_index_has_chosen_its_records_by() -> None:
