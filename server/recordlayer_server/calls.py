@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -29,13 +28,13 @@ from grpc import aio
 
 from recordlayer.client.pb import context_pb2
 from recordlayer.errors import Overloaded
-from recordlayer_server import logs, statuses
+from recordlayer_server import call_lines, statuses
 from recordlayer_server.call import WORD, Call, context_of, enter
 from recordlayer_server.deadlines import Deadlines
 from recordlayer_server.limits import DEFAULT, Limits
 from recordlayer_server.operation.admission import Priority
 from recordlayer_server.operation.around import Around
-from recordlayer_server.places import label
+from recordlayer_server.request_ids import new_id
 from recordlayer_server.running_calls import Running, RunningCalls
 from recordlayer_server.security.authority import is_audited
 from recordlayer_server.security.identity import ANONYMOUS
@@ -43,8 +42,6 @@ from recordlayer_server.security.identity import ANONYMOUS
 REQUEST_ID = "x-request-id"
 
 Parse = Callable[[bytes], Any]
-Work = Callable[[Call, Any, aio.ServicerContext], Awaitable[Any]]
-"""What a handler does with a request: parsed, or as it came."""
 
 _HEALTH = "/grpc.health.v1.Health/"
 _OURS, _SERVER = "/recordlayer.v1.", "/recordlayer.v1.Server/"
@@ -115,8 +112,7 @@ class Calls:
         self._running = RunningCalls()
         self._cutting = self._refusing = False
         self._stopping = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._idle = asyncio.Event()  # set when the last one ends
 
     @property
     def running(self) -> int:
@@ -140,7 +136,9 @@ class Calls:
 
     async def idle(self) -> None:
         """Come back when no call runs."""
-        await self._idle.wait()
+        while len(self._running):
+            self._idle.clear()
+            await self._idle.wait()
 
     def wrapped(self, handler: grpc.RpcMethodHandler, method: str) -> grpc.RpcMethodHandler:
         """The handler of a method with what happens around its calls."""
@@ -156,41 +154,51 @@ class Calls:
         return make(behaviour, kept, handler.response_serializer)
 
     def _single(self, behaviour: Callable[..., Any], method: str, parse: Parse | None) -> Callable[..., Awaitable[Any]]:
-        about, audited = _about(method), is_audited(method)
-        is_work = not about.health and method not in _PATIENT
-
-        async def work(made: Call, request: Any, context: aio.ServicerContext) -> Any:
-            parsed, priority, since = _parsed(request, parse, made), Priority.INTERACTIVE, None
-            admission, audit = self._asks.admission, self._asks.audit if audited else None
-            if admission is not None and is_work:
-                if made.priority == context_pb2.BATCH:
-                    priority = Priority.BATCH
-                since = admission.at_once(priority)
-                if since is None:
-                    since = await admission.enter(priority, time_left=made.time_left)
-            try:
-                answer = behaviour(parsed, context)
-                return await (answer if audit is None else audit.around(made, parsed, answer))
-            finally:
-                if admission is not None and since is not None:
-                    admission.leave(priority, since)
+        about, identify = _about(method), self._asks.identify
+        admission = None if about.health or method in _PATIENT else self._asks.admission
+        audit = self._asks.audit if is_audited(method) else None
+        if about.health:  # who asks for it has nothing to show
+            identify = None
 
         async def call(request: Any, context: aio.ServicerContext) -> Any:
-            return await self._around(about, request, context, work)
+            one = self._begin(about, context)
+            made = one.call
+            try:
+                self._check(about)
+                if identify is not None:
+                    made.identity = await identify(one.shown, context.auth_context())
+                parsed, priority, since = _parsed(request, parse, made), Priority.INTERACTIVE, None
+                if admission is not None:
+                    if made.priority == context_pb2.BATCH:
+                        priority = Priority.BATCH
+                    since = admission.at_once(priority)
+                    if since is None:
+                        since = await admission.enter(priority, time_left=made.time_left)
+                try:
+                    answer = behaviour(parsed, context)
+                    result = await (answer if audit is None else audit.around(made, parsed, answer))
+                finally:
+                    if admission is not None and since is not None:
+                        admission.leave(priority, since)
+                context.set_trailing_metadata(((REQUEST_ID, made.request_id),))
+                return result
+            except BaseException as error:
+                status = self._status(one, error)
+                if status is None:
+                    raise
+                await _abort(context, made, status)
+            finally:
+                self._end(about, one)
 
         return call
 
     def _streaming(
         self, behaviour: Callable[..., Any], method: str, parse: Parse | None
     ) -> Callable[..., Awaitable[Any]]:
-        about, audited = _about(method, endless=True), is_audited(method)
-
-        async def work(made: Call, request: Any, context: aio.ServicerContext) -> Any:
-            if self._streams > self._asks.streams:
-                raise Overloaded(why="too many streams are open", retry_after=timedelta(seconds=1))
-            if audited and self._asks.audit is not None:
-                return await self._asks.audit.around(made, request, answered(made, request, context))
-            return await answered(made, request, context)
+        about, identify = _about(method, endless=True), self._asks.identify
+        audit = self._asks.audit if is_audited(method) else None
+        if about.health:
+            identify = None
 
         async def answered(made: Call, request: Any, context: aio.ServicerContext) -> Any:
             answer = behaviour(_parsed(request, parse, made), context)
@@ -202,117 +210,113 @@ class Calls:
             return None
 
         async def call(request: Any, context: aio.ServicerContext) -> Any:
-            return await self._around(about, request, context, work)
+            one = self._begin(about, context)
+            made = one.call
+            try:
+                self._check(about)
+                if identify is not None:
+                    made.identity = await identify(one.shown, context.auth_context())
+                if self._streams > self._asks.streams:
+                    raise Overloaded(why="too many streams are open", retry_after=timedelta(seconds=1))
+                answer = answered(made, request, context)
+                result = await (answer if audit is None else audit.around(made, request, answer))
+                context.set_trailing_metadata(((REQUEST_ID, made.request_id),))
+                return result
+            except BaseException as error:
+                status = self._status(one, error)
+                if status is None:
+                    raise
+                await _abort(context, made, status)
+            finally:
+                self._end(about, one)
 
         return call
 
-    async def _around(self, about: _About, request: Any, context: aio.ServicerContext, work: Work) -> Any:
-        began = time.monotonic()
+    # -- around one call ---------------------------------------------------------------------------------------
+
+    def _begin(self, about: _About, context: aio.ServicerContext) -> Running:
+        """Take notice of a call that comes."""
+        began, asks, endless = time.monotonic(), self._asks, about.endless
         loop = asyncio.get_running_loop()
         task = asyncio.current_task(loop)
         assert task is not None, "grpc runs handlers in tasks"
-        asks, endless, span = self._asks, about.endless, None
-        shown = context.invocation_metadata() or ()
+        shown, given = context.invocation_metadata() or (), context.time_remaining()
+        if endless:
+            seconds = _FOREVER if given is None else max(0.0, given)
+        elif given is None or given > _FOREVER:
+            seconds = self._usual_time
+        else:
+            seconds = min(max(given, 0.0), self._most_time)
         call = Call(
             about.method,
             _request_id(shown),
             ANONYMOUS,
-            deadline=0.0,
+            deadline=loop.time() + seconds,
             limits=self._limits,
             authority=asks.authority,
             tenants=asks.tenants,
             stopping=self._stopping,
             beside=self._running,
         )
+        one = Running(call, context, task, began, endless, shown)
         if about.counted:
-            self._running.add(task, Running(call, context, began, endless))
-            self._idle.clear()
+            self._running.add(one)
+        if endless:
+            self._streams += 1
+        else:
+            self._deadlines.add(task, call.deadline)
         enter(call)
         if asks.tracing is not None and not about.health:
-            span = asks.tracing.begin(about.method, shown)
-        self._streams += endless
-        unforeseen: Exception | None = None
-        code = reason = ""
-        try:
-            try:
-                call.deadline = loop.time() + self._seconds(context, endless=endless)
-                if self._refusing and not about.health:
-                    raise _stopping()
-                if about.needs_database and not self._reachable():
-                    raise _unreachable()
-                if not endless:
-                    self._deadlines.add(task, call.deadline)
-                if asks.identify is not None and not about.health:  # who asks for health has nothing to show
-                    call.identity = await asks.identify(shown, context.auth_context())
-                result = await work(call, request, context)
-            except asyncio.CancelledError:
-                if endless or not self._deadlines.take_back(task) or task.uncancel():
-                    raise
-                raise statuses.refusal(code_pb2.DEADLINE_EXCEEDED, "DEADLINE", "the call's time is up") from None
-            finally:
-                if not endless:
-                    self._deadlines.take_back(task)
-            context.set_trailing_metadata(((REQUEST_ID, call.request_id),))
-            return result
-        except aio.AbortError:
-            raise
-        except asyncio.CancelledError:
-            if task not in self._running or not (self._cutting or self._running.was_ended(task)):
-                code = grpc.StatusCode.CANCELLED.name
-                raise
-            task.uncancel()
-            refusal = _stopping() if self._cutting else _ended()
-            reason = statuses.reason_of(refusal.status)
-            await _abort(context, call, refusal.status)
-        except Exception as error:
-            status = statuses.known(error)
-            if status is None:
-                unforeseen = error
-                message = f"the server met an error of its own; request {call.request_id}"
-                status = statuses.refusal(code_pb2.INTERNAL, "INTERNAL", message).status
-            reason = statuses.reason_of(status)
-            await _abort(context, call, status)
-        finally:
-            self._running.discard(task)
-            if not self._running:
-                self._idle.set()
-            self._streams -= endless
-            code, took = code or _name(context.code()), time.monotonic() - began
+            one.span = asks.tracing.begin(about.method, shown)
+        return one
+
+    def _check(self, about: _About) -> None:
+        """Raises  Refusal if no such call is taken now."""
+        if self._refusing and not about.health:
+            raise _stopping()
+        if about.needs_database and not self._reachable():
+            raise _unreachable()
+
+    def _status(self, one: Running, error: BaseException) -> status_pb2.Status | None:
+        """What the caller of a call that has failed is told; None if nothing: it is over, or nobody is there."""
+        task, refusal = one.task, None
+        late = self._deadlines.take_back(task) and not one.stream
+        if isinstance(error, asyncio.CancelledError):
+            if late and not task.uncancel():
+                refusal = statuses.refusal(code_pb2.DEADLINE_EXCEEDED, "DEADLINE", "the call's time is up")
+            elif task in self._running and (self._cutting or one.ended):
+                task.uncancel()
+                refusal = _stopping() if self._cutting else _ended()
+            else:
+                one.code = grpc.StatusCode.CANCELLED.name
+                return None
+        elif isinstance(error, aio.AbortError) or not isinstance(error, Exception):
+            return None
+        status = statuses.known(error) if refusal is None else refusal.status
+        if status is None:
+            one.unforeseen = error if isinstance(error, Exception) else None
+            message = f"the server met an error of its own; request {one.call.request_id}"
+            status = statuses.refusal(code_pb2.INTERNAL, "INTERNAL", message).status
+        one.reason = statuses.reason_of(status)
+        return status
+
+    def _end(self, about: _About, one: Running) -> None:
+        """Forget a call that is over, once it is counted and in the log."""
+        call, asks = one.call, self._asks
+        if one.stream:
+            self._streams -= 1
+        else:
+            self._deadlines.take_back(one.task)
+        if self._running.discard(one.task):
+            self._idle.set()
+        code, took = one.code or _name(one.context.code()), time.monotonic() - one.began
+        if call.begun:
             call.ended()
-            if asks.metrics is not None and not about.health:
-                asks.metrics.call(call, code, reason, took)
-            if span is not None and asks.tracing is not None:
-                asks.tracing.end(span, code, call.request_id)
-            level = logging.ERROR if unforeseen else about.level
-            if logs.calls.isEnabledFor(level):
-                _log(level, call, code, reason, took, unforeseen, context.peer())
-
-    def _seconds(self, context: aio.ServicerContext, *, endless: bool) -> float:
-        """How long the call may take."""
-        given = context.time_remaining()
-        if endless:
-            return _FOREVER if given is None else max(0.0, given)
-        if given is None or given > _FOREVER:
-            return self._usual_time
-        return float(min(max(given, 0.0), self._most_time))
-
-
-def _log(level: int, call: Call, code: str, reason: str, took: float, unforeseen: Exception | None, peer: str) -> None:
-    """The line of a call."""
-    values: dict[str, object] = {"request": call.request_id, "method": call.method, "code": code}
-    if reason:
-        values["reason"] = reason
-    if call.identity is not ANONYMOUS:
-        values["identity"] = call.identity.name
-    if call.tenant is not None:
-        values["tenant"] = label(call.tenant)
-    if call.keys_read:
-        values["keys_read"] = call.keys_read
-    if call.keys_written:
-        values["keys_written"] = call.keys_written
-    values["milliseconds"] = round(took * 1_000, 3)
-    values["peer"] = peer
-    logs.write(logs.calls, level, "call failed" if unforeseen else "call", traceback_of=unforeseen, **values)
+        if asks.metrics is not None and not about.health:
+            asks.metrics.call(call, code, one.reason, took)
+        if one.span is not None and asks.tracing is not None:
+            asks.tracing.end(one.span, code, call.request_id)
+        call_lines.write(about.level, one, code, took)
 
 
 def _stopping() -> statuses.Refusal:
@@ -363,12 +367,14 @@ def _strict(parse: Parse | None) -> Parse | None:
 
 def _name(code: Any) -> str:
     """The name of a status, which a context knows as a member, as a number, or as nothing, which is OK."""
-    known = code if isinstance(code, grpc.StatusCode) else statuses.CODES.get(code or 0, grpc.StatusCode.UNKNOWN)
+    if not code:
+        return "OK"
+    known = code if isinstance(code, grpc.StatusCode) else statuses.CODES.get(code, grpc.StatusCode.UNKNOWN)
     return str(known.name)
 
 
 def _request_id(metadata: Any) -> str:
-    for name, value in metadata or ():
+    for name, value in metadata:
         if name == REQUEST_ID and isinstance(value, str) and WORD.fullmatch(value):
             return value
-    return os.urandom(16).hex()
+    return new_id()

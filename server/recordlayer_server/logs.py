@@ -13,12 +13,15 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
-from json.encoder import encode_basestring as _quoted
+from json.encoder import encode_basestring
 from math import isfinite
 from typing import TextIO
 
 ROOT = "recordlayer"
 _OWN = frozenset({"time", "level", "logger", "event"})
+
+quoted = encode_basestring
+"""Text as JSON."""
 
 _as_json = json.JSONEncoder(default=str, ensure_ascii=False).encode  # one for all lines: it is costly to make
 _LEVELS = {level: logging.getLevelName(level).lower() for level in (10, 20, 30, 40, 50)}
@@ -33,9 +36,9 @@ def write(
 ) -> None:
     """Log an event. The traceback of `traceback_of` goes to the log, and nowhere else."""
     if logger.isEnabledFor(level):
-        alone = None if traceback_of is not None else _alone()
-        if alone is not None:
-            alone.say(level, logger.name, event, values)
+        lines = None if traceback_of is not None else alone()
+        if lines is not None:
+            lines.say(level, logger.name, event, _json_values(values))
             return
         # Made here, because a logger would go up the stack for the place in the code, which no line shows.
         error = None if traceback_of is None else (type(traceback_of), traceback_of, traceback_of.__traceback__)
@@ -47,12 +50,15 @@ def write(
 class Lines(logging.StreamHandler[TextIO]):
     """Where lines go: to a stream."""
 
-    def say(self, level: int, name: str, event: str, values: Mapping[str, object]) -> None:
+    def say(self, level: int, name: str, event: str, values: str) -> None:
         """Write a line as JSON of which no record is made: a record and its way here cost more than all else that
-        happens around a small call."""
+        happens around a small call.
+
+        values  as they stand in the line, each with a comma before it
+        """
         self.acquire()
         try:
-            self.stream.write(_json_line(time.time(), level, name, event, values) + self.terminator)
+            self.stream.write(f"{_beginning(time.time(), level, name, event)}{values}}}{self.terminator}")
             self.stream.flush()
         except Exception:  # what a stream raises is told as logging tells it, and ends no call
             self.handleError(logging.LogRecord(name, level, "", 0, event, None, None))
@@ -60,7 +66,7 @@ class Lines(logging.StreamHandler[TextIO]):
             self.release()
 
 
-def _alone() -> Lines | None:
+def alone() -> Lines | None:
     """Where lines go if nobody else listens and they are JSON."""
     handlers = _ROOT.handlers
     if len(handlers) != 1 or type(handler := handlers[0]) is not Lines or handler.filters:
@@ -80,38 +86,41 @@ class JsonLines(logging.Formatter):
         known = values if isinstance(values, dict) else {}
         if record.exc_info:
             known = {**known, "traceback": self.formatException(record.exc_info)}
-        return _json_line(record.created, record.levelno, record.name, event, known)
+        beginning = _beginning(record.created, record.levelno, record.name, str(known.get("event", event)))
+        return f"{beginning}{_json_values(known)}}}"
 
 
-def _json_line(at: float, level: int, name: str, event: str, values: Mapping[str, object]) -> str:
-    second = int(at)
-    beginning = _beginning(level, name, str(values.get("event", event)))
-    parts = [f'{{"time": "{_second(second)}.{int((at - second) * 1_000):03}+00:00{beginning}']
+def _json_values(values: Mapping[str, object]) -> str:
+    parts = []
     for key, value in values.items():
         if label := _label(key):
             kind = type(value)
             if kind is str:
-                written = _quoted(value)  # type: ignore[arg-type]  # it is a str
+                written = quoted(value)  # type: ignore[arg-type]  # it is a str
             elif kind is int or (kind is float and isfinite(value)):  # type: ignore[arg-type]  # a float
                 written = repr(value)
             else:
                 written = _as_json(value)
             parts.append(label + written)
-    parts.append("}")
     return "".join(parts)
 
 
+def _beginning(at: float, level: int, name: str, event: str) -> str:
+    second = int(at)
+    return f'{{"time": "{_second(second)}.{int((at - second) * 1_000):03}+00:00{_kind(level, name, event)}'
+
+
 @lru_cache(maxsize=256)
-def _beginning(level: int, name: str, event: str) -> str:
-    """A line behind its time: events, levels and loggers are constants of the code, and few."""
+def _kind(level: int, name: str, event: str) -> str:
+    """What stands behind the time: events, levels and loggers are constants of the code, and few."""
     word = _LEVELS.get(level) or logging.getLevelName(level).lower()
-    return f'", "level": {_quoted(word)}, "logger": {_quoted(name)}, "event": {_quoted(event)}'
+    return f'", "level": {quoted(word)}, "logger": {quoted(name)}, "event": {quoted(event)}'
 
 
 @lru_cache(maxsize=256)
 def _label(key: str) -> str:
     """What stands before a value; nothing for values whose names a line has already."""
-    return "" if key in _OWN else f", {_quoted(key)}: "
+    return "" if key in _OWN else f", {quoted(key)}: "
 
 
 @lru_cache(maxsize=4)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from grpc import aio
 
@@ -14,17 +14,33 @@ from recordlayer_server.call import Call
 Task = asyncio.Task[Any]
 
 
-class Running(NamedTuple):
-    """One call. Its peer is asked for when somebody wants to know.
+class Running:
+    """One call, and how it ends. Its peer is asked for when somebody wants to know.
 
-    began   on the clock of `time.monotonic`
-    stream  it may last for long
+    began       on the clock of `time.monotonic`
+    stream      it may last for long
+    shown       its metadata
+    ended       an operator has ended it
+    code        the name of its status, where that is not what `context` says
+    reason      of its status, if it failed
+    unforeseen  an error of the server's own that it met
     """
 
-    call: Call
-    context: aio.ServicerContext
-    began: float
-    stream: bool
+    __slots__ = ("began", "call", "code", "context", "ended", "reason", "shown", "span", "stream", "task", "unforeseen")
+
+    def __init__(
+        self, call: Call, context: aio.ServicerContext, task: Task, began: float, stream: bool, shown: Sequence[Any]
+    ) -> None:
+        self.call = call
+        self.context = context
+        self.task = task
+        self.began = began
+        self.stream = stream
+        self.shown = shown
+        self.ended = False
+        self.span: Any = None
+        self.code = self.reason = ""
+        self.unforeseen: Exception | None = None
 
     @property
     def peer(self) -> str:
@@ -42,7 +58,6 @@ class RunningCalls:
 
     def __init__(self) -> None:
         self._by_task: dict[Task, Running] = {}
-        self._ended: set[Task] = set()
 
     def __len__(self) -> int:
         return len(self._by_task)
@@ -53,21 +68,19 @@ class RunningCalls:
     def __iter__(self) -> Iterator[Running]:
         return iter(list(self._by_task.values()))
 
-    def add(self, task: Task, running: Running) -> None:
-        self._by_task[task] = running
+    def add(self, one: Running) -> None:
+        self._by_task[one.task] = one
 
-    def discard(self, task: Task) -> None:
+    def discard(self, task: Task) -> bool:
+        """Whether none is left."""
         self._by_task.pop(task, None)
-        self._ended.discard(task)
+        return not self._by_task
 
     def end(self, chosen: Callable[[Running], bool]) -> int:
         """End those that are chosen, but not the one that asks for it; how many."""
-        tasks = [task for task, one in self._by_task.items() if chosen(one) and task is not asyncio.current_task()]
-        for task in tasks:
-            self._ended.add(task)
-            task.cancel()
-        return len(tasks)
-
-    def was_ended(self, task: Task) -> bool:
-        """Whether it is cancelled for an operator."""
-        return task in self._ended
+        me = asyncio.current_task()
+        found = [one for task, one in self._by_task.items() if chosen(one) and task is not me]
+        for one in found:
+            one.ended = True
+            one.task.cancel()
+        return len(found)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from recordlayer_server import logs
+from recordlayer_server import call_lines, logs
+from recordlayer_server.call import Call, Everybody
+from recordlayer_server.limits import DEFAULT
+from recordlayer_server.places import PRIVATE, PRODUCTION, Tenant
+from recordlayer_server.request_ids import new_id
+from recordlayer_server.running_calls import Running
+from recordlayer_server.security.identity import ANONYMOUS, Identity
 
 VALUES: dict[str, Any] = {
     "method": "/recordlayer.v1.Records/Lookup",
@@ -68,6 +77,53 @@ def test_a_line_is_the_same_whether_somebody_else_listens_or_not() -> None:
     assert len(first["time"]) == len("2026-01-01T00:00:00.000+00:00")
     (record,) = heard.records
     assert record.recordlayer == {"event": "call", **VALUES}  # type: ignore[attr-defined]
+
+
+async def call_lines_of(stream: io.StringIO, identity: Identity, tenant: Tenant | None, keys: int) -> None:
+    """One line of a call as nobody else listens, and one as somebody does."""
+    context: Any = SimpleNamespace(peer=lambda: 'unix:/tmp/"here"')
+    call = Call("/test.Lines/Say", "id-1", identity, deadline=0.0, limits=DEFAULT, authority=Everybody())
+    call.tenant, call.keys_read, call.keys_written = tenant, keys, keys
+    task = asyncio.current_task()
+    assert task is not None, "it runs in one"
+    one = Running(call, context, task, 0.0, stream=False, shown=())
+    one.reason = "CONTENTION" if keys else ""
+    call_lines.write(logging.INFO, one, "ABORTED", 1.23456)
+    logs.calls.addHandler(heard := Heard())
+    try:
+        call_lines.write(logging.INFO, one, "ABORTED", 1.23456)
+    finally:
+        logs.calls.removeHandler(heard)
+    assert len(heard.records) == 1
+
+
+@pytest.mark.parametrize("keys", [0, 3])
+def test_the_line_of_a_call_is_the_same_whether_somebody_else_listens_or_not(keys: int) -> None:
+    stream = io.StringIO()
+    identity = Identity('ünï\n"code"') if keys else ANONYMOUS
+    tenant = Tenant('shop "1"\x01', PRODUCTION, PRIVATE, "jörg") if keys else None
+    with configured("json", stream):
+        asyncio.run(call_lines_of(stream, identity, tenant, keys))
+    first, second = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert {**first, "time": ""} == {**second, "time": ""}
+    assert list(first) == list(second)
+    assert (first["peer"], first["milliseconds"]) == ('unix:/tmp/"here"', 1234.56)
+    assert len(first) == (14 if keys else 9)
+
+
+def test_ids_are_of_their_own_in_a_process_that_is_forked() -> None:
+    new_id()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writing, " ".join(new_id() for _ in range(300)).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs, ours = os.read(reading, 1 << 16).decode().split(), [new_id() for _ in range(300)]
+    os.close(reading)
+    os.close(writing)
+    assert len({*theirs, *ours}) == 600
+    assert {len(one) for one in ours} == {32}
 
 
 def test_a_filter_of_the_handler_is_asked() -> None:
