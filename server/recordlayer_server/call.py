@@ -56,11 +56,18 @@ class Authority(Protocol):
         """Raises  Refusal: `statuses.forbidden()`, the same whether it is there or not."""
         ...
 
+    def check_any(self, asked: Asked) -> None:
+        """The same of who may do it in no zone at all, before it is known which zones it is about."""
+        ...
+
 
 class Everybody:
     """Lets everybody do everything: behind an address that only this machine reaches, or what guards it in front."""
 
     def check(self, asked: Asked) -> None:
+        pass
+
+    def check_any(self, asked: Asked) -> None:
         pass
 
 
@@ -69,6 +76,7 @@ class Call:
 
     __slots__ = (
         "_authority",
+        "_paged",
         "_tenants",
         "begun",
         "beside",
@@ -102,6 +110,7 @@ class Call:
         tenants: TenantCalls | None = None,
         stopping: asyncio.Event | None = None,
         beside: RunningCalls | None = None,
+        paged: Callable[[str, str], None] | None = None,
     ) -> None:
         self.method = method
         self.request_id = request_id
@@ -111,6 +120,7 @@ class Call:
         self.limits = limits
         self._authority = authority
         self._tenants = tenants
+        self._paged = paged
         self.stopping = stopping if stopping is not None else asyncio.Event()
         """Set when the server begins to stop: what would go on for ever ends then."""
         self.beside = beside
@@ -183,6 +193,15 @@ class Call:
             self.begun = True
         return self.tenant
 
+    def permit_any(self) -> Tenant:
+        """The database that the request is about, if the caller may do this anywhere in it. For what has to be looked
+        up before its zones are known: strangers are refused without a look, so that the time it takes tells them
+        nothing. `permit` follows.  Raises  Refusal."""
+        if self.tenant is None:
+            raise statuses.bad_request("context.container", "name the container")
+        self._authority.check_any(Asked(self.identity, self.tenant, (), self.method))
+        return self.tenant
+
     def permit_everywhere(self, *, method: str = "") -> tuple[str, int]:
         """The container and environment that the request is about, if the caller may do this in all databases there,
         the public one and those of all users. `method`: what else it does.  Raises  Refusal."""
@@ -199,6 +218,11 @@ class Call:
         environment.  Raises  Refusal."""
         for scope in (PUBLIC, PRIVATE):
             self._authority.check(Asked(self.identity, Tenant("", 0, scope, ""), (), self.method))
+
+    def page_ended(self, end_reason: int, *, full: bool) -> None:
+        """A page of it has ended. `full`: since the reply had no room, which callers are told as RECORD_LIMIT."""
+        if self._paged is not None:
+            self._paged(self.method, "reply_full" if full else context_pb2.EndReason.Name(end_reason).lower())
 
     def ended(self) -> None:
         """The call has ended: another one of its tenant may begin."""

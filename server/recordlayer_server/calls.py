@@ -257,6 +257,7 @@ class Calls:
             tenants=asks.tenants,
             stopping=self._stopping,
             beside=self._running,
+            paged=None if asks.metrics is None else asks.metrics.page,
         )
         one = Running(call, context, task, began, endless, shown)
         if about.counted:

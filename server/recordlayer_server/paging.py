@@ -45,7 +45,8 @@ _REASONS = {
 
 @dataclass(slots=True)
 class Page:
-    """One page. `too_large` is the message of a last record that does not fit into a reply."""
+    """One page. `too_large` is the message of a last record that does not fit into a reply; `full` says that the page
+    ended since the reply had no room."""
 
     records: list[types_pb2.Record] = field(default_factory=list)
     continuation: bytes = b""
@@ -53,6 +54,7 @@ class Page:
     read_version: int = 0
     cost: context_pb2.Cost = field(default_factory=context_pb2.Cost)
     too_large: bytes = b""
+    full: bool = False
 
 
 class Sealing:
@@ -180,6 +182,7 @@ class Pages:
             async for stored in cursor.records():
                 record = outgoing(stored, self.shape)
                 if not room.takes(record.ByteSize() + 8):
+                    page.full = True
                     if page.records:
                         cursor.give_back()
                         return context_pb2.RECORD_LIMIT, cursor.continuation if cursor.begun else inner

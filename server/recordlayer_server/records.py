@@ -214,7 +214,9 @@ class Records(records_pb2_grpc.RecordsServicer):  # type: ignore[misc]  # genera
         async def work(tx: Transaction) -> Page:
             return await pages.page(tx, continuation, call.time_left, most=most)
 
-        return await reading(self._databases, call, work)
+        page = await reading(self._databases, call, work)
+        call.page_ended(page.end_reason, full=page.full)
+        return page
 
 
 def _chunks(first: records_pb2.QueryStreamReply, page: Page, continuation: bytes) -> list[records_pb2.QueryStreamReply]:

@@ -308,6 +308,7 @@ OPERATORS: dict[str, tuple[str, ...]] = {
         f"{GUARDED}::test_a_server_with_too_much_to_do_sends_calls_away_early",
     ),
     "O11 metrics": (
+        f"{ROWS}::test_o11_pages_are_counted_by_what_ended_them_a_full_reply_too",
         f"{ROWS}::test_o11_a_scraper_sees_the_layer_and_the_engine_beneath_the_calls",
         f"{GUARDED}::test_numbers_tell_of_calls_and_tenants",
         f"{METRICS}::test_a_scraper_sees_calls_by_method_and_code",
@@ -430,7 +431,10 @@ TRAPS: dict[str, tuple[str, ...]] = {
         f"{METRICS}::test_tenants_are_as_many_labels_as_were_allowed_however_many_come",
         "unit/observe/test_prometheus.py::test_the_first_tenants_have_numbers_of_their_own_if_asked_for",
     ),
-    "T18 absent and forbidden": (f"{GUARDED}::test_what_is_forbidden_and_what_is_not_there_look_alike",),
+    "T18 absent and forbidden": (
+        f"{GUARDED}::test_what_is_forbidden_and_what_is_not_there_look_alike",
+        f"{ROWS}::test_trap_18_who_has_no_right_is_refused_without_a_look_whether_it_is_there_or_not",
+    ),
     "T19 calls without a deadline": (f"{QUERY}::test_behind_the_deadline_nothing_more_is_read",),
     "T20 one slow handler": (
         f"{ADMISSION}::test_fewer_calls_run_while_the_loop_lags_and_more_again_when_it_is_calm",
@@ -515,10 +519,6 @@ OPEN = {
         "the status of the call says which one failed and how; all others were undone, and get no status of their own"
     ),
     "O05 the least version of TLS": "gRPC's, which is 1.2; there is no setting for more",
-    "O11 pages that end because a reply is full": (
-        "`recordlayer_pages_total` has the ends that plans come to; that a page is cut to fit into a message "
-        "is in its `end_reason` alone"
-    ),
     "O12 which traces are taken": "by OpenTelemetry's own settings; the service has none",
     "O15 channelz, stacks on a signal": "the methods about connections and calls show what runs; stacks are for py-spy",
     "O17 canaries and a stop rule for schemas": (
@@ -539,10 +539,6 @@ OPEN = {
     ),
     "S14 bytes of a text index": "`python -m bench text`",
     "S15 a million small stores": "`python -m bench stores`",
-    "T18 the same in timing": (
-        "nothing evens out how long an answer takes: a container that is not there costs one look, and a "
-        "right is judged before"
-    ),
     "T20 parsing of large messages": "on the event loop, as everything is; at most 4 MB of it",
 }
 

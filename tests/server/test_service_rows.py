@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import logging
 import random
 import time
 from collections.abc import Awaitable
-from contextlib import AsyncExitStack
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.json_format import ParseDict, ParseError
+from google.rpc import status_pb2
 from grpc import aio as grpc_aio
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -81,6 +84,14 @@ class Numbers:
         assert found, f"nothing is shown of {name} {labels}"
         return sum(found)
 
+    def by(self, name: str, label: str, **labels: str) -> dict[str, float]:
+        """The same by the values of a label."""
+        return {
+            one.labels[label]: one.value
+            for one in self._samples
+            if one.name == name and labels.items() <= one.labels.items()
+        }
+
 
 def test_o11_a_scraper_sees_the_layer_and_the_engine_beneath_the_calls() -> None:
     """The numbers by method and tenant are shown by `test_guarded` and `operation.test_metrics`."""
@@ -130,6 +141,40 @@ def test_o11_a_scraper_sees_the_layer_and_the_engine_beneath_the_calls() -> None
             assert seen.of("recordlayer_server_watches") == 2
             assert seen.of("recordlayer_server_watch_streams") == 1
             assert seen.of("recordlayer_server_loop_lag_seconds_count") >= 0
+
+    run(scenario())
+
+
+def test_o11_pages_are_counted_by_what_ended_them_a_full_reply_too() -> None:
+    """A caller is told of RECORD_LIMIT where a reply has no room: an operator sees which of both it was."""
+    showing = Showing(metrics=Address("127.0.0.1", 0))
+
+    async def scenario() -> None:
+        small = Limits(message_bytes=200_000)
+        async with photos(limits=small, showing=showing) as (server, _), calling(server) as channel:
+            caller = Caller(channel)
+            for number in range(4):
+                await caller.create(f"p{number}", hash=bytes(50_000))
+            assert (await caller.query()).end_reason == context_pb2.RECORD_LIMIT, "two have room"
+            assert (await caller.query(limit=1)).end_reason == context_pb2.RECORD_LIMIT
+            assert (await caller.query(limits=context_pb2.ReadLimits(keys=1))).end_reason == context_pb2.SCAN_LIMIT
+            stream = caller.records.QueryStream(records_pb2.QueryRequest(context=caller.context))
+            assert len([reply async for reply in stream]) == 2
+            copied = (await caller.zone_changes({"": b""})).zones[0]
+            assert (len(copied.records), copied.more_coming) == (2, True)
+            async with Transact(caller) as tx:
+                await tx.step(query=records_pb2.QueryRequest())
+            await server.calls.idle()
+            seen = Numbers(await asyncio.to_thread(shown_by, server))
+
+        def pages(service: str, method: str) -> dict[str, float]:
+            labels = {"method": f"/recordlayer.v1.{service}/{method}"}
+            return seen.by("recordlayer_server_pages_total", "ended", **labels)
+
+        assert pages("Records", "Query") == {"reply_full": 1, "record_limit": 1, "scan_limit": 1}
+        assert pages("Records", "QueryStream") == {"reply_full": 1, "exhausted": 1}
+        assert pages("Sync", "ZoneChanges") == {"reply_full": 1}
+        assert pages("Transactions", "Transact") == {"reply_full": 1}
 
     run(scenario())
 
@@ -381,7 +426,7 @@ def test_o18_a_store_keeps_its_format_until_the_operator_raises_it(monkeypatch: 
         return {admin_pb2.StoreInfo.Kind.Name(one.kind): one.format_version for one in found.stores}
 
     async def scenario() -> None:
-        async with AsyncExitStack() as running:
+        async with contextlib.AsyncExitStack() as running:
             _, plain = await running.enter_async_context(photos())
 
             async def served(**how: Any) -> tuple[Caller, Operator]:
@@ -572,6 +617,101 @@ def test_trap_14_changes_without_a_tag_are_counted_for_each_tenant() -> None:
             name = f"{CONTAINER}/development/private/"
             assert Numbers(text).of("recordlayer_server_tenant_forced_total", tenant=f"{name}ana") == 7
             assert not [line for line in text.splitlines() if "tenant_forced" in line and f"{name}bo" in line]
+
+    run(scenario())
+
+
+OF_A_ROW = {f"Admin/{name}Operation" for name in ("Get", "Wait", "Cancel", "Pause", "Resume", "Throttle")}
+"""Methods that have to look at one row to know which database they are about, of whatever container."""
+WELL_FORMED: dict[str, Any] = {
+    "names": [{"name": "p"}],
+    "operations": [{"type": "CREATE", "name": {"name": "z"}, "record": {"name": {"name": "p"}, "recordType": "Photo"}}],
+    "zones": [{"zone": {"name": "z"}}],
+    "recordType": "Photo",
+    "query": {"recordType": "Photo"},
+    "function": "COUNT",
+    "parts": 2,
+    "id": "x",
+    "name": "x",
+    "subscription": {"id": "x", "zone": {"zone": {"name": "z"}}},
+    "size": "3",
+    "digest": base64.b64encode(bytes(32)).decode(),
+    "kind": "READ_ONLY",
+    "reason": "r",
+    "index": "by_title",
+    "build": {"indexes": ["by_title"]},
+    "scrub": {"indexes": ["by_title"]},
+    "drop": {"indexes": ["by_title"]},
+    "move": {"user": "x"},
+    "recordsPerSecond": "5",
+    "description": base64.b64encode(b"x").decode(),
+    "target": 1,
+}
+
+
+def asked_of(method: str, container: str) -> Any:
+    """A request that is fine, as far as this goes, but for the caller; the first one of a stream."""
+    kind: Any = METHODS[method].input_type
+    request = kind._concrete_class()
+    inner = request
+    if METHODS[method].client_streaming:
+        (first,) = [name for name in ("open", "begin") if name in kind.fields_by_name]
+        inner = getattr(request, first)
+    for field in inner.DESCRIPTOR.fields:
+        if field.json_name in WELL_FORMED:
+            with contextlib.suppress(ParseError):  # a field of that name is something else there
+                ParseDict({field.json_name: WELL_FORMED[field.json_name]}, inner, ignore_unknown_fields=True)
+    context = inner.context if hasattr(inner, "context") else inner.query.context
+    context.container = container
+    return request
+
+
+def test_trap_18_who_has_no_right_is_refused_without_a_look_whether_it_is_there_or_not(security: Security) -> None:
+    """How long it takes tells nobody what is there who has no right to know it."""
+    looks = Recording(TransactionEnded)
+
+    async def refused_of(channel: grpc_aio.Channel, method: str, container: str) -> tuple[str, str]:
+        kind, request = METHODS[method], asked_of(method, container)
+        shape = "stream" if kind.client_streaming else "unary", "stream" if kind.server_streaming else "unary"
+        stub = getattr(channel, "_".join(shape))(f"/recordlayer.v1.{method}", lambda one: one.SerializeToString())
+        metadata = [("authorization", "Bearer nobody")]
+        said = [request]
+        if method == "Sync/Watch":
+            said.append(sync_pb2.WatchRequest(add=sync_pb2.WatchRequest.Add(target=1)))
+        call = stub(iter(said) if kind.client_streaming else request, metadata=metadata)
+        with contextlib.suppress(grpc_aio.AioRpcError):
+            replies = [one async for one in call] if kind.server_streaming else await call
+        status = status_pb2.Status()
+        if method == "Sync/Watch":
+            status = sync_pb2.WatchReply.FromString(replies[0]).removed.status
+        for name, value in await call.trailing_metadata():
+            if name == "grpc-status-details-bin":
+                status = status_pb2.Status.FromString(value)
+        return statuses.reason_of(status), status.message
+
+    async def scenario() -> None:
+        database = Database(open_engine("memory:"), world=World(), observer=looks)
+        async with photos(database=database, security=security) as (server, _), calling(server) as channel:
+            async with Bearer.calling(server, "writer") as writer:
+                await writer.zone("z")
+                await writer.create("p", title="t")
+            for method in ("Sync/Watch", "Admin/GetOperation", "Admin/GetOperation"):
+                await refused_of(channel, method, CONTAINER)  # what is made or opened once is there then
+            told: dict[str, tuple[str, str]] = {}
+            for method in METHODS:
+                if method.startswith("Server/"):
+                    continue
+                answers, read = [], []
+                for container in (CONTAINER, "none"):
+                    looks.events.clear()
+                    answers.append(await refused_of(channel, method, container))
+                    read.append([event.counts for event in looks.of(TransactionEnded)])
+                assert answers[0] == answers[1], method
+                assert read[0] == read[1], method
+                assert method in OF_A_ROW or not read[0], method
+                told[method] = answers[0]
+            assert {method: said for method, said in told.items() if said[0] != "FORBIDDEN"} == {}
+            assert len(set(told.values())) == 1
 
     run(scenario())
 

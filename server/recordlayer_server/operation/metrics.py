@@ -4,6 +4,8 @@
     recordlayer_server_call_seconds{method}            how long they took
     recordlayer_server_running_calls                   that run now; _waiting_calls, _call_limit
     recordlayer_server_sent_away_total{method}         calls that were not begun
+    recordlayer_server_pages_total{method, ended}      by what ended them: a limit, exhausted, or reply_full, where
+                                                       no more fits into a message; of queries and of Sync
     recordlayer_server_tenant_calls_total{tenant}      of the tenants with the most calls; all others are "other"
     recordlayer_server_tenant_keys_total{tenant, kind} keys they read and wrote
     recordlayer_server_tenant_forced_total{tenant}     records changed without a change tag: they may hide lost updates
@@ -78,6 +80,7 @@ class Metrics:
             f"{name}_call_seconds", "duration of calls", ["method"], buckets=_SECONDS, **more
         )
         self._away = counter(f"{name}_sent_away", "calls that were not begun", ["method"], **more)
+        self._pages = counter(f"{name}_pages", "pages by what ended them", ["method", "ended"], **more)
         self._tenant_calls = counter(f"{name}_tenant_calls", "calls of the heaviest tenants", ["tenant"], **more)
         self._tenant_keys = counter(f"{name}_tenant_keys", "keys of the heaviest tenants", ["tenant", "kind"], **more)
         self._tenant_forced = counter(
@@ -114,6 +117,10 @@ class Metrics:
     def sent_away(self, method: str) -> None:
         """A call was not begun."""
         self._away.labels(method if method in self._methods else "unknown").inc()
+
+    def page(self, method: str, ended: str) -> None:
+        """A page of a call has ended."""
+        self._pages.labels(method if method in self._methods else "unknown", ended).inc()
 
     def tenant(self, name: str, *, read: int, written: int, forced: int = 0) -> None:
         """A tenant's call has ended, and these are the keys that it read and wrote, and the records that it changed

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from recordlayer.client.pb import context_pb2
 from recordlayer_server import logs, statuses
-from recordlayer_server.security.policy import Policy, Request, Right
+from recordlayer_server.security.policy import Decision, Policy, Request, Right
 
 if TYPE_CHECKING:
     from recordlayer_server.call import Asked
@@ -71,6 +71,13 @@ class ByPolicy:
 
     def check(self, asked: Asked) -> None:
         """Raises  Refusal: `statuses.forbidden()`."""
+        self._go_by(asked, Policy.judge)
+
+    def check_any(self, asked: Asked) -> None:
+        """Raises  Refusal: `statuses.forbidden()`."""
+        self._go_by(asked, Policy.judge_any)
+
+    def _go_by(self, asked: Asked, judge: Callable[[Policy, Request], Decision]) -> None:
         tenant = asked.tenant
         request = Request(
             identity=asked.identity,
@@ -82,7 +89,7 @@ class ByPolicy:
             method=asked.method,
             right=RIGHTS.get(asked.method, Right.ADMIN),
         )
-        decision = self._policy().judge(request)
+        decision = judge(self._policy(), request)
         level = logging.DEBUG if decision.granted else logging.INFO
         logs.write(
             logs.server,

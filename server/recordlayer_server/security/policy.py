@@ -127,6 +127,13 @@ class Policy:
                 return Decision(True, f"allow {number}")
         return Decision(False, "no rule")
 
+    def judge_any(self, request: Request) -> Decision:
+        """Whether any rule grants a request for some of its zones, whatever it names."""
+        for number, rule in enumerate(self.allow, 1):
+            if rule.fits(request):
+                return Decision(True, f"allow {number}")
+        return Decision(False, "no rule")
+
 
 def anything(_: str) -> bool:
     return True

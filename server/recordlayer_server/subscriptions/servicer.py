@@ -97,8 +97,7 @@ class Subscriptions(subscriptions_pb2_grpc.SubscriptionsServicer):  # type: igno
     ) -> subscriptions_pb2.DeleteSubscriptionReply:
         call = current()
         _check_id(request.id, "id")
-        if (tenant := call.tenant) is None:
-            raise statuses.bad_request("context.container", "name the container")
+        tenant = call.permit_any()
 
         async def work(tx: Transaction) -> None:
             await self._permit(tx, tenant, request.id)
@@ -114,8 +113,7 @@ class Subscriptions(subscriptions_pb2_grpc.SubscriptionsServicer):  # type: igno
     ) -> subscriptions_pb2.ResumeSubscriptionReply:
         call, databases = current(), self._databases
         _check_id(request.id, "id")
-        if (tenant := call.tenant) is None:
-            raise statuses.bad_request("context.container", "name the container")
+        tenant = call.permit_any()
 
         async def work(tx: Transaction) -> tuple[subscriptions_pb2.Subscription, str]:
             await self._permit(tx, tenant, request.id)
@@ -161,8 +159,7 @@ class Subscriptions(subscriptions_pb2_grpc.SubscriptionsServicer):  # type: igno
             raise statuses.bad_request("open", "the first message opens the stream")
         call.bind(first.open.context)
         _check_id(first.open.id, "open.id")
-        if (tenant := call.tenant) is None:
-            raise statuses.bad_request("context.container", "name the container")
+        tenant = call.permit_any()
         async with aclosing(Receiving(self._databases, call, tenant, first.open.id, coming).replies()) as replies:
             async for reply in replies:
                 yield reply

@@ -65,12 +65,14 @@ class Sync(sync_pb2_grpc.SyncServicer):  # type: ignore[misc]  # generated, with
         tokens = Tokens(await self._databases.token_seal(), tenant)
         most = min(request.limit or limits.records_per_page, limits.records_per_page)
 
+        ends: list[tuple[int, bool]] = []
+
         async def work(tx: Transaction) -> sync_pb2.ZoneChangesReply:
             await self._check_container(tx, tenant)
             store = await self._databases.records(tx, tenant)
             known = await incarnations(self._databases, tx, tenant, names)
             room = Room(most, limits.message_bytes - _ROOM - _A_ZONE * len(names))
-            reply = sync_pb2.ZoneChangesReply()
+            reply, ends[:] = sync_pb2.ZoneChangesReply(), ()
             for name, asked in zip(names, request.zones, strict=True):
                 one = reply.zones.add()
                 one.zone.name = name
@@ -90,10 +92,14 @@ class Sync(sync_pb2_grpc.SyncServicer):  # type: ignore[misc]  # generated, with
                 one.records.extend(page.records)
                 one.token = tokens.zone(page.token)
                 one.more_coming, one.end_reason = page.more, REASONS[page.stopped]
+                ends.append((one.end_reason, page.full))
             reply.context.CopyFrom(reply_context(call, read_version=await tx.read_version(), cost=cost_of(tx)))
             return reply
 
-        return await reading(self._databases, call, work)
+        reply = await reading(self._databases, call, work)
+        for end_reason, full in ends:
+            call.page_ended(end_reason, full=full)
+        return reply
 
     async def Watch(self, requests: AsyncIterator[sync_pb2.WatchRequest], _: Any) -> AsyncIterator[sync_pb2.WatchReply]:
         call, coming = current(), aiter(requests)
@@ -104,12 +110,8 @@ class Sync(sync_pb2_grpc.SyncServicer):  # type: ignore[misc]  # generated, with
         if (tenant := call.tenant) is None:
             raise statuses.bad_request("context.container", "name the container")
 
-        async def known(tx: Transaction) -> bool:
-            return await self._databases.metadata(tx, tenant) is not None
-
-        there = await reading(self._databases, call, known)
         tokens = Tokens(await self._databases.token_seal(), tenant)
-        stream = Stream(self._databases, self.pulses, call, tenant, tokens, there)
+        stream = Stream(self._databases, self.pulses, call, tenant, tokens)
         listening = asyncio.create_task(stream.read(coming))
         try:
             async for reply in stream.replies():

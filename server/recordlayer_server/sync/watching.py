@@ -92,15 +92,15 @@ class Target:
 
 @dataclass(slots=True)
 class Stream:
-    """What one caller watches. `there`: whether the container is."""
+    """What one caller watches."""
 
     databases: Databases
     pulses: Pulses
     call: Call
     tenant: Tenant
     tokens: Tokens
-    there: bool
     targets: dict[int, Target] = field(default_factory=dict)
+    _there: bool | None = None
     _due: dict[Target, None] = field(default_factory=dict)
     _waiting: deque[sync_pb2.WatchReply] = field(default_factory=deque)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -116,7 +116,7 @@ class Stream:
             async for request in requests:
                 kind = request.WhichOneof("kind")
                 if kind == "add":
-                    self._add(request.add)
+                    await self._add(request.add)
                 elif kind == "remove":
                     self._remove(request.remove.target, _OK)
                 else:
@@ -134,11 +134,11 @@ class Stream:
         self._failed = self._failed or error
         self._wake.set()
 
-    def _add(self, said: sync_pb2.WatchRequest.Add) -> None:
+    async def _add(self, said: sync_pb2.WatchRequest.Add) -> None:
         if said.target in self.targets:
             raise statuses.bad_request("add.target", f"{said.target} is watched already: give each its own number")
         try:
-            target = self._target(said)
+            target = await self._target(said)
         except Exception as error:
             status = statuses.known(error)
             if status is None:
@@ -152,7 +152,7 @@ class Stream:
         if target.pulse is not None and target.pulse.mark is not None:
             self.due(target)
 
-    def _target(self, said: sync_pb2.WatchRequest.Add) -> Target:
+    async def _target(self, said: sync_pb2.WatchRequest.Add) -> Target:
         """Raises  Refusal, Overloaded."""
         limits = self.databases.limits
         if len(self.targets) >= limits.targets_per_stream:
@@ -160,7 +160,9 @@ class Stream:
             raise statuses.refusal(code_pb2.RESOURCE_EXHAUSTED, "THROTTLED", text)
         zone = zone_of(said.zone, "add.zone", limits)
         self.call.permit((zone,))
-        if not self.there:
+        if self._there is None:  # not before a right was asked for: who has none learns nothing from how long it takes
+            self._there = await reading(self.databases, self.call, self._look)
+        if not self._there:
             raise statuses.forbidden()
         bounds = read_limits(context_pb2.ReadLimits(), limits, self.call.time_left)
         reader = ZoneReader(shape_of(said, limits), frozenset(said.record_types), bounds)
@@ -172,6 +174,10 @@ class Stream:
         target = Target(self, said.target, zone, reader, shape, said.content, token)
         target.pulse = self.pulses.join(self.tenant, zone, target)
         return target
+
+    async def _look(self, tx: Transaction) -> bool:
+        """Whether the container is there."""
+        return await self.databases.metadata(tx, self.tenant) is not None
 
     def _remove(self, number: int, status: status_pb2.Status) -> None:
         target = self.targets.pop(number, None)

@@ -53,11 +53,12 @@ class Room:
 
 @dataclass(slots=True)
 class ZonePage:
-    """Records that have changed, and where to go on."""
+    """Records that have changed, and where to go on. `full`: it ended since the reply had no room."""
 
     token: ZoneToken
     records: list[types_pb2.Record] = field(default_factory=list)
     stopped: Stop = Stop.EXHAUSTED
+    full: bool = False
 
     @property
     def more(self) -> bool:
@@ -111,7 +112,7 @@ class ZoneReader:
             if not self.types or stored.record_type.name in self.types:
                 record = self._outgoing(stored, room, first=not page.records)
                 if record is None:
-                    page.stopped = Stop.LIMIT_REACHED
+                    page.stopped, page.full = Stop.LIMIT_REACHED, True
                     break
                 page.records.append(record)
             after = stored.primary_key[1]
@@ -148,7 +149,7 @@ class ZoneReader:
             record = self._told(change, room, first=not page.records)
             if record is None:
                 assert last is not None, "the first record of a page always fits"
-                behind, page.stopped = found.token_behind(last), Stop.LIMIT_REACHED
+                behind, page.stopped, page.full = found.token_behind(last), Stop.LIMIT_REACHED, True
                 break
             page.records.append(record)
             last = change

@@ -57,6 +57,7 @@ class Steps:
         pages = Pages(self.databases, self.tenant, said, await self.databases.seal(), snapshot=self.snapshot)
         self.bounds.take(1)
         page = await pages.page(self.tx, said.continuation, self.bounds.time_left)
+        self.call.page_ended(page.end_reason, full=page.full)
         if page.too_large:
             raise no_room(self.databases.limits.message_bytes)
         return records_pb2.QueryReply(records=page.records, continuation=page.continuation, end_reason=page.end_reason)
