@@ -70,6 +70,8 @@ def refusal_of(status: status_pb2.Status) -> RecordLayerError:
     failure = _detail(status, errors_pb2.BatchFailure)
     if failure is not None:
         fields["operation"] = failure.operation
+        if failure.operations > 1:
+            fields["undone"] = failure.operations - 1  # all others, whatever they were
     return SAME.get(reason, CallRefused)(**fields)
 
 

@@ -54,7 +54,7 @@ class BatchFailed(Exception):
         self.status = status
 
     def refusal(self, size: int) -> statuses.Refusal:
-        """The status of the call: the operation's own, and which one it was."""
+        """The status of the call: the operation's own, which one it was, and what that means for the others."""
         status = status_pb2.Status()
         status.CopyFrom(self.status)
         short = status_pb2.Status(code=self.status.code, message=self.status.message)
@@ -62,7 +62,10 @@ class BatchFailed(Exception):
             if not detail.Is(errors_pb2.ConflictInfo.DESCRIPTOR):
                 short.details.append(detail)
         if size > 1 or self.place:
-            status.details.add().Pack(errors_pb2.BatchFailure(operation=self.place, status=short))
+            text = f"undone because of operation {self.place}"
+            others = statuses.refusal(code_pb2.ABORTED, "ATOMIC", text, operation=self.place).status
+            failure = errors_pb2.BatchFailure(operation=self.place, status=short, others=others, operations=size)
+            status.details.add().Pack(failure)
         return statuses.Refusal(status)
 
 

@@ -515,9 +515,6 @@ OPEN = {
     "C24 gRPC-Web or JSON": "gRPC alone; a proxy in front makes either of it",
     "C25 what will go is announced": "nothing was ever taken away: there is nothing to announce yet",
     "C26 compression": "gRPC's own, where a caller asks for it; no test, and nothing is compressed unasked",
-    "E09 a status for each operation of a batch that was undone": (
-        "the status of the call says which one failed and how; all others were undone, and get no status of their own"
-    ),
     "O05 the least version of TLS": "gRPC's, which is 1.2; there is no setting for more",
     "O12 which traces are taken": "by OpenTelemetry's own settings; the service has none",
     "O15 channelz, stacks on a signal": "the methods about connections and calls show what runs; stacks are for py-spy",

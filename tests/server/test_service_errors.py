@@ -121,6 +121,9 @@ def test_what_callers_do_wrong_is_named_with_what_would_mend_it() -> None:
             assert told(status) == ("ALREADY_EXISTS", "EXISTS", False), "the call ends with the cause"
             failure = detail(status, errors_pb2.BatchFailure)
             assert (failure.operation, statuses.reason_of(failure.status)) == (1, "EXISTS")
+            assert (failure.operations, failure.others.message) == (3, "undone because of operation 1")
+            assert told(failure.others) == ("ABORTED", "ATOMIC", False), "each of the others, however many"
+            assert metadata(failure.others) == {"operation": "1"}
 
             broken = operation("CREATE", "q")
             reference = types_pb2.Reference(target=record_name("gone"), action="VALIDATE")

@@ -119,9 +119,13 @@ class ConflictInfo(_message.Message):
     def __init__(self, server_record: _Optional[_Union[_types_pb2.Record, _Mapping[str, _Any]]] = ..., omitted: _Optional[bool] = ...) -> None: ...
 
 class BatchFailure(_message.Message):
-    __slots__ = ("operation", "status")
+    __slots__ = ("operation", "status", "others", "operations")
     OPERATION_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
+    OPERATIONS_FIELD_NUMBER: _ClassVar[int]
     operation: int
     status: _status_pb2.Status
-    def __init__(self, operation: _Optional[int] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping[str, _Any]]] = ...) -> None: ...
+    others: _status_pb2.Status
+    operations: int
+    def __init__(self, operation: _Optional[int] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping[str, _Any]]] = ..., others: _Optional[_Union[_status_pb2.Status, _Mapping[str, _Any]]] = ..., operations: _Optional[int] = ...) -> None: ...
