@@ -94,6 +94,7 @@ class Call:
         "method",
         "priority",
         "request_id",
+        "send_as_it_is",
         "stopping",
         "tenant",
     )
@@ -111,6 +112,7 @@ class Call:
         stopping: asyncio.Event | None = None,
         beside: RunningCalls | None = None,
         paged: Callable[[str, str], None] | None = None,
+        send_as_it_is: Callable[[], None] = lambda: None,
     ) -> None:
         self.method = method
         self.request_id = request_id
@@ -121,6 +123,8 @@ class Call:
         self._authority = authority
         self._tenants = tenants
         self._paged = paged
+        self.send_as_it_is = send_as_it_is
+        """Keep the next message from being compressed."""
         self.stopping = stopping if stopping is not None else asyncio.Event()
         """Set when the server begins to stop: what would go on for ever ends then."""
         self.beside = beside

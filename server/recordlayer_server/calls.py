@@ -28,7 +28,7 @@ from grpc import aio
 
 from recordlayer.client.pb import context_pb2
 from recordlayer.errors import Overloaded
-from recordlayer_server import call_lines, statuses
+from recordlayer_server import call_lines, compressing, statuses
 from recordlayer_server.call import WORD, Call, context_of, enter
 from recordlayer_server.deadlines import Deadlines
 from recordlayer_server.limits import DEFAULT, Limits
@@ -93,6 +93,7 @@ class Calls:
     around     who may call, how many, and what is shown of them
     limits     what calls are held to
     reachable  whether the database answers, as far as is known
+    compress_from  bytes of a message from which on it is compressed; 0: none is
     """
 
     def __init__(
@@ -101,10 +102,12 @@ class Calls:
         *,
         limits: Limits = DEFAULT,
         reachable: Callable[[], bool] = lambda: True,
+        compress_from: int = 0,
     ) -> None:
         self._reachable = reachable
         self._asks = around if around is not None else Around()
         self._limits = limits
+        self._compress_from = compress_from
         self._usual_time = limits.default_deadline.total_seconds()
         self._most_time = limits.max_deadline.total_seconds()
         self._streams = 0
@@ -151,7 +154,10 @@ class Calls:
         else:
             behaviour = self._single(handler.unary_unary, method, parse)
         make = _MAKERS[handler.request_streaming, handler.response_streaming]
-        return make(behaviour, kept, handler.response_serializer)
+        serialize = handler.response_serializer
+        if self._compress_from:
+            serialize = compressing.choosing(serialize, method, self._compress_from)
+        return make(behaviour, kept, serialize)
 
     def _single(self, behaviour: Callable[..., Any], method: str, parse: Parse | None) -> Callable[..., Awaitable[Any]]:
         about, identify = _about(method), self._asks.identify
@@ -258,6 +264,7 @@ class Calls:
             stopping=self._stopping,
             beside=self._running,
             paged=None if asks.metrics is None else asks.metrics.page,
+            send_as_it_is=context.disable_next_message_compression,
         )
         one = Running(call, context, task, began, endless, shown)
         if about.counted:

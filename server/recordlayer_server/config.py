@@ -161,6 +161,8 @@ class Config:
     grace: timedelta = timedelta(seconds=20)
     health: Health = Health()
     max_message_bytes: int = 4 << 20
+    compress_from: int = 64 << 10
+    """Bytes of a message; 0: none is compressed."""
     max_concurrent_streams: int = 256
     max_connection_age: timedelta = timedelta(0)
     deletions_kept: timedelta = timedelta(days=30)

@@ -89,6 +89,7 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
             successes=int(given["health_successes"].value),
         ),
         max_message_bytes=int(given["max_message_bytes"].value),
+        compress_from=int(given["compress_from"].value),
         max_concurrent_streams=int(given["max_concurrent_streams"].value),
         max_connection_age=_seconds(given["max_connection_age"]),
         deletions_kept=_seconds(given["deletions_kept"]),

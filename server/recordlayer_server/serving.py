@@ -23,6 +23,7 @@ from recordlayer.aio import Database
 from recordlayer.errors import CannotListen
 from recordlayer_server import logs
 from recordlayer_server.calls import Calls
+from recordlayer_server.compressing import NEGOTIATED
 from recordlayer_server.config import Address, Config
 from recordlayer_server.health import Monitor
 from recordlayer_server.limits import DEFAULT, Limits
@@ -66,7 +67,12 @@ class Serving:
     ) -> None:
         self.around = around_of(config) if around is None else around
         self.monitor = Monitor(database, config.health, services=[service.name for service in services])
-        self.calls = Calls(self.around, limits=limits, reachable=lambda: self.monitor.reachable)
+        self.calls = Calls(
+            self.around,
+            limits=limits,
+            reachable=lambda: self.monitor.reachable,
+            compress_from=config.compress_from,
+        )
         self.address: Address | None = None
         """Where it listens, with the port that was taken for port 0."""
         self.admin_address: Address | None = None
@@ -197,6 +203,8 @@ def _options(config: Config) -> list[tuple[str, int]]:
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # callers behind a NAT ping often: that is no attack
     ]
+    if config.compress_from:
+        options.append(NEGOTIATED)
     if config.max_connection_age:
         options.append(("grpc.max_connection_age_ms", int(config.max_connection_age.total_seconds() * 1_000)))
         options.append(("grpc.max_connection_age_grace_ms", int(config.grace.total_seconds() * 1_000)))

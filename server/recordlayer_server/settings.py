@@ -72,6 +72,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("health_failures", int, 3, "failed looks in a row until NOT_SERVING", least=1, most=1000),
     Setting("health_successes", int, 2, "good looks in a row until SERVING again", least=1, most=1000),
     Setting("max_message_bytes", int, 4 << 20, "the largest message that is taken or sent", least=1024, most=1 << 30),
+    Setting("compress_from", int, 64 << 10, "bytes of a reply from which on callers who accept it get gzip; 0: never"),
     Setting("max_concurrent_streams", int, 256, "calls at once on one connection", least=1, most=1 << 20),
     Setting("max_connection_age", float, 0.0, "seconds until a connection is asked to leave, with jitter; 0: never"),
     Setting("max_running_calls", int, 256, "calls that run at once; fewer while the process lags", least=1),

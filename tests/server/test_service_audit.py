@@ -233,6 +233,7 @@ CLIENTS: dict[str, tuple[str, ...]] = {
     "C22 a server for users' tests": (
         "server/test_fake.py::test_clients_have_databases_of_their_own_and_what_is_committed_outlives_a_stop",
     ),
+    "C26 compression": (f"{ROWS}::test_c26_replies_are_compressed_for_those_who_accept_it_from_a_size_on",),
     "C27 explain": (f"{QUERY}::test_an_explanation_says_which_index_and_what_it_took",),
     "C28 large messages": (
         f"{QUERY}::test_records_larger_than_a_message_go_and_come_in_chunks",
@@ -269,6 +270,7 @@ OPERATORS: dict[str, tuple[str, ...]] = {
         f"{GUARDED}::test_a_certificate_that_is_replaced_on_disk_is_shown_to_new_connections",
         f"{GUARDED}::test_a_certificate_says_who_calls",
         f"{UNSAFE}::test_only_callers_with_a_certificate_of_the_authority_are_answered",
+        f"{UNSAFE}::test_the_least_version_of_tls_is_1_2",
         "server/security/test_identities.py::test_a_changed_file_is_taken_up_and_a_broken_one_is_not",
     ),
     "O06 authentication": (
@@ -514,8 +516,7 @@ OPEN = {
     ),
     "C24 gRPC-Web or JSON": "gRPC alone; a proxy in front makes either of it",
     "C25 what will go is announced": "nothing was ever taken away: there is nothing to announce yet",
-    "C26 compression": "gRPC's own, where a caller asks for it; no test, and nothing is compressed unasked",
-    "O05 the least version of TLS": "gRPC's, which is 1.2; there is no setting for more",
+    "O05 a setting for the least version of TLS": "it is 1.2, as gRPC has it, whose Python has no setting for more",
     "O12 which traces are taken": "by OpenTelemetry's own settings; the service has none",
     "O15 channelz, stacks on a signal": "the methods about connections and calls show what runs; stacks are for py-spy",
     "O17 canaries and a stop rule for schemas": (
@@ -536,7 +537,10 @@ OPEN = {
     ),
     "S14 bytes of a text index": "`python -m bench text`",
     "S15 a million small stores": "`python -m bench stores`",
-    "T20 parsing of large messages": "on the event loop, as everything is; at most 4 MB of it",
+    "T20 parsing of large messages": (
+        "on the event loop, as everything is: 4 MB take 0.4 ms, or 8 ms in 80,000 small fields, and the parser has the "
+        "interpreter's lock, so that in a thread beside the loop it would stop the loop as well"
+    ),
 }
 
 ALL = WHAT_ERRORS_SAY | CLIENTS | OPERATORS | TRAPS | CHECKS

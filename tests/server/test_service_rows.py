@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import gzip
 import logging
 import random
 import time
@@ -22,7 +23,16 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from recordlayer import aio
 from recordlayer.aio import Database, Transaction
-from recordlayer.client.pb import admin_pb2, context_pb2, records_pb2, server_pb2, sync_pb2, types_pb2, zones_pb2
+from recordlayer.client.pb import (
+    admin_pb2,
+    assets_pb2,
+    context_pb2,
+    records_pb2,
+    server_pb2,
+    sync_pb2,
+    types_pb2,
+    zones_pb2,
+)
 from recordlayer.kv.embedded.transaction import EmbeddedTransaction
 from recordlayer.kv.engine import TransactionOption
 from recordlayer.kv.registry import open_engine
@@ -39,6 +49,7 @@ from tests.server.test_bad_input import METHODS
 from tests.server.test_guarded import Bearer, security, shown_by
 from tests.server.test_subscriptions import Said, Subscriber, of_zone
 from tests.support.admin import Operator
+from tests.support.assets import Keeper
 from tests.support.photos import CONTAINER, description
 from tests.support.recording import Recording
 from tests.support.service import (
@@ -60,6 +71,7 @@ from tests.support.service import (
 )
 from tests.support.transacting import Transact
 from tests.support.watching import Watch
+from tests.support.wire import answers_on_the_wire
 
 __all__ = ["security"]  # a fixture
 
@@ -273,7 +285,7 @@ def test_c12_a_reader_that_does_not_read_holds_the_server_back() -> None:
     async def scenario() -> None:
         database = Database(open_engine("memory:"), world=World(), observer=pages)
         limits = Limits(message_bytes=700_000)
-        async with photos(database=database, limits=limits) as (server, _), calling(server) as channel:
+        async with photos(database=database, limits=limits, compress_from=0) as (server, _), calling(server) as channel:
             caller = Caller(channel)
             for number in range(records):
                 await caller.create(f"p{number:02}", hash=bytes(size))
@@ -731,6 +743,48 @@ def test_e19_a_page_that_takes_long_ends_early_and_goes_on() -> None:
             assert (page.end_reason, len(page.records)) == (context_pb2.TIME_LIMIT, 0)
             assert page.continuation
             assert await caller.names(where("small", "IS_NULL"), limits=limits) == names
+
+    run(scenario())
+
+
+def test_c26_replies_are_compressed_for_those_who_accept_it_from_a_size_on() -> None:
+    """Small ones are not, nor the largest, which would hold up the event loop, nor the bytes of assets."""
+
+    async def scenario() -> None:
+        async with photos(compress_from=10_000, max_message_bytes=16 << 20) as (server, _), calling(server) as channel:
+            caller = Caller(channel)
+            for name, size in (("small", 9_000), ("some", 100_000), ("large", 700_000)):
+                await caller.create(name, hash=b"words " * (size // 6))
+            keeper = Keeper(caller)
+            await keeper.upload("a", b"words " * 20_000)
+            lookup, download = "/recordlayer.v1.Records/Lookup", "/recordlayer.v1.Assets/Download"
+
+            async def answered(method: str, request: Any, accepts: str) -> list[tuple[bool, bytes]]:
+                return await answers_on_the_wire(server.address, method, request.SerializeToString(), accepts=accepts)
+
+            for name, accepts, compressed in (
+                ("some", "identity,deflate,gzip", True),
+                ("some", "gzip", True),
+                ("some", "identity", False),
+                ("small", "gzip", False),
+                ("large", "gzip", False),
+            ):
+                request = records_pb2.LookupRequest(context=caller.context, names=[record_name(name)])
+                ((marked, data),) = await answered(lookup, request, accepts)
+                assert marked == compressed, (name, accepts)
+                reply = records_pb2.LookupReply.FromString(gzip.decompress(data) if marked else data)
+                assert reply.results[0].record == (await caller.lookup(name))[0].record
+                assert not marked or len(data) < 2_000
+            request = assets_pb2.DownloadRequest(context=caller.context, zone=types_pb2.ZoneName(), id="a")
+            parts = await answered(download, request, "gzip")
+            assert not any(marked for marked, _ in parts)
+            assert sum(len(data) for _, data in parts) > 100_000
+
+        async with photos(compress_from=0) as (server, _), calling(server) as channel:
+            caller = Caller(channel)
+            await caller.create("some", hash=b"words " * 20_000)
+            request = records_pb2.LookupRequest(context=caller.context, names=[record_name("some")])
+            assert (await answered(lookup, request, "gzip"))[0][0] is False, "it was switched off"
 
     run(scenario())
 

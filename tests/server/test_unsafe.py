@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import ssl
+import warnings
 from pathlib import Path
 
 import grpc
@@ -119,6 +122,36 @@ def test_certificates_that_do_not_fit_are_refused_before_the_port_opens(
         with pytest.raises(InvalidSettings) as caught:
             load({"db": "memory:"} | tls | policy | wrong, {})
         assert [problem for problem in caught.value.problems if not problem.startswith(beginning)] == []
+
+
+def test_the_least_version_of_tls_is_1_2(authority: Authority, tls: dict[str, str]) -> None:
+    """gRPC's own; its Python has no setting for more."""
+    config = load({"db": "memory:", "listen": "127.0.0.1:0"} | tls, {})
+
+    async def handshake(address: Address, version: ssl.TLSVersion) -> str:
+        context = ssl.create_default_context(cafile=str(authority.certificate))
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")  # let this side take what the other shall refuse
+        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+        context.maximum_version = version
+        context.set_alpn_protocols(["h2"])
+        _, writer = await asyncio.open_connection(address.host, address.port, ssl=context, server_hostname="localhost")
+        found = writer.get_extra_info("ssl_object").version()
+        writer.close()
+        return str(found)
+
+    async def scenario() -> None:
+        async with serving(tls=config.tls) as server:
+            assert server.address is not None
+            for version, name in ((ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")):
+                assert await handshake(server.address, version) == name
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                with pytest.raises((ssl.SSLError, ConnectionError)) as caught:
+                    await handshake(server.address, ssl.TLSVersion.TLSv1_1)
+            said = getattr(caught.value, "reason", "ALERT: the connection is gone")
+            assert "ALERT" in said, "the server refuses it, and not this side"
+
+    run(scenario())
 
 
 def test_only_callers_with_a_certificate_of_the_authority_are_answered(
