@@ -101,6 +101,8 @@ PyObject *make_rests(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_open_all(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_forward(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_backward(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *make_each_chunk(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *make_usual_keys(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_bytes_until(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_counted(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_lay(PyObject *module, PyObject *const *args, Py_ssize_t count);
@@ -113,7 +115,8 @@ PyObject *make_bytes_of(PyObject *module, PyObject *const *args, Py_ssize_t coun
 extern const char make_pack_doc[], make_unpack_doc[], make_rows_doc[], make_runs_doc[], make_rests_doc[], make_open_all_doc[];
 extern const char make_tuples_doc[], make_entries_doc[], make_changed_doc[], make_step_doc[];
 extern const char make_united_doc[], make_shared_doc[], make_bytes_of_doc[];
-extern const char make_forward_doc[], make_backward_doc[], make_bytes_until_doc[];
+extern const char make_forward_doc[], make_backward_doc[], make_each_chunk_doc[], make_usual_keys_doc[];
+extern const char make_bytes_until_doc[];
 extern const char make_counted_doc[], make_lay_doc[], make_note_reads_doc[], make_replace_each_doc[];
 
 #endif

@@ -2,7 +2,7 @@
 
 #include "core.h"
 
-#define REVISION 11 /* what recordlayer/core.py wants: both change when a function comes, goes or is called otherwise */
+#define REVISION 12 /* what recordlayer/core.py wants: both change when a function comes, goes or is called otherwise */
 
 int buffer_grow(Buffer *buffer, Py_ssize_t more)
 {
@@ -49,6 +49,8 @@ static PyMethodDef methods[] = {
     METHOD(make_open_all),
     METHOD(make_forward),
     METHOD(make_backward),
+    METHOD(make_each_chunk),
+    METHOD(make_usual_keys),
     METHOD(make_bytes_until),
     METHOD(make_counted),
     METHOD(make_lay),

@@ -147,13 +147,13 @@ class Context:
             begin, end, limit=limit, reverse=reverse, snapshot=snapshot, mode=mode, iteration=iteration
         )
 
-    def get_ranges(self, ranges: Sequence[tuple[bytes, bytes]], *, snapshot: bool = False) -> Waitable[list[Chunk]]:
-        """The first chunk of each range, with mode WANT_ALL.  Cost  1 read each, 1 round trip."""
+    def get_ranges(self, ranges: Sequence[tuple[bytes, bytes]], **how: Any) -> Waitable[list[Chunk]]:
+        """The first chunk of each range; `how`: as for the engine.  Cost  1 read each, 1 round trip."""
         if self.read_limits is not None:
             self.read_limits.check()
         self.counters.reads += len(ranges)
         self.counters.range_reads += len(ranges)
-        return self.transaction.get_ranges(ranges, snapshot=snapshot)
+        return self.transaction.get_ranges(ranges, **how)
 
     async def read_all(self, begin: bytes, end: bytes, *, snapshot: bool = False) -> list[tuple[bytes, bytes]]:
         """All pairs of [begin, end), for ranges known to be small.  Cost  1 read a chunk."""

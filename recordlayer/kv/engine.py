@@ -11,9 +11,9 @@ Source  FoundationDB's C API and its documentation (api-c, developer guide, know
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from recordlayer.kv.mutations import Write, write_each
 from recordlayer.waiting.several import Several
@@ -195,6 +195,9 @@ class Transaction(Protocol):
     """One transaction. Used by one thread or task at a time; a closed or cancelled one answers everything with an
     error."""
 
+    local: bool = False
+    """Whether a round trip costs nothing: what is read lies on this machine."""
+
     # -- reading
 
     def get(self, key: bytes, *, snapshot: bool = False) -> Waitable[bytes | None]:
@@ -235,14 +238,21 @@ class Transaction(Protocol):
         The next chunk begins after the last key (ends before it, in reverse).
         """
 
-    def get_ranges(self, ranges: Sequence[tuple[bytes, bytes]], *, snapshot: bool = False) -> Waitable[list[Chunk]]:
-        """The first chunk of each of these ranges, in their order: what `get_range` gives with mode WANT_ALL. For many
-        ranges of a few pairs each; an engine that can do better than reading each by itself does.
+    def get_ranges(
+        self,
+        ranges: Sequence[tuple[bytes, bytes]],
+        *,
+        limit: int = 0,
+        reverse: bool = False,
+        snapshot: bool = False,
+        mode: StreamingMode = StreamingMode.WANT_ALL,
+    ) -> Waitable[list[Chunk]]:
+        """The first chunk of each of these ranges, in their order: what `get_range` gives. An engine that can do better
+        than reading each by itself does.
 
         Cost  1 read a range, 1 round trip.
         """
-        want_all = StreamingMode.WANT_ALL
-        return Several([self.get_range(begin, end, snapshot=snapshot, mode=want_all) for begin, end in ranges])
+        return each_range(self.get_range, ranges, limit=limit, reverse=reverse, snapshot=snapshot, mode=mode)
 
     def watch(self, key: bytes) -> Waitable[None]:
         """Becomes ready when the value of `key` is no longer what this transaction saw, at the earliest after the
@@ -330,6 +340,13 @@ class Transaction(Protocol):
         """After a Conflict with option REPORT_CONFLICTING_KEYS: the read ranges that conflicted, else empty."""
 
     def set_option(self, option: TransactionOption, value: OptionValue = None) -> None: ...
+
+
+def each_range(
+    get_range: Callable[..., Waitable[Chunk]], ranges: Sequence[tuple[bytes, bytes]], **how: Any
+) -> Several[Chunk]:
+    """`get_ranges` with each range read by itself, all under way together."""
+    return Several([get_range(begin, end, **how) for begin, end in ranges])
 
 
 class Engine(Protocol):

@@ -6,6 +6,9 @@ these. The reads are those that the plan's cursors would begin with. If they bri
 for, the page is made of them in one go; if not, the cursors are made after all and given these reads to begin with. So
 a direct page costs the reads that the cursors cost, gives what they give, and its continuations are theirs.
 
+What several ranges share is had for less where a round trip costs nothing: a few entries of each are read, and if one
+range ends with them, the others are asked for its primary keys only. It then depends on these alone.
+
 Source  ours
 """
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recordlayer.cursor.continuation import encode_fields, wrap_key
-from recordlayer.cursor.merging import bytes_of, united
+from recordlayer.cursor.merging import bytes_of, shared, united
 from recordlayer.cursor.scan import CHUNK
 from recordlayer.cursor.step import Batch, Cursor, Stop
 from recordlayer.index.entry import EntryLayout, IndexEntry
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 Merge = Callable[[list[list[KeyValue]], list[int], bool], list[bytes]]
 Keep = Callable[[StoredRecord], bool]
+FEW = 16
+"""So few entries of a range are less to read than to ask another range for."""
 Rest = Callable[[int, Iterator[Waitable[Chunk]]], Cursor[Any]]
 """From how much the first reads were to bring, and these reads, to the plan's cursors."""
 
@@ -110,8 +112,7 @@ class _Several:
         return self._keys
 
     def _own(self, number: int) -> list[bytes]:
-        known = self._scans[number].known
-        return [key[known:] for key, _ in self._chunks[number].rows]
+        return _own(self._scans[number], self._chunks[number])
 
     def entry(self, place: int) -> IndexEntry:
         """As the first range that has it gives it."""
@@ -133,6 +134,12 @@ class _Several:
             elif taken:
                 states[number + 1] = encode_fields({1: scan.place(chunk.rows[taken - 1])})
         return encode_fields(states)
+
+
+def _own(scan: Scan, chunk: Chunk) -> list[bytes]:
+    """What of the keys that were read is not the same in all of the range."""
+    known = scan.known
+    return [key[known:] for key, _ in chunk.rows]
 
 
 class DirectPage(Cursor[Any]):
@@ -178,7 +185,7 @@ class DirectPage(Cursor[Any]):
         self._seal = seal
         self._rest = rest
         self._then: Cursor[Any] | None = None
-        self._begun: list[Waitable[Chunk]] | None = None
+        self._begun: Waitable[list[Chunk]] | None = None
 
     def expect_all(self) -> None:
         self._wanted = self._wanted or CHUNK
@@ -187,29 +194,74 @@ class DirectPage(Cursor[Any]):
         if self._begun is None:
             self._begun = self._begin()
 
-    def _begin(self) -> list[Waitable[Chunk]]:
-        read, reverse, snapshot = self._store.context.get_range, self._way.reverse, self._snapshot
-        limit, mode = self._size, StreamingMode.WANT_ALL if self._wanted else StreamingMode.ITERATOR
-        return [
-            read(scan.begin, scan.end, limit=limit, reverse=reverse, snapshot=snapshot, mode=mode)
-            for scan in self._scans
-        ]
+    def _begin(self) -> Waitable[list[Chunk]]:
+        return self._read([(scan.begin, scan.end) for scan in self._scans], self._first)
+
+    def _read(self, ranges: list[tuple[bytes, bytes]], limit: int) -> Waitable[list[Chunk]]:
+        return self._store.context.get_ranges(
+            ranges,
+            limit=limit,
+            reverse=self._way.reverse,
+            snapshot=self._snapshot,
+            mode=StreamingMode.WANT_ALL if self._wanted else StreamingMode.ITERATOR,
+        )
 
     @property
     def _size(self) -> int:
         """How many pairs of a range are asked for at most."""
         return min(self._wanted, CHUNK) if self._wanted else CHUNK
 
+    @property
+    def _first(self) -> int:
+        """How many are asked for at first: where a round trip costs nothing, as few as show that a range is short."""
+        size = self._size
+        return min(FEW, size) if self._way.merge is shared and self._store.context.transaction.local else size
+
     async def batch(self) -> Batch[Any]:
         if self._then is not None:
             return await self._then.batch()
-        chunks = [await one for one in self._begun or self._begin()]
-        size = self._size
-        ended = [not chunk.more and len(chunk.rows) < size for chunk in chunks]
+        chunks = await (self._begun or self._begin())
+        first, size = self._first, self._size
+        ended = [not chunk.more and len(chunk.rows) < first for chunk in chunks]
+        if first < size and not all(ended):
+            if any(ended):
+                return await self._page(await self._asked(chunks, ended), ended)
+            chunks = await self._gone_on(chunks, size - first)
+            ended = [not chunk.more and len(chunk.rows) < size for chunk in chunks]
         if all(ended) or self._is_enough(chunks, ended):
             return await self._page(chunks, ended)
         self._then = self._rest(self._wanted, iter([Ready(chunk) for chunk in chunks]))
         return await self._then.batch()
+
+    async def _asked(self, chunks: list[Chunk], ended: list[bool]) -> list[Chunk]:
+        """What was read of ranges of which one has ended, and of the others what has the primary keys of that one: they
+        are asked for these, not read on."""
+        short = min([number for number, end in enumerate(ended) if end], key=lambda number: len(chunks[number].rows))
+        found, wanted = list(chunks), _own(self._scans[short], chunks[short])
+        for number, scan in enumerate(self._scans):
+            if ended[number] or not wanted:
+                continue
+            rows = chunks[number].rows
+            last, begin = rows[-1][0], scan.begin  # which is what all keys of the range have before the primary key
+            keys = [begin + key for key in wanted]
+            keys = [key for key in keys if key < last] if self._way.reverse else keys[bisect_right(keys, last) :]
+            values = await self._store.context.get_many(keys, snapshot=self._snapshot)
+            there = [(key, value) for key, value in zip(keys, values, strict=True) if value is not None]
+            found[number] = Chunk(rows + there, True)
+            if len(chunks) > 2:
+                shared_so_far = set(_own(scan, found[number]))
+                wanted = [key for key in wanted if key in shared_so_far]
+        return found
+
+    async def _gone_on(self, chunks: list[Chunk], limit: int) -> list[Chunk]:
+        """What was read of ranges, none of which has ended, and what follows."""
+        lasts = [chunk.rows[-1][0] for chunk in chunks]
+        if self._way.reverse:
+            ranges = [(scan.begin, last) for scan, last in zip(self._scans, lasts, strict=True)]
+        else:
+            ranges = [(last + b"\0", scan.end) for scan, last in zip(self._scans, lasts, strict=True)]
+        rest = await self._read(ranges, limit)
+        return [Chunk(one.rows + more.rows, more.more) for one, more in zip(chunks, rest, strict=True)]
 
     def _is_enough(self, chunks: list[Chunk], ended: list[bool]) -> bool:
         """Whether all records that are to be given follow from what was read of ranges that go on."""

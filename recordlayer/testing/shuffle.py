@@ -31,7 +31,7 @@ from recordlayer.errors import (
     TooOld,
     TransactionError,
 )
-from recordlayer.kv.engine import Chunk, Engine, StreamingMode, Transaction
+from recordlayer.kv.engine import Chunk, Engine, StreamingMode, Transaction, each_range
 from recordlayer.testing.clock import ManualClock
 from recordlayer.waiting.overlap import Group
 from recordlayer.waiting.several import Several
@@ -281,9 +281,8 @@ class _ShuffledTransaction:
     def get_many(self, keys: Sequence[bytes], *, snapshot: bool = False) -> Several[bytes | None]:
         return Several([self.get(key, snapshot=snapshot) for key in keys])
 
-    def get_ranges(self, ranges: Sequence[tuple[bytes, bytes]], *, snapshot: bool = False) -> Several[Chunk]:
-        want_all = StreamingMode.WANT_ALL
-        return Several([self.get_range(begin, end, snapshot=snapshot, mode=want_all) for begin, end in ranges])
+    def get_ranges(self, ranges: Sequence[tuple[bytes, bytes]], **how: Any) -> Several[Chunk]:
+        return each_range(self.get_range, ranges, **{"mode": StreamingMode.WANT_ALL, **how})
 
     def __getattr__(self, name: str) -> Any:
         verb = getattr(self._transaction, name)

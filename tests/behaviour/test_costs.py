@@ -54,9 +54,9 @@ class CountedTransaction:
         self._ops.reads += len(keys)
         return self._inner.get_many(keys, snapshot=snapshot)
 
-    def get_ranges(self, ranges: list[tuple[bytes, bytes]], *, snapshot: bool = False) -> Any:
+    def get_ranges(self, ranges: list[tuple[bytes, bytes]], **how: Any) -> Any:
         self._ops.reads += len(ranges)
-        return self._inner.get_ranges(ranges, snapshot=snapshot)
+        return self._inner.get_ranges(ranges, **how)
 
     def write_many(self, writes: list[Write]) -> None:
         write_each(self, writes)

@@ -31,7 +31,7 @@ from recordlayer.kv.embedded.disk_errors import disk_errors, engine_error
 from recordlayer.kv.embedded.environment import FORMAT, FORMAT_KEY, environment, make_room_for_readers, make_trees
 from recordlayer.kv.embedded.full_scan import EMPTY, every_kind
 from recordlayer.kv.embedded.long_keys import HEAD, MARKER, LongKeys
-from recordlayer.kv.embedded.scanning import KeyValue, backward, each_forward, forward, key_of
+from recordlayer.kv.embedded.scanning import KeyValue, backward, each_chunk, forward, key_of
 from recordlayer.kv.embedded.tree_pages import Pages
 
 T = TypeVar("T")
@@ -163,10 +163,7 @@ class Base:
             return self.get(key, tries - 1)
 
     def get_many(self, keys: Sequence[bytes], tries: int = _TRIES) -> list[bytes | None]:
-        """The values of several keys in one look at the file."""
-        sizes = list(map(len, keys))
-        if sizes and (max(sizes) > HEAD or not min(sizes)):
-            return [self.get(key) for key in keys]
+        """The values of several keys, none of them empty or longer than HEAD, in one look at the file."""
         try:
             txn = self._env.begin(self.data)
             try:
@@ -196,24 +193,24 @@ class Base:
             self._await_move(error, tries)
             return self.scan(begin, end, limit, reverse=reverse, tries=tries - 1)
 
-    def scan_many(
-        self, ranges: Sequence[tuple[bytes, bytes]], limit: int, tries: int = _TRIES
-    ) -> list[list[KeyValue]] | None:
-        """All pairs of each range, ascending, in one look at the file. None if one may have as many as `limit`, or if
-        there are keys that need a closer look."""
-        if self.has_long or self.has_empty or max([len(begin) for begin, _ in ranges], default=0) > HEAD:
+    def chunks(
+        self, ranges: Sequence[tuple[bytes, bytes]], limit: int, wanted: int, reverse: bool, tries: int = _TRIES
+    ) -> list[tuple[list[KeyValue], bool]] | None:
+        """The pairs of each range, ascending or descending, until `limit` of them or `wanted` bytes, and whether that
+        is why they end; in one look at the file. None if there are keys that need a closer look."""
+        if self.has_long:
             return None
         try:
             txn = self._env.begin(self.data)
             try:
-                with txn.cursor() as cursor:
-                    found = each_forward(cursor, ranges, limit)
-                return found if not found or len(max(found, key=len)) < limit else None
+                return each_chunk(
+                    txn.cursor(), ranges, HEAD, limit, wanted, reverse
+                )  # the cursor ends with its transaction
             finally:
                 txn.abort()
         except lmdb.Error as error:
             self._await_move(error, tries)
-            return self.scan_many(ranges, limit, tries - 1)
+            return self.chunks(ranges, limit, wanted, reverse, tries - 1)
 
     def stored_version(self, tries: int = _TRIES) -> int:
         """The version of the last commit, read from the file: the truth after a commit whose outcome is in doubt."""

@@ -10,21 +10,25 @@ from collections.abc import Sequence
 from recordlayer.errors import InvalidOperation, WatchesDisabled
 from recordlayer.kv import legal
 from recordlayer.kv.embedded.commit_size import RANGE_BYTES
+from recordlayer.kv.embedded.long_keys import HEAD
 from recordlayer.kv.embedded.ranges import bytes_wanted, read_chunk, rows_until, selector_conflict
+from recordlayer.kv.embedded.scanning import KeyValue, usual_keys
 from recordlayer.kv.embedded.sizes import estimated_size, split_points
 from recordlayer.kv.embedded.transaction_state import OPERATION_ERRORS, TransactionState
 from recordlayer.kv.embedded.view import Snapshot, View, find
-from recordlayer.kv.engine import END_OF_KEYS, KEY_LIMIT, Chunk, KeySelector, StreamingMode
+from recordlayer.kv.engine import END_OF_KEYS, KEY_LIMIT, Chunk, KeySelector, StreamingMode, each_range
 from recordlayer.waiting.several import Several
 from recordlayer.waiting.waitable import Failed, Ready, Waitable
 
-_BYTES = frozenset({bytes})
 _FEW = 64  # rows that one look into the file brings
 _SMALL = 10  # fewer are less than a chunk, however long they are
+_ANY = 1 << 40  # rows of a chunk that only its bytes end
 _EXACT, _WANT_ALL = StreamingMode.EXACT, StreamingMode.WANT_ALL
 
 
 class Reading(TransactionState):
+    local = True
+
     def get(self, key: bytes, *, snapshot: bool = False) -> Waitable[bytes | None]:
         try:
             if self._is_plain() and type(key) is bytes and key < END_OF_KEYS and len(key) <= KEY_LIMIT:
@@ -55,10 +59,8 @@ class Reading(TransactionState):
             not self._is_plain()
             or writes.cleared.starts
             or writes.unreadable_ranges.starts
-            or not set(map(type, keys)) <= _BYTES
-            or max(keys, default=b"") >= END_OF_KEYS
-            or max(map(len, keys), default=0) > KEY_LIMIT
-            or not writes.entries.keys().isdisjoint(keys)
+            or not usual_keys(keys, HEAD)
+            or not (not writes.entries or writes.entries.keys().isdisjoint(keys))
         ):
             return Several([self.get(key, snapshot=snapshot) for key in keys])
         # The usual case: keys that this transaction did not touch.
@@ -118,7 +120,13 @@ class Reading(TransactionState):
                     rows = view.rows(begin, end, most, reverse=reverse)
                     more = len(rows) >= most
                 if not few or (more and not limit):
-                    rows, more = rows_until(view, begin, end, limit, bytes_wanted(mode, iteration), reverse=reverse)
+                    wanted = bytes_wanted(mode, iteration)
+                    if type(view) is Snapshot and (
+                        found := view.chunks(((begin, end),), limit or _ANY, wanted, reverse)
+                    ):
+                        ((rows, more),) = found
+                    else:
+                        rows, more = rows_until(view, begin, end, limit, wanted, reverse=reverse)
                 if not snapshot:
                     if more and reverse:
                         begin = rows[-1][0]
@@ -149,23 +157,37 @@ class Reading(TransactionState):
         except OPERATION_ERRORS as error:
             return self._read_failed(error)
 
-    def get_ranges(self, ranges: Sequence[tuple[bytes, bytes]], *, snapshot: bool = False) -> Waitable[list[Chunk]]:
-        if self._is_plain() and self._view is None and self._writes.untouched:
-            # The usual case: ranges with a few rows each, and nothing written yet.
+    def get_ranges(
+        self,
+        ranges: Sequence[tuple[bytes, bytes]],
+        *,
+        limit: int = 0,
+        reverse: bool = False,
+        snapshot: bool = False,
+        mode: StreamingMode = _WANT_ALL,
+    ) -> Waitable[list[Chunk]]:
+        if self._is_plain() and (limit > 0 or (limit == 0 and mode is not _EXACT)):
+            # The usual case: ranges that this transaction did not write in.
             try:
-                self._has_read = True
+                untouched, reaches = self._writes.untouched, self._writes.reaches
                 for begin, end in ranges:
-                    if type(begin) is not bytes or type(end) is not bytes or not begin < end <= END_OF_KEYS:
+                    if (
+                        type(begin) is not bytes
+                        or type(end) is not bytes
+                        or not begin < end <= END_OF_KEYS
+                        or not (untouched or not reaches(begin, end))
+                    ):
                         break
                 else:
-                    found = self._point.database().few_rows(ranges, _SMALL)
+                    self._has_read = True
+                    found = self._point.database().chunks(ranges, limit or _ANY, bytes_wanted(mode, 1), reverse)
                     if found is not None:
                         if not snapshot:
-                            self._add_read_ranges(ranges)
-                        return Ready([Chunk(rows, False) for rows in found])
+                            self._add_chunks_read(ranges, found, reverse=reverse)
+                        return Ready([Chunk(rows, more) for rows, more in found])
             except OPERATION_ERRORS as error:
                 return self._read_failed(error)
-        return Several([self.get_range(begin, end, snapshot=snapshot, mode=_WANT_ALL) for begin, end in ranges])
+        return each_range(self.get_range, ranges, limit=limit, reverse=reverse, snapshot=snapshot, mode=mode)
 
     def watch(self, key: bytes) -> Waitable[None]:
         try:
@@ -215,8 +237,15 @@ class Reading(TransactionState):
         else:
             self._read_ranges = self._read_ranges.including(begin, end)
 
-    def _add_read_ranges(self, ranges: Sequence[tuple[bytes, bytes]]) -> None:
-        """The same for several at once, each of which begins before it ends, where nothing was written yet."""
+    def _add_chunks_read(
+        self, ranges: Sequence[tuple[bytes, bytes]], found: list[tuple[list[KeyValue], bool]], *, reverse: bool
+    ) -> None:
+        """The same for the chunks of several ranges, none of which this transaction wrote in."""
         begins, ends = [begin for begin, _ in ranges], [end for _, end in ranges]
+        for place, (rows, more) in enumerate(found):
+            if more and reverse:
+                begins[place] = rows[-1][0]
+            elif more:
+                ends[place] = rows[-1][0] + b"\0"
         self._read_ranges = self._read_ranges.including_all(begins, ends)
         self._size += sum(map(len, begins)) + sum(map(len, ends)) + RANGE_BYTES * len(begins)

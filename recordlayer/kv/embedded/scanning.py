@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import chain, islice
 from operator import itemgetter
 from typing import Any
@@ -14,9 +14,10 @@ KeyValue = tuple[bytes, bytes]
 
 key_of = itemgetter(0)
 _FIRST_BATCH, LARGEST_BATCH = 16, 1024
+_METHODS = ("set_range", "first", "last", "prev", "key", "iternext", "iterprev")  # of a cursor, for native/scanning.c
 
 
-@in_c("forward")
+@in_c("forward", *_METHODS)
 def forward(cursor: Any, begin: bytes, end: bytes, limit: int) -> list[KeyValue]:
     if not (cursor.set_range(begin) if begin else cursor.first()):
         return []
@@ -40,15 +41,7 @@ def forward(cursor: Any, begin: bytes, end: bytes, limit: int) -> list[KeyValue]
         batch = min(batch * 4, LARGEST_BATCH)
 
 
-def each_forward(cursor: Any, ranges: Iterable[tuple[bytes, bytes]], limit: int) -> list[list[KeyValue]]:
-    """`forward` for each of several ranges, most of which are expected to be empty."""
-    return [
-        forward(cursor, begin, end, limit) if cursor.set_range(begin) and cursor.key() < end else []
-        for begin, end in ranges
-    ]
-
-
-@in_c("backward")
+@in_c("backward", *_METHODS)
 def backward(cursor: Any, begin: bytes, end: bytes, limit: int) -> list[KeyValue]:
     if not (cursor.prev() if cursor.set_range(end) else cursor.last()):
         return []
@@ -70,6 +63,45 @@ def backward(cursor: Any, begin: bytes, end: bytes, limit: int) -> list[KeyValue
         if len(part) < wanted or len(rows) >= limit:
             return rows
         batch = min(batch * 4, LARGEST_BATCH)
+
+
+@in_c("each_chunk", *_METHODS)
+def each_chunk(
+    cursor: Any, ranges: Sequence[tuple[bytes, bytes]], longest: int, limit: int, wanted: int, reverse: bool
+) -> list[tuple[list[KeyValue], bool]] | None:
+    """The pairs of each range until `limit` of them or `wanted` bytes, and whether that is why they end. None if a
+    range begins or ends with an empty key or one above the length `longest`: such do not lie in the tree as they are.
+
+    Most of several ranges are expected to be empty: that a key shows, without the value.
+    """
+    if not all(0 < len(key) <= longest for each in ranges for key in each):
+        return None
+    return [_chunk(cursor, begin, end, limit, wanted, reverse) for begin, end in ranges]
+
+
+def _chunk(
+    cursor: Any, begin: bytes, end: bytes, limit: int, wanted: int, reverse: bool
+) -> tuple[list[KeyValue], bool]:
+    rows: list[KeyValue] = []
+    if reverse:
+        there = (cursor.prev() if cursor.set_range(end) else cursor.last()) and cursor.key() >= begin
+    else:
+        there = cursor.set_range(begin) and cursor.key() < end
+    if there:
+        for row in cursor.iterprev() if reverse else cursor.iternext():
+            if row[0] < begin if reverse else row[0] >= end:
+                break
+            rows.append(row)
+            wanted -= len(row[0]) + len(row[1])
+            if len(rows) >= limit or wanted <= 0:
+                return rows, True
+    return rows, False
+
+
+@in_c("usual_keys")
+def usual_keys(keys: Sequence[bytes], longest: int) -> bool:
+    """Whether all of these are such as most keys are: bytes, not empty, of this length at most, and below ff."""
+    return all(type(key) is bytes and 0 < len(key) <= longest and key < b"\xff" for key in keys)
 
 
 @in_c("bytes_until")

@@ -64,15 +64,19 @@ class Snapshot:
             raise TooOld(read_version=self.version)
         return values
 
-    def few_rows(self, ranges: Sequence[tuple[bytes, bytes]], limit: int) -> list[list[KeyValue]] | None:
-        """All pairs of each range, in one look at the file; None if one may have as many as `limit`, or has changed.
+    def chunks(
+        self, ranges: Sequence[tuple[bytes, bytes]], limit: int, wanted: int, reverse: bool
+    ) -> list[tuple[list[KeyValue], bool]] | None:
+        """The pairs of each range until `limit` of them or `wanted` bytes, and whether that is why they end; in one
+        look at the file. None where that does not show this version: then they are read one by one.
 
         Raises  TooOld.
         """
-        found = self._base.scan_many(ranges, limit)
-        if found is None or self._window.changed_since(self.version):
+        found = self._base.chunks(ranges, limit, wanted, reverse)
+        window = self._window
+        if found is None or window.pending is not None or window.newest > self.version:  # `changed_since`
             return None
-        if not self._readers.reads(self.version):
+        if self.version not in self._readers.cells:  # `reads`
             raise TooOld(read_version=self.version)
         return found
 

@@ -17,7 +17,7 @@ from recordlayer.errors import (
     WrongType,
 )
 from recordlayer.kv import legal
-from recordlayer.kv.engine import Chunk, KeySelector, StreamingMode
+from recordlayer.kv.engine import Chunk, KeySelector, StreamingMode, each_range
 from recordlayer.kv.fdb import futures
 from recordlayer.kv.fdb.futures import Pending
 from recordlayer.kv.fdb.native import Handle, Native, Pointer
@@ -35,6 +35,8 @@ MOST = (1 << 31) - 1
 
 
 class Reading:
+    local = False
+
     def __init__(self, engine: FdbEngine, handle: Handle) -> None:
         self._engine = engine
         self._native = engine.client.native
@@ -72,9 +74,16 @@ class Reading:
     def get_many(self, keys: Sequence[bytes], *, snapshot: bool = False) -> Waitable[list[bytes | None]]:
         return Several([self.get(key, snapshot=snapshot) for key in keys])
 
-    def get_ranges(self, ranges: Sequence[tuple[bytes, bytes]], *, snapshot: bool = False) -> Waitable[list[Chunk]]:
-        want_all = StreamingMode.WANT_ALL
-        return Several([self.get_range(begin, end, snapshot=snapshot, mode=want_all) for begin, end in ranges])
+    def get_ranges(
+        self,
+        ranges: Sequence[tuple[bytes, bytes]],
+        *,
+        limit: int = 0,
+        reverse: bool = False,
+        snapshot: bool = False,
+        mode: StreamingMode = StreamingMode.WANT_ALL,
+    ) -> Waitable[list[Chunk]]:
+        return each_range(self.get_range, ranges, limit=limit, reverse=reverse, snapshot=snapshot, mode=mode)
 
     def get_key(self, selector: KeySelector, *, snapshot: bool = False) -> Waitable[bytes]:
         try:

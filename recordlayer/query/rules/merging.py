@@ -177,8 +177,10 @@ def _place(offer: Offer, key: SortKey) -> int | None:
 
 
 def _ordered(problem: Problem, offer: Offer) -> tuple[Ordered, tuple[Predicate, ...]]:
-    """The scan, with the conditions that it leaves open."""
-    places = [_place(offer, key) for key in problem.query.sort]
+    """The scan, with the conditions that it leaves open. An order that the primary key has anyhow needs no key more."""
+    sort = problem.query.sort
+    whole = _common_order(problem) or ()
+    places = [] if whole[len(sort) : 2 * len(sort)] == sort else [_place(offer, key) for key in sort]
     plan, left = filtered(problem, offer, offer.found.residual)
     return Ordered(plan, entry_key([place for place in places if place is not None])), left
 

@@ -10,6 +10,15 @@ from recordlayer.testing.engine_suite.harness import Harness, both_drivers, sett
 
 Drive = Callable[[Coroutine[Any, None, Any]], Any]
 
+_HOW = (
+    (0, StreamingMode.WANT_ALL, True),
+    (0, StreamingMode.ITERATOR, False),
+    (3, StreamingMode.EXACT, False),
+    (1, StreamingMode.WANT_ALL, True),
+    (30, StreamingMode.WANT_ALL, False),
+)
+"""Limits, modes and directions of several ranges."""
+
 
 class Reads(Harness):
     def test_an_absent_key_reads_as_none(self) -> None:
@@ -146,7 +155,12 @@ class Reads(Harness):
                 tr.clear(self.key(98))
             together = await tr.get_ranges(ranges, snapshot=snapshot)
             want_all = StreamingMode.WANT_ALL
-            return together, [await tr.get_range(*one, snapshot=snapshot, mode=want_all) for one in ranges]
+            each = [await tr.get_range(*one, snapshot=snapshot, mode=want_all) for one in ranges]
+            for limit, mode, reverse in _HOW:
+                how: Any = {"limit": limit, "mode": mode, "reverse": reverse, "snapshot": snapshot}
+                together += await tr.get_ranges(ranges, **how)
+                each += [await tr.get_range(*one, **how) for one in ranges]
+            return together, each
 
         for snapshot in (False, True):
             for few in (ranges[:4], ranges):
@@ -175,6 +189,20 @@ class Reads(Harness):
             assert self.conflict(read, setting(self.key(name)))
             assert not self.conflict(look, setting(self.key(name)))
         assert not self.conflict(read, setting(self.key(b"b")))
+
+    def test_of_several_ranges_that_are_cut_each_conflicts_as_far_as_it_was_read(self) -> None:
+        self.put(a=b"1", b=b"1", c=b"1", d=b"1")
+        pairs = [(self.key(b"a"), self.key(b"c")), (self.key(b"c"), self.key(b"e"))]
+
+        def first(tr: Transaction) -> None:
+            assert [len(chunk.rows) for chunk in self.do(tr.get_ranges(pairs, limit=1))] == [1, 1]
+
+        def last(tr: Transaction) -> None:
+            assert [len(chunk.rows) for chunk in self.do(tr.get_ranges(pairs, limit=1, reverse=True))] == [1, 1]
+
+        for name in (b"a", b"b", b"c", b"d"):
+            assert self.conflict(first, setting(self.key(name))) is (name in b"ac")
+            assert self.conflict(last, setting(self.key(name))) is (name in b"bd")
 
     @both_drivers
     def test_a_waitable_may_be_awaited_again(self, drive: Drive) -> None:

@@ -59,11 +59,50 @@ def test_a_scan_gives_the_pairs_of_its_range_up_to_its_limit(cursor: Any, way: i
 
 
 @pytest.mark.parametrize("way", WAYS)
+@given(data=st.data())
+def test_chunks_of_several_ranges_end_at_their_limit_or_their_bytes(cursor: Any, way: int, data: st.DataObject) -> None:
+    some = st.tuples(bounds, bounds).map(lambda pair: tuple(sorted(pair)))
+    ranges = data.draw(st.lists(some, max_size=4)) if data.draw(st.booleans()) else ((key(7), key(80)),)
+    limit, wanted, reverse = (
+        data.draw(limits),
+        data.draw(st.integers(1, 400) | st.just(1 << 40)),
+        data.draw(st.booleans()),
+    )
+    expected: list[tuple[list[tuple[bytes, bytes]], bool]] = []
+    for begin, end in ranges:
+        there = [(key(number), b"v" * (number % 7)) for number in NUMBERS if begin <= key(number) < end]
+        rows: list[tuple[bytes, bytes]] = []
+        size = 0
+        for row in reversed(there) if reverse else there:
+            if len(rows) < limit and size < wanted:
+                rows.append(row)
+                size += len(row[0]) + len(row[1])
+        expected.append((rows, len(rows) >= limit or size >= wanted))
+    function = twins["each_chunk"][way]
+    assert function is not None
+    unusual = any(not key for each in ranges for key in each)
+    assert function(cursor, ranges, 5, limit, wanted, reverse) == (None if unusual else expected)
+    if ranges and not unusual:
+        assert function(cursor, ranges, 0, limit, wanted, reverse) is None
+
+
+@pytest.mark.parametrize("way", WAYS)
+@given(st.lists(st.binary(max_size=5) | st.binary(max_size=2).map(b"\xff".__add__), max_size=4), st.integers(0, 5))
+def test_keys_that_are_neither_empty_nor_long_nor_of_the_system(way: int, keys: list[bytes], longest: int) -> None:
+    function = twins["usual_keys"][way]
+    assert function is not None
+    assert function(keys, longest) is all(key != b"" and len(key) <= longest and key[0] != 0xFF for key in keys)
+    assert function([*keys, bytearray(b"a")], 9) is False
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_a_tree_without_keys_has_no_pairs(way: int, tmp_path: Any) -> None:
     with lmdb.open(str(tmp_path), map_size=1 << 20) as env, env.begin() as txn, txn.cursor() as cursor:
         for name in ("forward", "backward"):
             for begin in (b"", b"a"):
                 assert scan(name, way, cursor, begin, b"\xff", 10) == []
+        for reverse in (False, True):
+            assert scan("each_chunk", way, cursor, [(b"a", b"\xff")], 9, 10, 10, reverse) == [([], False)]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -81,6 +120,20 @@ def test_calls_that_are_none_fail_alike(cursor: Any) -> None:
         for arguments in [(), (cursor,), (cursor, "a", b"b", 1), (cursor, b"a", None, 2), (None, b"a", b"b", 2)]:
             in_python, in_c = (outcome(function, *arguments) for function in twins[name])
             assert in_c == in_python
+    for arguments in [
+        (),
+        (cursor, [], 9, 1, 1),
+        (cursor, None, 9, 1, 1, True),
+        (cursor, [("a", b"b")], 9, 1, 1, True),
+        (cursor, [(b"a", b"b", b"c")], 9, 1, 1, False),
+        (cursor, [(b"a", None)], 9, 1, 1, False),
+        (None, [(b"a", b"b")], 9, 1, 1, False),
+    ]:
+        in_python, in_c = (outcome(function, *arguments) for function in twins["each_chunk"])
+        assert in_c == in_python
+    for arguments in [(), (None, 1), ([None], 1), ([b"a"], None), ([b"a"], 1 << 70), ((b"a",), 1)]:
+        in_python, in_c = (outcome(function, *arguments) for function in twins["usual_keys"])
+        assert in_c == in_python
     for arguments in [
         (),
         (None, 1),
@@ -105,6 +158,9 @@ class Strange:
 
     first = last = prev = lambda self: True
 
+    def key(self) -> Any:
+        return b"b"
+
     def iternext(self) -> Any:
         for row in self.rows:
             if isinstance(row, Exception):
@@ -124,6 +180,8 @@ def test_what_a_cursor_raises_is_raised(name: str) -> None:
             scan(name, 1, Strange(rows), b"a", b"c", 10)
     for row in (None, [b"b", b""], (b"b",), ("b", b""), (None, None)):
         assert outcome(function, Strange([(b"b", b""), row]), b"a", b"c", 10)[:2] == ("raises", TypeError)
+        several = twins["each_chunk"][1], Strange([(b"b", b""), row]), [(b"a", b"c")], 9, 10, 10, name == "backward"
+        assert outcome(*several)[:2] == ("raises", TypeError)
 
 
 @needs_core
@@ -135,6 +193,9 @@ def test_scans_leave_nothing_behind(cursor: Any) -> None:
             rows = scan("forward", 1, cursor, b"", key(400), 1000)
             scan("backward", 1, cursor, key(400), b"\xff", 100)
             scan("bytes_until", 1, rows, 1000)
+            scan("each_chunk", 1, cursor, [(key(100), key(300)), (b"a", b"b")], 9, 50, 1000, False)
+            scan("each_chunk", 1, cursor, [(key(100), b"")], 9, 50, 1000, True)
+            scan("usual_keys", 1, [b"a", b"bb"], 1)
             outcome(twins["forward"][1], Strange([(b"b", b""), None]), b"a", b"c", 10)
 
     work()

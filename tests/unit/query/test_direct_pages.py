@@ -12,12 +12,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import recordlayer as rl
 from recordlayer import errors, q, query
 from recordlayer.cursor.step import Cursor
+from recordlayer.kv.context import Context
+from recordlayer.kv.registry import open_engine
 from recordlayer.query import direct_page, execute
 from recordlayer.query.direct_page import DirectPage
 from recordlayer.query.execute import run_query
+from recordlayer.store.open import open_store
 from recordlayer.store.store import RecordStore
+from recordlayer.testing.clock import ManualClock
 from recordlayer.waiting.drivers import run_blocking
 from tests.unit.query.test_plans_of_a_shape import NAMES, NUMBERS, begun, filled, metadata_of
 
@@ -148,3 +153,82 @@ def test_an_entry_without_a_record_is_named_by_both(name: str) -> None:
     assert seen[0] == seen[1]
     assert seen[0][1]["primary_key"] == key
     context.close()
+
+
+async def lopsided(context: Context, metadata: rl.RecordMetaData) -> RecordStore:
+    """60 records of one customer, 5 of another, of few totals."""
+    store = await open_store(context, metadata, b"\x02s\x00")
+    order: Any = metadata.record_type("Order").message_class
+    for number in range(1, 66):
+        await store.save(order(id=number, customer="few" if number % 13 == 0 else "many", total=number % 7 % 3))
+    return store
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(("first", "snapshot"), [(1, False), (4, True), (16, False)])
+def test_what_a_short_range_has_is_asked_of_the_others(
+    first: int, snapshot: bool, reverse: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(direct_page, "FEW", first)
+    context, metadata = begun(), metadata_of("proto2")
+    store, less = run_blocking(lopsided(context, metadata)), 0
+    order: Any = metadata.record_type("Order").message_class
+    for written in (False, True):
+        if written:  # by the transaction that reads
+            run_blocking(store.save(order(id=13, customer="many", total=2)))
+            run_blocking(store.save(order(id=70, customer="few", total=1)))
+            run_blocking(store.delete(39))
+        for customer, total, limit in product(("few", "many"), (1, 2, 3), (0, 2, 100)):
+            asked = query("Order").where(q.customer == customer, q.total == total)
+            asked = asked.order_by("id", reverse=reverse).use_indexes("by_customer", "by_total")
+            how: Any = {"limit": limit, "snapshot": snapshot}
+            assert isinstance(run_query(store, asked, **how), DirectPage)
+            before = store.context.counters.rows_read
+            found = run(store, asked, **how)
+            spent, before = store.context.counters.rows_read - before, store.context.counters.rows_read
+            with by_cursors():
+                expected = run(store, asked, **how)
+                whole = run(store, asked)
+            assert spent <= store.context.counters.rows_read - before
+            less += spent < store.context.counters.rows_read - before
+            assert [one[:-1] for one in found] == [one[:-1] for one in expected]
+            assert (found[-1][1] is None) is (expected[-1][1] is None)
+            for place, (*_, continuation) in enumerate(found[: len(found) - (found[-1][1] is None)], 1):
+                rest = whole[min(place, limit or place) :]
+                # Only whether a range has ended behind its last entry is known to those who have read it.
+                assert [one[:-1] for one in run(store, asked, resume=continuation)] == [one[:-1] for one in rest]
+    assert less > (8 if first > 1 else 0)
+    context.close()
+
+
+def test_who_asks_for_what_a_short_range_has_conflicts_with_no_more_than_that() -> None:
+    metadata = metadata_of("proto2")
+    order: Any = metadata.record_type("Order").message_class
+    asked = query("Order").where(q.customer == "few", q.total == 2).use_indexes("by_customer", "by_total")
+    world = ManualClock().world()
+    engine = open_engine("memory:", world=world)
+
+    def begin() -> Context:
+        return Context(engine.begin(), world=world)
+
+    def conflicts(**changed: Any) -> bool:
+        reader, writer = begin(), begin()
+        store = run_blocking(open_store(reader, metadata, b"\x02s\x00"))
+        assert [record.primary_key for record in run_blocking(run_query(store, asked).batch()).values] == [(26,), (65,)]
+        reader.set(b"\x03", b"")
+        other = run_blocking(open_store(writer, metadata, b"\x02s\x00"))
+        run_blocking(other.save(order(**changed)))
+        run_blocking(writer.commit())
+        try:
+            run_blocking(reader.commit())
+        except errors.Conflict:
+            return True
+        return False
+
+    first = begin()
+    run_blocking(lopsided(first, metadata))
+    run_blocking(first.commit())
+    assert not conflicts(id=64, customer="many", total=2)  # the range of 2 was not read as far
+    assert not conflicts(id=100, customer="many", total=2)
+    assert conflicts(id=65, customer="few", total=0)
+    engine.close()
