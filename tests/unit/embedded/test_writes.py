@@ -157,8 +157,11 @@ class Stored:
         return [(key, self.pairs[key]) for key in self.pairs.irange(begin, end, (True, False), reverse)][:limit]
 
     @property
-    def in_data(self) -> tuple[Any, Any, None]:
-        return lambda key, value, tree: self.put(key, value), lambda key, tree: self.pop(key), None
+    def in_data(self) -> tuple[Any, Any, None, Any]:
+        def get(key: bytes, default: bytes | None, tree: None) -> bytes | None:
+            return self.pairs.get(key, default)
+
+        return lambda key, value, tree: self.put(key, value), lambda key, tree: self.pop(key), None, get
 
     def put(self, key: bytes, value: bytes) -> bytes | None:
         old = self.pairs.get(key)
