@@ -13,7 +13,7 @@ from google.protobuf.descriptor import FieldDescriptor as FieldTypes
 
 from recordlayer.cursor.aggregate import Run
 from recordlayer.index.page import EntryPage
-from recordlayer.query.aggregates import Aggregate
+from recordlayer.query.folding import FoldAll, counted, fold_all
 from recordlayer.query.plan.entry_code import Runs, compile_runs
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from recordlayer.query.plan.covering import CoveredPage, EntryReader
 
 Items = tuple[Any, ...]
-FoldAll = Callable[[Any, list[Any], int, int], Any]
-"""From what is folded of a group, the values of a column and a run of them to what is folded then."""
 
 
 class EntryGroups:
@@ -63,7 +61,7 @@ def _folder(query: GroupQuery, reader: EntryReader) -> _Folder | None:
     types = dict(filter(None, fields))
     read = compile_runs(reader.kinds, leading, wanted, name="runs_of_entries")
     steps: list[tuple[int | None, FoldAll]] = [
-        (None, _counted) if found is None else (wanted.index(found[0]), _fold_all(one, found[1]))
+        (None, counted) if found is None else (wanted.index(found[0]), fold_all(one, found[1]))
         for (_, one), found in zip(query.aggregates, fields, strict=True)
     ]
     return _Folder(read, [types[place] for place in wanted], steps)
@@ -119,40 +117,3 @@ _TYPES = {
     FieldTypes.CPPTYPE_BOOL: bool,
 }
 """What a column of a plain field holds. The elements of any other are not what the field holds."""
-
-
-def _counted(folded: Any, values: list[Any], first: int, end: int) -> Any:
-    return folded + end - first
-
-
-def _fold_all(aggregate: Aggregate, field: FieldDescriptor) -> FoldAll:
-    step = aggregate.step(field)
-    function = aggregate.function
-    whole = field.cpp_type != FieldTypes.CPPTYPE_DOUBLE
-
-    def one_by_one(folded: Any, values: list[Any], first: int, end: int) -> Any:
-        for value in values[first:end]:
-            if value is not None:
-                folded = step(folded, value)
-        return folded
-
-    def present(values: list[Any], first: int, end: int) -> list[Any]:
-        return [value for value in values[first:end] if value is not None]
-
-    def of_all(fold: Callable[[Any, list[Any]], Any]) -> FoldAll:
-        def folding(folded: Any, values: list[Any], first: int, end: int) -> Any:
-            there = present(values, first, end)
-            return fold(folded, there) if there else folded
-
-        return folding
-
-    if function == "count":
-        return of_all(lambda folded, there: folded + len(there))
-    if not whole:
-        return one_by_one  # sums of floats go by their order, and extremes by that of an index
-    if function == "avg":
-        return of_all(lambda folded, there: (step(folded, sum(there))[0], folded[1] + len(there)))
-    if function == "sum":
-        return of_all(lambda folded, there: step(folded, sum(there)))
-    extreme = min if function == "min" else max
-    return of_all(lambda folded, there: step(folded, extreme(there)))
