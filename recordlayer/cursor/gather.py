@@ -11,8 +11,9 @@ Source  ours
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from recordlayer.cursor.continuation import bytes_field, decode_fields, encode_fields
@@ -35,6 +36,8 @@ class Gathering(Generic[T]):
     key      of a value: that of its group
     initial  the state of a group without values; a tuple of what a tuple may hold
     fold     a state and a value give the next state
+    groups   the same for all values of a batch, where that can be told for less than one by one: the groups that these
+             are of, each once, and what folds all of its values
     size     how many groups are kept at most; while a pass goes on, up to twice as many
     memory   bytes that kept groups take at most, None for any number. One group is kept all the same
     """
@@ -43,6 +46,7 @@ class Gathering(Generic[T]):
     initial: Items
     fold: Callable[[Items, T], Items]
     size: int
+    groups: Callable[[Sequence[T]], list[tuple[bytes, Callable[[Items], Items]]]] | None = None
     memory: int | None = None
 
 
@@ -70,8 +74,7 @@ class Gather(Cursor[tuple[bytes, Items]], Generic[T]):
     async def batch(self) -> Batch[tuple[bytes, Items]]:
         while True:
             found = await self._source.batch()
-            for value in found.values:
-                self._hold(value)
+            self._hold_all(found.values)
             if found.values:
                 self._place = found.resume(len(found.values) - 1)
             if found.stop is not None:
@@ -90,9 +93,18 @@ class Gather(Cursor[tuple[bytes, Items]], Generic[T]):
             self._source = self._make(None)
         return Batch(given, lambda index: encode_fields({1: given[index][0]}), stop)
 
-    def _hold(self, value: T) -> None:
+    def _hold_all(self, values: Sequence[T]) -> None:
         gathering = self._gathering
-        key = gathering.key(value)
+        if gathering.groups is not None:
+            for key, fold_all in gathering.groups(values) if values else ():
+                self._hold(key, fold_all)
+            return
+        fold = gathering.fold
+        for value in values:
+            self._hold(gathering.key(value), partial(_folded, fold, value))
+
+    def _hold(self, key: bytes, fold: Callable[[Items], Items]) -> None:
+        gathering = self._gathering
         held = self._held
         state = held.get(key)
         if state is None:
@@ -100,10 +112,10 @@ class Gather(Cursor[tuple[bytes, Items]], Generic[T]):
                 return
             state = gathering.initial
             self._weight += _weight(key, ())
-            held[key] = gathering.fold(state, value)
+            held[key] = fold(state)
             self._weight += _texts(held[key])
         else:
-            after = held[key] = gathering.fold(state, value)
+            after = held[key] = fold(state)
             if len(after) and gathering.memory is not None:
                 self._weight += _texts(after) - _texts(state)
         if len(held) >= 2 * gathering.size or (gathering.memory is not None and self._weight > gathering.memory):
@@ -129,6 +141,10 @@ class Gather(Cursor[tuple[bytes, Items]], Generic[T]):
             del held[key]
         self._weight = sum([_weight(key, state) for key, state in held.items()])
         self._ceiling = keys[kept - 1]
+
+
+def _folded(fold: Callable[[Items, T], Items], value: T, state: Items) -> Items:
+    return fold(state, value)
 
 
 def _weight(key: bytes, state: Items) -> int:

@@ -56,7 +56,7 @@ class Aggregate:
             return lambda folded, value: value if folded is None else folded + value
         if self.function == "avg":
             return lambda folded, value: (value if folded[0] is None else folded[0] + value, folded[1] + 1)
-        key = _packed if floats else None
+        key = packed if floats else None
         if self.function == "min":
             return lambda folded, value: value if folded is None else min(folded, value, key=key)
         return lambda folded, value: value if folded is None else max(folded, value, key=key)
@@ -73,7 +73,8 @@ def _whole(field: FieldDescriptor) -> tuple[int, ...]:
     return (field.CPPTYPE_INT32, field.CPPTYPE_INT64, field.CPPTYPE_UINT32, field.CPPTYPE_UINT64)
 
 
-def _packed(value: float) -> bytes:
+def packed(value: float) -> bytes:
+    """What floats sort by."""
     return pack((value,))
 
 

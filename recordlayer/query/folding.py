@@ -6,11 +6,12 @@ Source  ours
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.descriptor import FieldDescriptor as FieldTypes
 
-from recordlayer.query.aggregates import Aggregate
+from recordlayer.query.aggregates import Aggregate, packed
 
 if TYPE_CHECKING:
     from recordlayer.pb.types import FieldDescriptor
@@ -26,13 +27,7 @@ def counted(folded: Any, values: list[Any], first: int, end: int) -> Any:
 def fold_all(aggregate: Aggregate, field: FieldDescriptor) -> FoldAll:
     step = aggregate.step(field)
     function = aggregate.function
-    whole = field.cpp_type != FieldTypes.CPPTYPE_DOUBLE
-
-    def one_by_one(folded: Any, values: list[Any], first: int, end: int) -> Any:
-        for value in values[first:end]:
-            if value is not None:
-                folded = step(folded, value)
-        return folded
+    whole = field.cpp_type not in (FieldTypes.CPPTYPE_FLOAT, FieldTypes.CPPTYPE_DOUBLE)
 
     def present(values: list[Any], first: int, end: int) -> list[Any]:
         return [value for value in values[first:end] if value is not None]
@@ -46,11 +41,12 @@ def fold_all(aggregate: Aggregate, field: FieldDescriptor) -> FoldAll:
 
     if function == "count":
         return of_all(lambda folded, there: folded + len(there))
-    if not whole:
-        return one_by_one  # sums of floats go by their order, and extremes by that of an index
+    if not whole and function in ("sum", "avg"):
+        return of_all(lambda folded, there: reduce(step, there, folded))  # sums of floats depend on their order
     if function == "avg":
         return of_all(lambda folded, there: (step(folded, sum(there))[0], folded[1] + len(there)))
     if function == "sum":
         return of_all(lambda folded, there: step(folded, sum(there)))
     extreme = min if function == "min" else max
-    return of_all(lambda folded, there: step(folded, extreme(there)))
+    key = None if whole else packed
+    return of_all(lambda folded, there: step(folded, extreme(there, key=key)))

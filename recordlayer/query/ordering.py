@@ -13,6 +13,8 @@ from recordlayer.store.record import StoredRecord
 from recordlayer.store.record_page import keyed
 
 if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
     from recordlayer.metadata import RecordType
     from recordlayer.query.query import SortKey
 
@@ -36,6 +38,12 @@ def key_of(paths: tuple[SortKey, ...], types: Mapping[str, RecordType], *, uniqu
         return made[record.record_type.name](record.message, record.key_context, b"", suffix)[0]
 
     return key
+
+
+def grouped_by(paths: tuple[SortKey, ...], record_type: RecordType) -> Callable[[Sequence[Message]], list[bytes]]:
+    """A function from messages of one type to the packed values of fields."""
+    keys = _keys(paths, record_type)
+    return lambda messages: [keys(message, NO_CONTEXT, b"", b"")[0] for message in messages]
 
 
 def keys_of(paths: tuple[SortKey, ...], types: Mapping[str, RecordType]) -> KeysOf:

@@ -61,7 +61,10 @@ class StreamGroups:
         return Map(folded, lambda group: groups.row(group[0][0] if group[0] else b"", group[1]))
 
     def _runs(self, records: Sequence[StoredRecord]) -> list[Folded] | None:
-        return self._over_entries.runs(records) if isinstance(records, CoveredPage) else None
+        if isinstance(records, CoveredPage) and (found := self._over_entries.runs(records)) is not None:
+            return found
+        at_once = self._groups.at_once
+        return None if at_once is None else at_once.runs(records)
 
 
 class GroupInMemory:
@@ -100,6 +103,7 @@ class GroupInMemory:
             key=groups.key,
             initial=groups.initial,
             fold=groups.fold,
+            groups=None if groups.at_once is None else groups.at_once.groups,
             size=self._size,
             memory=None if run.budget is None else run.budget.memory,
         )
