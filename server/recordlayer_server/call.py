@@ -16,17 +16,17 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from recordlayer.client.pb import context_pb2
 from recordlayer.options import Priority, TransactionOptions
 from recordlayer_server import statuses
 from recordlayer_server.limits import Limits
+from recordlayer_server.operation.tenant_calls import TenantCalls, Who
 from recordlayer_server.places import PRIVATE, PUBLIC, Tenant
 from recordlayer_server.security.identity import Identity
 
 if TYPE_CHECKING:
-    from recordlayer_server.operation.tenant_calls import TenantCalls
     from recordlayer_server.running_calls import RunningCalls
 
 WORD = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
@@ -93,6 +93,7 @@ class Call:
         "limits",
         "method",
         "priority",
+        "refused",
         "request_id",
         "send_as_it_is",
         "stopping",
@@ -133,6 +134,8 @@ class Call:
         """How many zones it watches."""
         self.begun = False
         """Whether it counts among the calls of its tenant."""
+        self.refused = False
+        """Whether it is refused because its tenant has too many: it may be a while until that is told."""
         self.keys_read = self.keys_written = 0
         self.forced = 0
         """Operations that do not say which state of their record they know."""
@@ -193,7 +196,7 @@ class Call:
             self.tenant = at
         self._authority.check(Asked(self.identity, self.tenant, tuple(zones), method or self.method))
         if self._tenants is not None and not self.begun:
-            self._tenants.begin(self.tenant)
+            self._tenants.begin(self.tenant, None if at is not None or method else Who(self.identity, self.method))
             self.begun = True
         return self.tenant
 
@@ -287,3 +290,19 @@ def context_of(request: Message) -> context_pb2.RequestContext | None:
     if context is None and hasattr(request, "query"):
         context = getattr(request.query, "context", None)
     return context if isinstance(context, context_pb2.RequestContext) else None
+
+
+def ahead_of(request: bytes) -> context_pb2.RequestContext:
+    """What a request says of itself at its beginning, where writers of messages put a first field; nothing if it is not
+    there, or cannot be read. All requests have it there: `context = 1`."""
+    end, length, shift = 1, 0, 0
+    while request[:1] == b"\x0a" and end < min(len(request), 6):
+        byte = request[end]
+        length |= (byte & 0x7F) << shift
+        end, shift = end + 1, shift + 7
+        if byte < 0x80:
+            try:
+                return context_pb2.RequestContext.FromString(request[end : end + length])
+            except DecodeError:
+                break
+    return _NO_CONTEXT

@@ -29,11 +29,14 @@ from grpc import aio
 from recordlayer.client.pb import context_pb2
 from recordlayer.errors import Overloaded
 from recordlayer_server import call_lines, compressing, statuses
-from recordlayer_server.call import WORD, Call, context_of, enter
+from recordlayer_server.call import WORD, Call, ahead_of, context_of, enter
 from recordlayer_server.deadlines import Deadlines
 from recordlayer_server.limits import DEFAULT, Limits
 from recordlayer_server.operation.admission import Priority
 from recordlayer_server.operation.around import Around
+from recordlayer_server.operation.late import LARGE
+from recordlayer_server.operation.repeated import Repeated
+from recordlayer_server.operation.tenant_calls import REASON, Throttled
 from recordlayer_server.request_ids import new_id
 from recordlayer_server.running_calls import Running, RunningCalls
 from recordlayer_server.security.authority import is_audited
@@ -47,6 +50,8 @@ _HEALTH = "/grpc.health.v1.Health/"
 _OURS, _SERVER = "/recordlayer.v1.", "/recordlayer.v1.Server/"
 _ENDLESS = {_HEALTH + "Watch"}  # streams that last as long as the connection: nobody waits for them
 _ADMIN = "/recordlayer.v1.Admin/"
+_SHARED = tuple(_OURS + name for name in ("Records/", "Sync/", "Zones/"))
+"""Methods whose calls always count for the tenant that their context names."""
 _PATIENT = {_ADMIN + name for name in ("WaitOperation", "CancelOperation", "PauseOperation")}
 """Methods that mostly wait for something: they take no place of calls that work."""
 _MAKERS = {
@@ -113,6 +118,7 @@ class Calls:
         self._streams = 0
         self._deadlines = Deadlines()
         self._running = RunningCalls()
+        self._repeated = Repeated()
         self._cutting = self._refusing = False
         self._stopping = asyncio.Event()
         self._idle = asyncio.Event()  # set when the last one ends
@@ -131,10 +137,13 @@ class Calls:
         would go on for ever end by themselves."""
         self._refusing = True
         self._stopping.set()
+        if self._asks.late is not None:
+            self._asks.late.let_go()
 
     def cut_off(self) -> int:
         """End all that run with UNAVAILABLE; how many."""
         self._cutting = True
+        self._repeated.end()
         return self._running.end(lambda _: True)
 
     async def idle(self) -> None:
@@ -163,6 +172,7 @@ class Calls:
         about, identify = _about(method), self._asks.identify
         admission = None if about.health or method in _PATIENT else self._asks.admission
         audit = self._asks.audit if is_audited(method) else None
+        late = self._asks.late if method.startswith(_SHARED) else None
         if about.health:  # who asks for it has nothing to show
             identify = None
 
@@ -173,7 +183,12 @@ class Calls:
                 self._check(about)
                 if identify is not None:
                     made.identity = await identify(one.shown, context.auth_context())
+                if late is not None and len(request) > LARGE and late.pressed:
+                    made.bind(ahead_of(request))
+                    await late.check(made, context.peer(), len(request))
                 parsed, priority, since = _parsed(request, parse, made), Priority.INTERACTIVE, None
+                if late is not None:
+                    await late.check(made, context.peer(), len(request))
                 if admission is not None:
                     if made.priority == context_pb2.BATCH:
                         priority = Priority.BATCH
@@ -192,7 +207,7 @@ class Calls:
                 status = self._status(one, error)
                 if status is None:
                     raise
-                await _abort(context, made, status)
+                await _abort(context, made, status, error)
             finally:
                 self._end(about, one)
 
@@ -232,7 +247,7 @@ class Calls:
                 status = self._status(one, error)
                 if status is None:
                     raise
-                await _abort(context, made, status)
+                await _abort(context, made, status, error)
             finally:
                 self._end(about, one)
 
@@ -281,9 +296,9 @@ class Calls:
     def _check(self, about: _About) -> None:
         """Raises  Refusal if no such call is taken now."""
         if self._refusing and not about.health:
-            raise _stopping()
+            raise statuses.stopping()
         if about.needs_database and not self._reachable():
-            raise _unreachable()
+            raise statuses.unreachable()
 
     def _status(self, one: Running, error: BaseException) -> status_pb2.Status | None:
         """What the caller of a call that has failed is told; None if nothing: it is over, or nobody is there."""
@@ -294,12 +309,15 @@ class Calls:
                 refusal = statuses.refusal(code_pb2.DEADLINE_EXCEEDED, "DEADLINE", "the call's time is up")
             elif task in self._running and (self._cutting or one.ended):
                 task.uncancel()
-                refusal = _stopping() if self._cutting else _ended()
+                refusal = statuses.stopping() if self._cutting else statuses.ended()
             else:
                 one.code = grpc.StatusCode.CANCELLED.name
                 return None
         elif isinstance(error, aio.AbortError) or not isinstance(error, Exception):
             return None
+        elif isinstance(error, Throttled):
+            one.reason, one.call.refused = REASON, True
+            return error.status
         status = statuses.known(error) if refusal is None else refusal.status
         if status is None:
             one.unforeseen = error if isinstance(error, Exception) else None
@@ -324,25 +342,14 @@ class Calls:
             asks.metrics.call(call, code, one.reason, took)
         if one.span is not None and asks.tracing is not None:
             asks.tracing.end(one.span, code, call.request_id)
-        call_lines.write(about.level, one, code, took)
+        if not (call.refused and self._repeated.add(call)):
+            call_lines.write(about.level, one, code, took)
 
 
-def _stopping() -> statuses.Refusal:
-    return statuses.refusal(code_pb2.UNAVAILABLE, "STOPPING", "the server stops", retry=0.1)
-
-
-def _ended() -> statuses.Refusal:
-    return statuses.refusal(code_pb2.UNAVAILABLE, "ENDED", "an operator has ended the call", retry=1.0)
-
-
-def _unreachable() -> statuses.Refusal:
-    text = "the database does not answer"
-    return statuses.refusal(code_pb2.UNAVAILABLE, "CLUSTER_UNREACHABLE", text, retry=1.0)
-
-
-async def _abort(context: aio.ServicerContext, call: Call, status: status_pb2.Status) -> None:
+async def _abort(context: aio.ServicerContext, call: Call, status: status_pb2.Status, error: BaseException) -> None:
     """End the call with a status and its details.  Raises  AbortError."""
-    trailing = ((REQUEST_ID, call.request_id), statuses.trailing(status))
+    details = error.trailing if isinstance(error, Throttled) else statuses.trailing(status)
+    trailing = ((REQUEST_ID, call.request_id), details)
     await context.abort(statuses.CODES[status.code], status.message, trailing)
 
 

@@ -81,6 +81,7 @@ class Load:
     tenant_transactions: int = 32
     tenant_rate: float = 0.0
     tenant_concurrent: int = 0
+    tenant_delay: float = 1.0
     tenant_limits: bool = False
     tenant_storage: int = 0
 

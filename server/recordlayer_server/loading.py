@@ -66,6 +66,7 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
             tenant_transactions=int(given["tenant_transactions"].value),
             tenant_rate=float(given["tenant_calls_per_second"].value),
             tenant_concurrent=int(given["tenant_concurrent_calls"].value),
+            tenant_delay=float(given["tenant_refusal_delay"].value),
             tenant_limits=bool(given["tenant_limits"].value),
             tenant_storage=int(given["tenant_storage_bytes"].value),
         ),

@@ -147,6 +147,9 @@ class Serving:
         if admission is not None:
             metrics.follow("waiting_calls", "calls that wait for their turn", lambda: float(admission.waiting))
             metrics.follow("call_limit", "calls that may run at once", lambda: float(admission.limit))
+        late = self.around.late
+        if late is not None:
+            metrics.follow("late_refusals", "refusals that are kept back now", lambda: float(late.kept))
         known = libraries()
         metrics.build(
             version=known.get("recordlayer", ""),

@@ -80,6 +80,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("max_streams", int, 20_000, "streams that are open at once", least=1),
     Setting("tenant_calls_per_second", float, 0.0, "calls a second for each database; 0: any number"),
     Setting("tenant_concurrent_calls", int, 0, "calls at once for each database; 0: any number"),
+    Setting(
+        "tenant_refusal_delay", float, 1.0, "seconds that refusals of who asks far too often take; 0: none", most=10
+    ),
     Setting("tenant_limits", bool, False, "count what each database uses, and keep it to its limits in keys and bytes"),
     Setting("tenant_storage_bytes", int, 0, "bytes that each database may have, about; 0: any number"),
     Setting("max_watch_targets", int, 20_000, "zones that are watched at once, by all streams together", least=1),

@@ -203,6 +203,19 @@ def conflict(server_record: types_pb2.Record) -> Refusal:
     return refusal(code_pb2.ABORTED, "CONFLICT", "the record has another change tag", info)
 
 
+def stopping() -> Refusal:
+    return refusal(code_pb2.UNAVAILABLE, "STOPPING", "the server stops", retry=0.1)
+
+
+def ended() -> Refusal:
+    return refusal(code_pb2.UNAVAILABLE, "ENDED", "an operator has ended the call", retry=1.0)
+
+
+def unreachable() -> Refusal:
+    text = "the database does not answer"
+    return refusal(code_pb2.UNAVAILABLE, "CLUSTER_UNREACHABLE", text, retry=1.0)
+
+
 def known(error: BaseException) -> status_pb2.Status | None:
     """The status of an error that the table has; None for what nobody foresaw."""
     if isinstance(error, Refusal):

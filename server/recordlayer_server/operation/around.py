@@ -11,6 +11,7 @@ from recordlayer.observe import LogEvents, LogSlow, Observer, Observers, OpenTel
 from recordlayer_server.call import Authority, Everybody, Identify
 from recordlayer_server.operation import lag
 from recordlayer_server.operation.admission import Admission
+from recordlayer_server.operation.late import Late
 from recordlayer_server.operation.metrics import Metrics
 from recordlayer_server.operation.tenant_calls import TenantCalls
 from recordlayer_server.operation.tracing import Tracing
@@ -36,6 +37,7 @@ class Around:
     authority: Authority = field(default_factory=Everybody)
     admission: Admission | None = None
     tenants: TenantCalls | None = None
+    late: Late | None = None
     metrics: Metrics | None = None
     tracing: Tracing | None = None
     audit: AuditLog | None = None
@@ -74,13 +76,17 @@ def around_of(config: Config) -> Around:
     metrics = None
     if showing.metrics is not None:
         metrics = Metrics(methods=frozenset(RIGHTS), tenants=showing.metrics_tenants)
+    tenants = None
+    if load.tenant_rate or load.tenant_concurrent:
+        tenants = TenantCalls(rate=load.tenant_rate, concurrent=load.tenant_concurrent)
     return Around(
         identify=gate.identify if gate.closed else None,
         authority=authority,
         admission=Admission(most=load.running, queue=load.waiting),
-        tenants=TenantCalls(rate=load.tenant_rate, concurrent=load.tenant_concurrent)
-        if load.tenant_rate or load.tenant_concurrent
-        else None,
+        tenants=tenants,
+        late=None
+        if tenants is None
+        else Late(tenants, seconds=load.tenant_delay, streams=config.max_concurrent_streams),
         metrics=metrics,
         tracing=Tracing() if showing.tracing else None,
         audit=None if showing.audit is None else AuditLog(showing.audit),

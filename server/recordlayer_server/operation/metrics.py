@@ -6,6 +6,7 @@
     recordlayer_server_sent_away_total{method}         calls that were not begun
     recordlayer_server_pages_total{method, ended}      by what ended them: a limit, exhausted, or reply_full, where
                                                        no more fits into a message; of queries and of Sync
+    recordlayer_server_late_refusals                   calls that are refused and are not told yet, of those that run
     recordlayer_server_tenant_calls_total{tenant}      of the tenants with the most calls; all others are "other"
     recordlayer_server_tenant_keys_total{tenant, kind} keys they read and wrote
     recordlayer_server_tenant_forced_total{tenant}     records changed without a change tag: they may hide lost updates
