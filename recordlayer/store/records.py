@@ -77,7 +77,7 @@ class Records:
         self.splitting = splitting
         self._old_versions = old_versions
         self._stores_versions = codec.metadata.store_record_versions
-        self._preloaded: dict[bytes, RawRecord | Reading | None] = {}
+        self._preloaded: dict[bytes, RawRecord | ReadingMany | None] = {}
         self._is_plain = splitting.has_suffixes and not old_versions
         self.points = splitting.has_suffixes and not splitting.splits and not self._stores_versions
 
@@ -104,7 +104,7 @@ class Records:
         base = self._layout.records + primary_key
         if self._preloaded and primary_key in self._preloaded:
             ready = self._preloaded[primary_key]
-            if not isinstance(ready, Reading):
+            if not isinstance(ready, ReadingMany):
                 return Reading(base, None, None, None, snapshot, ready)
         if self.points and not exact:
             return Reading(base, None, context.get(base + UNSPLIT, snapshot=snapshot), None, snapshot)
@@ -141,6 +141,9 @@ class Records:
     async def load(self, primary_key: bytes, *, snapshot: bool = False) -> StoredRecord | None:
         """The record with a packed primary key, None if there is none.  Raises  CorruptRecord."""
         if not self.points or self._preloaded:
+            ready = self._preloaded.get(primary_key)
+            if ready is not None and not isinstance(ready, ReadingMany):
+                return self.stored(primary_key, ready)
             raw = await self.finish(self.begin(primary_key, snapshot=snapshot))
             return None if raw is None else self.stored(primary_key, raw)
         # The usual case, in as few steps as it can be: see `begin` and `finish`.
@@ -176,10 +179,23 @@ class Records:
         return raw
 
     async def _assembled(self, base: bytes, chunk: Chunk, *, snapshot: bool) -> RawRecord | None:
+        return self.assemble(base, await self._rest(base, chunk, snapshot=snapshot) if chunk.more else chunk.rows)
+
+    async def _rest(self, base: bytes, chunk: Chunk, *, snapshot: bool) -> list[KeyValue]:
+        """All pairs below `base`, of which there are more than the first chunk has."""
         rows = chunk.rows
-        if chunk.more and rows:
-            rows = rows + await self._context.read_all(rows[-1][0] + b"\x00", base + b"\xff", snapshot=snapshot)
-        return self.assemble(base, rows)
+        more = self._context.read_all(rows[-1][0] + b"\x00", base + b"\xff", snapshot=snapshot) if rows else None
+        return rows if more is None else rows + await more
+
+    def _found(self, base: bytes, rows: list[KeyValue]) -> RawRecord | None:
+        """The record in all pairs below `base`, with the version that this transaction has given it.
+
+        Raises  CorruptRecord.
+        """
+        raw = self.assemble(base, rows) if rows else None
+        if raw is not None and (version := pending_version(self._context, base)) is not None:
+            raw.version = version
+        return raw
 
     def assemble(self, base: bytes, rows: list[KeyValue]) -> RawRecord | None:
         """The record in the pairs below `base`.  Raises  CorruptRecord."""
@@ -211,20 +227,11 @@ class Records:
         """The records whose load is under way, None for those that are not there.  Raises  CorruptRecord."""
         if reading.chunks is None:
             return [await self.finish(one) for one in reading.each]
-        context, prefix = self._context, self._layout.records
         found: list[RawRecord | None] = []
         for key, chunk in zip(reading.primary_keys, await reading.chunks, strict=True):
-            rows = chunk.rows
-            if not rows:
-                found.append(None)
-                continue
-            base = prefix + key
-            if chunk.more:
-                rows = rows + await context.read_all(rows[-1][0] + b"\x00", base + b"\xff", snapshot=reading.snapshot)
-            raw = self.assemble(base, rows)
-            if raw is not None and (version := pending_version(context, base)) is not None:
-                raw.version = version
-            found.append(raw)
+            base = self._layout.records + key
+            rows = await self._rest(base, chunk, snapshot=reading.snapshot) if chunk.more else chunk.rows
+            found.append(self._found(base, rows))
         return found
 
     async def _old_version(self, base: bytes, read: Waitable[bytes | None]) -> Versionstamp | None:
@@ -338,12 +345,21 @@ class Records:
         Raises  CorruptRecord.
         """
         preloaded = self._preloaded
-        readings = {key: self.begin(key, exact=True) for key in primary_keys if key not in preloaded}
-        preloaded.update(readings)
+        keys = [key for key in dict.fromkeys(primary_keys) if key not in preloaded]
+        if not keys:
+            return
+        reading = self.begin_all(keys, exact=True)
+        preloaded.update(dict.fromkeys(keys, reading))
         try:
-            for key, reading in readings.items():
+            chunks = None if reading.chunks is None else await reading.chunks
+            for place, key in enumerate(keys):
                 try:
-                    raw = await self.finish(reading)
+                    if chunks is None:
+                        raw = await self.finish(reading.each[place])
+                    else:
+                        base, chunk = self._layout.records + key, chunks[place]
+                        rows = await self._rest(base, chunk, snapshot=False) if chunk.more else chunk.rows
+                        raw = self._found(base, rows)
                 except CorruptRecord:
                     if preloaded.get(key) is reading:
                         raise
@@ -351,7 +367,7 @@ class Records:
                 if preloaded.get(key) is reading:  # nobody has changed it since
                     preloaded[key] = raw
         finally:
-            for key, reading in readings.items():
+            for key in keys:
                 if preloaded.get(key) is reading:
                     del preloaded[key]
 
