@@ -91,6 +91,7 @@ PyObject *closure(PyMethodDef *method, PyObject *kept);
 
 PyObject *make_pack(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_entries(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *make_encode_fields(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_changed(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_step(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_unpack(PyObject *module, PyObject *const *args, Py_ssize_t count);
@@ -113,7 +114,7 @@ PyObject *make_shared(PyObject *module, PyObject *const *args, Py_ssize_t count)
 PyObject *make_bytes_of(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 extern const char make_pack_doc[], make_unpack_doc[], make_rows_doc[], make_runs_doc[], make_rests_doc[], make_open_all_doc[];
-extern const char make_tuples_doc[], make_entries_doc[], make_changed_doc[], make_step_doc[];
+extern const char make_tuples_doc[], make_entries_doc[], make_changed_doc[], make_step_doc[], make_encode_fields_doc[];
 extern const char make_united_doc[], make_shared_doc[], make_bytes_of_doc[];
 extern const char make_forward_doc[], make_backward_doc[], make_each_chunk_doc[], make_usual_keys_doc[];
 extern const char make_bytes_until_doc[];

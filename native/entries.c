@@ -8,9 +8,10 @@ enum { INT = 1, FLOAT, SINGLE_FLOAT, BOOL, STR, BYTES, CONSTANT, OF_CONTEXT }; /
 enum { ALWAYS_SET, ASK_IF_FALSE, ASK, UNSET_IF_FALSE };
 
 #define MOST_COLUMNS 64
+#define MOST_MESSAGES 16
 
 /* What an entries function keeps. */
-enum { SLOW, ENCODE, HAS_FIELD, CLASS, COLUMNS, ENTRIES, KEY_LIMIT, VALUE_LIMIT, PARTS };
+enum { SLOW, ENCODE, HAS_FIELD, CLASS, MESSAGES, COLUMNS, ENTRIES, KEY_LIMIT, VALUE_LIMIT, PARTS };
 
 typedef struct {
     Py_ssize_t begin, size;
@@ -92,16 +93,46 @@ static Outcome put_field(Buffer *out, PyObject *kept, PyObject *message, PyObjec
     return put_value(out, PyTuple_GET_ITEM(kept, ENCODE), set ? value : Py_None, 0);
 }
 
-static Outcome put_columns(Buffer *out, PyObject *kept, PyObject *message, PyObject *context, Span *spans)
+/* The messages that columns are read from, each behind the one that holds it; NULL for those that are not there. What is
+   found is the caller's to release, also where something fails. */
+static Outcome find_messages(PyObject *kept, PyObject *record, PyObject **found)
+{
+    PyObject *messages = PyTuple_GET_ITEM(kept, MESSAGES);
+    for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(messages); at++) {
+        PyObject *one = PyTuple_GET_ITEM(messages, at), *name = PyTuple_GET_ITEM(one, 0);
+        long place = number_at(one, 1);
+        PyObject *holder = place < 0 ? record : found[place];
+        if (holder == NULL)
+            continue;
+        if (PyTuple_GET_ITEM(one, 2) != Py_True) {
+            PyObject *has = PyObject_CallMethodOneArg(holder, PyTuple_GET_ITEM(kept, HAS_FIELD), name);
+            if (has == NULL)
+                return refused();
+            int is_there = has == Py_True;
+            Py_DECREF(has);
+            if (!is_there)
+                continue;
+        }
+        found[at] = PyObject_GetAttr(holder, name);
+        if (found[at] == NULL)
+            return refused();
+    }
+    return ELEMENT_READ;
+}
+
+static Outcome put_columns(Buffer *out, PyObject *kept, PyObject *record, PyObject **messages, PyObject *context, Span *spans)
 {
     PyObject *columns = PyTuple_GET_ITEM(kept, COLUMNS);
     for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(columns); at++) {
         PyObject *column = PyTuple_GET_ITEM(columns, at), *source = PyTuple_GET_ITEM(column, 0);
-        long kind = number_at(column, 1);
+        long kind = number_at(column, 1), place = number_at(column, 3);
+        PyObject *message = place < 0 ? record : messages[place];
         Outcome outcome;
         spans[at].begin = out->size;
         if (kind == CONSTANT) {
             outcome = put_raw(out, source);
+        } else if (message == NULL) {
+            outcome = put_value(out, PyTuple_GET_ITEM(kept, ENCODE), Py_None, 0);
         } else {
             PyObject *value = PyObject_GetAttr(kind == OF_CONTEXT ? context : message, source);
             if (value == NULL)
@@ -185,8 +216,13 @@ static PyObject *entries(PyObject *kept, PyObject *const *args, Py_ssize_t count
     if (are_usual(kept, args, count)) {
         Buffer packed;
         Span spans[MOST_COLUMNS];
+        PyObject *messages[MOST_MESSAGES] = {NULL};
         buffer_init(&packed);
-        Outcome outcome = put_columns(&packed, kept, args[0], args[1], spans);
+        Outcome outcome = find_messages(kept, args[0], messages);
+        if (outcome == ELEMENT_READ)
+            outcome = put_columns(&packed, kept, args[0], messages, args[1], spans);
+        for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(PyTuple_GET_ITEM(kept, MESSAGES)); at++)
+            Py_XDECREF(messages[at]);
         PyObject *wanted = PyTuple_GET_ITEM(kept, ENTRIES);
         if (outcome == ELEMENT_READ)
             made = PyList_New(PyTuple_GET_SIZE(wanted));
@@ -211,7 +247,7 @@ static PyMethodDef entries_method = {
     "recordlayer.keys.compiled_entries, in C."};
 
 const char make_entries_doc[] =
-    "make_entries(entries, encode_element, message_class, columns, wanted, key_limit, value_limit, /)\n--\n\nThe function "
+    "make_entries(entries, encode_element, message_class, messages, columns, wanted, key_limit, value_limit, /)\n--\n\nThe function "
     "in C that a program of recordlayer.keys.entry_program stands for; the first takes what is rare or wrong.";
 
 static int are_places(PyObject *places, Py_ssize_t columns)
@@ -226,14 +262,35 @@ static int are_places(PyObject *places, Py_ssize_t columns)
     return 1;
 }
 
-static int is_program(PyObject *columns, PyObject *wanted)
+/* Whether a tuple has, at a place, that of one of the first `messages` messages, or -1. */
+static int has_holder(PyObject *tuple, Py_ssize_t place, Py_ssize_t messages)
 {
-    if (!PyTuple_CheckExact(columns) || !PyTuple_CheckExact(wanted) || PyTuple_GET_SIZE(columns) > MOST_COLUMNS)
+    return PyLong_CheckExact(PyTuple_GET_ITEM(tuple, place)) && number_at(tuple, place) >= -1 &&
+           number_at(tuple, place) < messages;
+}
+
+static int are_messages(PyObject *messages)
+{
+    if (!PyTuple_CheckExact(messages) || PyTuple_GET_SIZE(messages) > MOST_MESSAGES)
+        return 0;
+    for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(messages); at++) {
+        PyObject *one = PyTuple_GET_ITEM(messages, at);
+        if (!PyTuple_CheckExact(one) || PyTuple_GET_SIZE(one) != 3 || !PyUnicode_CheckExact(PyTuple_GET_ITEM(one, 0)) ||
+            !has_holder(one, 1, at))
+            return 0;
+    }
+    return 1;
+}
+
+static int is_program(PyObject *messages, PyObject *columns, PyObject *wanted)
+{
+    if (!are_messages(messages) || !PyTuple_CheckExact(columns) || !PyTuple_CheckExact(wanted) ||
+        PyTuple_GET_SIZE(columns) > MOST_COLUMNS)
         return 0;
     for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(columns); at++) {
         PyObject *column = PyTuple_GET_ITEM(columns, at);
-        if (!PyTuple_CheckExact(column) || PyTuple_GET_SIZE(column) != 3 || !PyLong_CheckExact(PyTuple_GET_ITEM(column, 1)) ||
-            !PyLong_CheckExact(PyTuple_GET_ITEM(column, 2)))
+        if (!PyTuple_CheckExact(column) || PyTuple_GET_SIZE(column) != 4 || !PyLong_CheckExact(PyTuple_GET_ITEM(column, 1)) ||
+            !PyLong_CheckExact(PyTuple_GET_ITEM(column, 2)) || !has_holder(column, 3, PyTuple_GET_SIZE(messages)))
             return 0;
         PyObject *source = PyTuple_GET_ITEM(column, 0);
         if (number_at(column, 1) == CONSTANT ? !PyBytes_CheckExact(source) : !PyUnicode_CheckExact(source))
@@ -253,15 +310,15 @@ static int is_program(PyObject *columns, PyObject *wanted)
 
 PyObject *make_entries(PyObject *module, PyObject *const *args, Py_ssize_t count)
 {
-    if (count != 7 || !PyType_Check(args[2]) || !is_program(args[3], args[4]) || !PyLong_CheckExact(args[5]) ||
-        !PyLong_CheckExact(args[6])) {
+    if (count != 8 || !PyType_Check(args[2]) || !is_program(args[3], args[4], args[5]) || !PyLong_CheckExact(args[6]) ||
+        !PyLong_CheckExact(args[7])) {
         PyErr_SetString(PyExc_TypeError, "make_entries takes two functions, a class, a program and two limits");
         return NULL;
     }
     PyObject *has_field = PyUnicode_InternFromString("HasField");
     if (has_field == NULL)
         return NULL;
-    PyObject *kept = PyTuple_Pack(PARTS, args[0], args[1], has_field, args[2], args[3], args[4], args[5], args[6]);
+    PyObject *kept = PyTuple_Pack(PARTS, args[0], args[1], has_field, args[2], args[3], args[4], args[5], args[6], args[7]);
     Py_DECREF(has_field);
     return closure(&entries_method, kept);
 }

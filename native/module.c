@@ -2,7 +2,7 @@
 
 #include "core.h"
 
-#define REVISION 12 /* what recordlayer/core.py wants: both change when a function comes, goes or is called otherwise */
+#define REVISION 13 /* what recordlayer/core.py wants: both change when a function comes, goes or is called otherwise */
 
 int buffer_grow(Buffer *buffer, Py_ssize_t more)
 {
@@ -40,6 +40,7 @@ static PyMethodDef methods[] = {
     METHOD(make_pack),
     METHOD(make_entries),
     METHOD(make_changed),
+    METHOD(make_encode_fields),
     METHOD(make_step),
     METHOD(make_unpack),
     METHOD(make_rows),

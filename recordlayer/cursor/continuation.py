@@ -9,6 +9,7 @@ Source  Record Layer, KeyValueCursorBase.Continuation, record_cursor.proto.
 
 from __future__ import annotations
 
+from recordlayer.core import in_c
 from recordlayer.errors import BadContinuation
 
 _MAGIC = (6_773_487_359_078_157_740).to_bytes(8, "little")
@@ -60,8 +61,9 @@ def unwrap_key(continuation: bytes) -> bytes:
     return continuation[at:-9] if at + length + 9 == len(continuation) else continuation
 
 
+@in_c("encode_fields")
 def encode_fields(fields: dict[int, bytes | int | None]) -> bytes:
-    """A protobuf message of bytes and small numbers; None leaves a field out."""
+    """A protobuf message of bytes and numbers >= 0; None leaves a field out."""
     out = bytearray()
     for number, value in sorted(fields.items()):
         if isinstance(value, bytes):

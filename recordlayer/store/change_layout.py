@@ -44,6 +44,8 @@ PART_BYTES = 90_000
 """A value takes 100,000 bytes at most."""
 
 _STAMP = b"\x33"
+_UNSET = b"\xff" * 10
+_LAST_PLACE = (4).to_bytes(4, "little")
 _WHOLE, _LONG = b"\x01", b"\x02"
 _PLACES = tuple(pack((number,)) for number in range(7))
 
@@ -182,10 +184,20 @@ def behind(log: bytes, position: bytes) -> bytes:
     return log if position == FIRST else key_of(log, position) + b"\xff"
 
 
-def operand_of(log: bytes, incarnation: int, place: int) -> tuple[bytes, int]:
-    """A key that the commit completes, and where its version stands."""
-    head = log + pack((incarnation,)) + _STAMP
-    return head + b"\xff" * 10 + place.to_bytes(2, "big"), len(head)
+def head_of(incarnation: int) -> bytes:
+    """What stands between what a log's entries begin with and their versions."""
+    return pack((incarnation,)) + _STAMP
+
+
+def operand_of(log: bytes, head: bytes, place: int) -> tuple[bytes, bytes]:
+    """A key that the commit completes, and what says where its version stands. `head`: `head_of`."""
+    begin = log + head
+    return begin + _UNSET + place.to_bytes(2, "big"), len(begin).to_bytes(4, "little")
+
+
+def last_of(incarnation: int) -> bytes:
+    """What the commit makes the position of its last change."""
+    return incarnation.to_bytes(4, "big") + _UNSET + _LAST_PLACE
 
 
 def position_in(key: bytes, log: bytes) -> tuple[bytes, int]:
@@ -213,22 +225,16 @@ class Entry:
 
     def values(self) -> list[bytes]:
         """The value of the entry, and those of its parts."""
-        data = encode_fields(
-            {
-                1: self.kind.value,
-                2: self.time,
-                3: self.key,
-                4: self.record_type.encode() or None,
-                5: self.new,
-                6: self.old,
-                7: None if self.reason is None else self.reason.encode(),
-                8: None if self.old_type is None else self.old_type.encode(),
-            }
+        return values_of(
+            self.kind.value,
+            self.time,
+            self.key,
+            self.record_type.encode() or None,
+            new=self.new,
+            old=self.old,
+            reason=None if self.reason is None else self.reason.encode(),
+            old_type=None if self.old_type is None else self.old_type.encode(),
         )
-        if len(data) <= PART_BYTES:
-            return [_WHOLE + data]
-        parts = [data[at : at + PART_BYTES] for at in range(0, len(data), PART_BYTES)]
-        return [_LONG + (len(parts) - 1).to_bytes(2, "big") + parts[0], *parts[1:]]
 
     @classmethod
     def parse(cls, values: list[bytes]) -> Entry:
@@ -256,6 +262,25 @@ class Entry:
         """Whether the record with this primary key is among those that were cleared."""
         size = len(self.key)
         return self.kind is ChangeKind.CLEAR and key.startswith(self.key) and key[size : size + 1] != b"\xff"
+
+
+def values_of(
+    kind: int,
+    time: int,
+    key: bytes,
+    record_type: bytes | None,
+    *,
+    new: bytes | None = None,
+    old: bytes | None = None,
+    reason: bytes | None = None,
+    old_type: bytes | None = None,
+) -> list[bytes]:
+    """`Entry.values`, from what its fields hold as numbers and bytes."""
+    data = encode_fields({1: kind, 2: time, 3: key, 4: record_type, 5: new, 6: old, 7: reason, 8: old_type})
+    if len(data) <= PART_BYTES:
+        return [_WHOLE + data]
+    parts = [data[at : at + PART_BYTES] for at in range(0, len(data), PART_BYTES)]
+    return [_LONG + (len(parts) - 1).to_bytes(2, "big") + parts[0], *parts[1:]]
 
 
 def parts_of(value: bytes, key: bytes) -> int:

@@ -15,7 +15,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from recordlayer.kv.context import Context
-from recordlayer.store.change_layout import ChangeKind, Entry, FeedLayout, FeedSettings, operand_of
+from recordlayer.store.change_layout import (
+    ChangeKind,
+    Entry,
+    FeedLayout,
+    FeedSettings,
+    head_of,
+    last_of,
+    operand_of,
+    values_of,
+)
 from recordlayer.store.header import StoreHeader
 from recordlayer.store.layout import StoreLayout
 from recordlayer.tuples import pack
@@ -24,20 +33,21 @@ if TYPE_CHECKING:
     from recordlayer.store.record import StoredRecord
     from recordlayer.store.split import RawRecord
 
-_LAST_PLACE = (4).to_bytes(4, "little")
-_UNSET = b"\xff" * 10
+_INSERT, _UPDATE = ChangeKind.INSERT.value, ChangeKind.UPDATE.value
 
 
 class ChangeLog:
     """The feed of one store in one transaction."""
 
-    __slots__ = ("_context", "_header", "_layout", "_places", "settings")
+    __slots__ = ("_context", "_head", "_header", "_incarnation", "_last", "_layout", "_places", "settings")
 
     def __init__(self, context: Context, layout: StoreLayout, header: StoreHeader, settings: FeedSettings) -> None:
         self._context = context
         self._header = header
         self._layout = layout
         self._places: FeedLayout | None = None
+        self._incarnation = -1
+        self._head = self._last = b""  # of this incarnation
         self.settings = settings
 
     @property
@@ -55,18 +65,18 @@ class ChangeLog:
         self, place: int, new: StoredRecord, data: bytes, old: StoredRecord | None, raw: RawRecord | None
     ) -> None:
         """A record was saved, in place of `old` if there was one."""
-        name = new.record_type.name
-        before = None if old is None else old.record_type.name
-        entry = Entry(
-            kind=ChangeKind.INSERT if old is None else ChangeKind.UPDATE,
-            time=self._now(),
-            key=new.primary_key_bytes,
-            record_type=name,
-            new=data if self.settings.new_images else None,
-            old=raw.data if raw is not None and self.settings.old_images else None,
-            old_type=None if before == name else before,
+        settings, name = self.settings, new.record_type.name
+        before = name if old is None else old.record_type.name
+        values = values_of(
+            _INSERT if old is None else _UPDATE,
+            self._now(),
+            new.primary_key_bytes,
+            name.encode(),
+            new=data if settings.new_images else None,
+            old=raw.data if raw is not None and settings.old_images else None,
+            old_type=None if before == name else before.encode(),
         )
-        self._write(place, entry, self._group_of(new))
+        self._write(place, values, self._group_of(new))
 
     def deleted(self, place: int, old: StoredRecord, raw: RawRecord, *, reason: str | None = None) -> None:
         """A record was deleted."""
@@ -78,13 +88,13 @@ class ChangeLog:
             old=raw.data if self.settings.old_images else None,
             reason=reason,
         )
-        self._write(place, entry, self._group_of(old))
+        self._write(place, entry.values(), self._group_of(old))
 
     def cleared(self, place: int, prefix: tuple[Any, ...]) -> None:
         """All records whose primary keys begin with `prefix` were removed, and nobody has looked which."""
         entry = Entry(kind=ChangeKind.CLEAR, time=self._now(), key=pack(prefix))
         size = self.settings.group_by
-        self._write(place, entry, pack(prefix[:size]) if size and len(prefix) >= size else None)
+        self._write(place, entry.values(), pack(prefix[:size]) if size and len(prefix) >= size else None)
 
     def _group_of(self, record: StoredRecord) -> bytes | None:
         size = self.settings.group_by
@@ -93,10 +103,12 @@ class ChangeLog:
     def _now(self) -> int:
         return max(0, int(self._context.world.clock.wall() * 1000))
 
-    def _write(self, place: int, entry: Entry, group: bytes | None) -> None:
+    def _write(self, place: int, values: list[bytes], group: bytes | None) -> None:
         context, layout = self._context, self.layout
         incarnation = self._header.incarnation
-        last = incarnation.to_bytes(4, "big") + _UNSET + _LAST_PLACE
+        if incarnation != self._incarnation:
+            self._incarnation, self._head, self._last = incarnation, head_of(incarnation), last_of(incarnation)
+        last = self._last
         if group is None:
             log = layout.wide
             if self.settings.group_by:
@@ -105,7 +117,6 @@ class ChangeLog:
             log = layout.log_of(group)
             context.set_stamped_value(layout.last_of(group), last)
         context.set_stamped_value(layout.last, last)
-        key, at = operand_of(log, incarnation, place)
-        offset = at.to_bytes(4, "little")
-        for number, value in enumerate(entry.values()):
+        key, offset = operand_of(log, self._head, place)
+        for number, value in enumerate(values):
             context.set_stamped_key((key + pack((number,)) if number else key) + offset, value)

@@ -13,6 +13,7 @@ from recordlayer.errors import RecordLayerError
 
 # The modules whose functions are there in C.
 _MODULES = (
+    "cursor.continuation",
     "cursor.merging",
     "index.entry",
     "kv.embedded.apply",

@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from recordlayer.core import twins
 from recordlayer.cursor.continuation import (
     bytes_field,
     decode_fields,
@@ -29,6 +30,7 @@ from recordlayer.kv.registry import open_engine
 from recordlayer.waiting.drivers import run_blocking
 from recordlayer.waiting.waitable import Failed, Ready
 from recordlayer.world import World
+from tests.support.both_ways import needs_core, outcome
 
 Make = Callable[[bytes | None], Cursor[Any]]
 
@@ -265,6 +267,21 @@ def test_the_wrapped_form_is_that_of_java() -> None:
 @given(st.dictionaries(st.integers(1, 40), st.one_of(st.binary(max_size=200), st.integers(0, 2**60)), max_size=5))
 def test_fields_come_back(fields: dict[int, bytes | int]) -> None:
     assert decode_fields(encode_fields(dict(fields))) == fields
+
+
+@needs_core
+@given(
+    st.dictionaries(
+        st.integers(-1, 40) | st.sampled_from([True, (1 << 29) - 1, 1 << 29, 1 << 70]),
+        st.none() | st.binary(max_size=200) | st.integers(0, 2**65) | st.booleans() | st.builds(bytearray),
+        max_size=5,
+    )
+)
+@example({2: b"", 1: 5})
+@example({1: b"x" * 600, 2: (1 << 64) - 1, 3: b"y" * 20_000})
+def test_fields_have_the_same_bytes_in_python_and_in_c(fields: dict[Any, Any]) -> None:
+    in_python, in_c = (outcome(function, fields) for function in twins["encode_fields"])
+    assert in_c == in_python
 
 
 def test_combinators_have_the_bytes_of_java() -> None:
