@@ -78,6 +78,7 @@ class Call:
         "_authority",
         "_paged",
         "_tenants",
+        "announces",
         "begun",
         "beside",
         "container",
@@ -132,6 +133,8 @@ class Call:
         """All that run on the server, if that is known."""
         self.follows = 0
         """How many zones it watches."""
+        self.announces: tuple[tuple[str, str], ...] = ()
+        """Metadata that goes with the answer, about what it uses that will go."""
         self.begun = False
         """Whether it counts among the calls of its tenant."""
         self.refused = False

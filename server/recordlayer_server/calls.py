@@ -28,7 +28,7 @@ from grpc import aio
 
 from recordlayer.client.pb import context_pb2
 from recordlayer.errors import Overloaded
-from recordlayer_server import call_lines, compressing, statuses
+from recordlayer_server import call_lines, compressing, deprecations, statuses
 from recordlayer_server.call import WORD, Call, ahead_of, context_of, enter
 from recordlayer_server.deadlines import Deadlines
 from recordlayer_server.limits import DEFAULT, Limits
@@ -154,7 +154,7 @@ class Calls:
 
     def wrapped(self, handler: grpc.RpcMethodHandler, method: str) -> grpc.RpcMethodHandler:
         """The handler of a method with what happens around its calls."""
-        parse, kept = _strict(handler.request_deserializer), None
+        parse, kept = deprecations.noticing(_strict(handler.request_deserializer), method), None
         if handler.request_streaming:  # a handler of a stream may read by itself: grpc parses for it
             parse, kept = None, parse
         if handler.unary_unary is None:
@@ -201,7 +201,7 @@ class Calls:
                 finally:
                     if admission is not None and since is not None:
                         admission.leave(priority, since)
-                context.set_trailing_metadata(((REQUEST_ID, made.request_id),))
+                context.set_trailing_metadata(((REQUEST_ID, made.request_id), *made.announces))
                 return result
             except BaseException as error:
                 status = self._status(one, error)
@@ -241,7 +241,7 @@ class Calls:
                     raise Overloaded(why="too many streams are open", retry_after=timedelta(seconds=1))
                 answer = answered(made, request, context)
                 result = await (answer if audit is None else audit.around(made, request, answer))
-                context.set_trailing_metadata(((REQUEST_ID, made.request_id),))
+                context.set_trailing_metadata(((REQUEST_ID, made.request_id), *made.announces))
                 return result
             except BaseException as error:
                 status = self._status(one, error)
@@ -349,7 +349,7 @@ class Calls:
 async def _abort(context: aio.ServicerContext, call: Call, status: status_pb2.Status, error: BaseException) -> None:
     """End the call with a status and its details.  Raises  AbortError."""
     details = error.trailing if isinstance(error, Throttled) else statuses.trailing(status)
-    trailing = ((REQUEST_ID, call.request_id), details)
+    trailing = ((REQUEST_ID, call.request_id), details, *call.announces)
     await context.abort(statuses.CODES[status.code], status.message, trailing)
 
 

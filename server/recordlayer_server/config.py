@@ -93,6 +93,10 @@ class Showing:
     metrics: Address | None = None
     metrics_tenants: int = 50
     tracing: bool = False
+    tracing_share: float = 1.0
+    """Of the calls whose callers name no span."""
+    fdb_trace: Path | None = None
+    """The folder for the trace files of FoundationDB's client."""
     audit: Path | None = None
     slow: timedelta = timedelta(seconds=1)
 

@@ -3,6 +3,7 @@ together."""
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -37,6 +38,7 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
     known = tls is not None and tls.client_ca is not None
     security = _security(given, problems, certificates=known)
     audit = _appendable(given["audit_log"], problems)
+    fdb_trace = _folder(given["fdb_trace"], "fdb_trace", problems)
     hooks = _hooks(given, problems)
     if problems or listen is None:
         raise InvalidSettings(problems=tuple(problems))
@@ -74,6 +76,8 @@ def load(flags: Mapping[str, str], environment: Mapping[str, str]) -> Config:
             metrics=metrics,
             metrics_tenants=int(given["metrics_tenants"].value),
             tracing=bool(given["tracing"].value),
+            tracing_share=float(given["tracing_share"].value),
+            fdb_trace=fdb_trace,
             audit=audit,
             slow=_seconds(given["slow"]),
         ),
@@ -174,6 +178,14 @@ def _appendable(given: Given, problems: list[str]) -> Path | None:
             path.open("ab").close()
     except OSError as error:
         problems.append(f"audit_log = {given.value!r} (from {given.source}): {error.strerror}")
+    return path
+
+
+def _folder(given: Given, name: str, problems: list[str]) -> Path | None:
+    """A folder that files can be written to."""
+    path = _path(given)
+    if path is not None and not (path.is_dir() and os.access(path, os.W_OK | os.X_OK)):
+        problems.append(f"{name} = {given.value!r} (from {given.source}): no folder that can be written to")
     return path
 
 

@@ -3,8 +3,9 @@
     recordlayer-server --db file:shop.rl             serve on 127.0.0.1:50051
     recordlayer-server health                        ask it how it is
 
-SIGTERM and SIGINT stop it gracefully; a second one at once. Exit status: 0 stopped and every call had its answer, or
-the health is good; 1 calls were cut off, or the health is bad; 2 it did not start.
+SIGTERM and SIGINT stop it gracefully; a second one at once. SIGUSR1 writes the stacks of all tasks and threads to the
+log. Exit status: 0 stopped and every call had its answer, or the health is good; 1 calls were cut off, or the health is
+bad; 2 it did not start.
 """
 
 from __future__ import annotations
@@ -92,12 +93,15 @@ async def serve(config: Config) -> int:
     need_grpc()
     from recordlayer_server.databases import Databases
     from recordlayer_server.limits import Limits
+    from recordlayer_server.operation import stacks
     from recordlayer_server.operation.around import around_of, observer_of
     from recordlayer_server.services import services
     from recordlayer_server.serving import Serving
     from recordlayer_server.upkeep import upkeep
 
     logs.configure(config.log_level, config.log_format)
+    if config.showing.fdb_trace is not None:  # the client reads it when the first cluster is opened
+        os.environ["FDB_NETWORK_OPTION_TRACE_ENABLE"] = str(config.showing.fdb_trace.resolve())
     around = around_of(config)
     async with (
         aio.open(config.db, observer=observer_of(config, around), **_opening(config.db)) as database,
@@ -134,6 +138,7 @@ async def serve(config: Config) -> int:
         serving = Serving(config, database, services=services(databases), around=around, limits=limits)
         stop, hurry = asyncio.Event(), asyncio.Event()
         _on_signals(stop, hurry)
+        stacks.show_when_asked(asyncio.get_running_loop())
         beside_calls = upkeep(databases, config.containers, metrics=around.metrics, authority=around.authority)
         await beside.enter_async_context(beside_calls)
         address = await serving.start()

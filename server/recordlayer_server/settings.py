@@ -106,6 +106,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("metrics_tenants", int, 50, "databases that have numbers of their own, at most", least=1, most=10_000),
     Setting("audit_log", str, "", "file to which a line is added for every administrative action"),
     Setting("tracing", bool, False, "make OpenTelemetry spans of calls, transactions and queries"),
+    Setting("tracing_share", float, 1.0, "share of the calls without a traced caller that get spans", most=1),
+    Setting("fdb_trace", str, "", "folder where FoundationDB's client writes its trace files; without it nowhere"),
     Setting("slow", float, 1.0, "seconds after which queries and transactions are logged as slow", least=0.001),
     Setting("keepalive", float, 60.0, "seconds between pings to a silent caller", least=1, most=86_400),
     Setting("log_level", str, "info", "the least that is logged", choices=("debug", "info", "warning", "error")),

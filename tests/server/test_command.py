@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -14,11 +15,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from recordlayer.errors import LibraryMissing
 from recordlayer_server import main as command
 from recordlayer_server.settings import PREFIX, SETTINGS
+from tests.conftest import CLUSTER_FILE
 from tests.support.certificates import Authority
 from tests.support.processes import environment
 
@@ -95,6 +99,49 @@ def test_log_lines_are_json_with_a_time_a_level_and_values() -> None:
         assert process.wait(SECONDS) == 0
     assert datetime.fromisoformat(draining.pop("time")).utcoffset() == timedelta(0)
     assert draining == {"level": "info", "logger": "recordlayer.server", "event": "draining", "running": 0}
+
+
+def test_a_signal_lets_a_server_say_where_everything_is() -> None:
+    """Tasks and threads, by files, lines and functions, also what waits for somebody else; and it goes on."""
+    with started("--db", "memory:") as (process, address):
+        with grpc.insecure_channel(address) as channel:
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+            process.send_signal(signal.SIGUSR1)
+            assert process.stderr is not None
+            said = [json.loads(process.stderr.readline())]
+            while said[-1]["event"] != "stacks":
+                said.append(json.loads(process.stderr.readline()))
+            threads = {one["thread"]: one["frames"] for one in said if one["event"] == "stack of a thread"}
+            tasks = [one["frames"] for one in said if one["event"] == "stack of tasks"]
+            assert any("/asyncio/" in frame for frame in threads["MainThread"])
+            assert any("health.py" in frame for stack in tasks for frame in stack), "the watch that waits"
+            assert any(frame.endswith(" serve") for stack in tasks for frame in stack)
+            assert said[-1]["tasks"] == sum(one["tasks"] for one in said if one["event"] == "stack of tasks")
+            watch.cancel()
+        assert ask("--address", address) == (0, f"{address}: SERVING\n")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(SECONDS) == 0
+
+
+def test_foundationdbs_client_is_told_where_its_trace_files_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FDB_NETWORK_OPTION_TRACE_ENABLE", "elsewhere")
+    nowhere = ["--fdb-trace", str(tmp_path / "nowhere")]
+    assert command.main(["--db", "memory:", *nowhere], environment={}) == 2
+    assert "no folder that can be written to" in capsys.readouterr().err
+    assert command.main(["--db", "nosuch:x", "--fdb-trace", str(tmp_path)], environment={}) == 2
+    assert os.environ["FDB_NETWORK_OPTION_TRACE_ENABLE"] == str(tmp_path), "before anything is opened"
+
+
+@pytest.mark.fdb
+def test_foundationdbs_client_writes_trace_files(tmp_path: Path) -> None:
+    with started("--db", f"fdb:{CLUSTER_FILE}", "--fdb-trace", str(tmp_path)) as (process, _):
+        process.send_signal(signal.SIGTERM)
+        line(process, "stopped")
+        assert process.wait(SECONDS) == 0
+    assert list(tmp_path.glob("trace.*"))
 
 
 def test_a_server_that_nobody_can_reach_has_a_bad_health() -> None:

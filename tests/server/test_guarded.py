@@ -8,6 +8,7 @@ import importlib
 import json
 import logging
 import pkgutil
+import random
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -22,9 +23,13 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from recordlayer.aio import Database
 from recordlayer.client import pb
-from recordlayer.client.pb import context_pb2, server_pb2, server_pb2_grpc
+from recordlayer.client.pb import context_pb2, records_pb2, server_pb2, server_pb2_grpc
+from recordlayer.kv.registry import open_engine
+from recordlayer.observe import OpenTelemetry
 from recordlayer.tenant import TenantLimits
+from recordlayer.world import World
 from recordlayer_server.config import Address, Load, Security, Showing, Tls
 from recordlayer_server.operation.tracing import Tracing
 from recordlayer_server.places import DEVELOPMENT, PRIVATE, Tenant, of_database
@@ -39,6 +44,7 @@ from tests.support.service import (
     operation,
     photos,
     reason,
+    record_name,
     retries,
     run,
     status_of,
@@ -390,6 +396,41 @@ def test_a_call_is_a_span_under_its_callers(monkeypatch: pytest.MonkeyPatch) -> 
     assert f"{info.parent.span_id:016x}" == parent
     assert lookup.attributes is not None
     assert lookup.attributes["rpc.grpc.status_code"] == "PERMISSION_DENIED"
+
+
+def test_a_share_of_the_calls_has_spans_and_every_call_of_a_caller_who_traces() -> None:
+    """A call that is not taken leaves no spans of its transactions either."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    caller_span = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"
+
+    async def scenario() -> None:
+        database = Database(open_engine("memory:"), world=World(), observer=OpenTelemetry(provider=provider))
+        async with photos(database=database) as (server, _), calling(server) as channel:
+            caller = Caller(channel)
+            await caller.create("a")
+
+            async def taken(share: float, flags: str | None, count: int) -> int:
+                """How many of some calls have spans."""
+                server.around.tracing = Tracing(provider, share=share, chance=random.Random(5))
+                request = records_pb2.LookupRequest(context=caller.context, names=[record_name("a")])
+                exporter.clear()
+                for _ in range(count):
+                    metadata = () if flags is None else (("traceparent", f"{caller_span}-{flags}"),)
+                    await caller.records.Lookup(request, metadata=metadata)
+                await server.calls.idle()
+                names = [one.name for one in exporter.get_finished_spans()]
+                calls = names.count("recordlayer.v1.Records/Lookup")
+                assert (calls > 0) == (len(names) > calls), "those of transactions come and go with it"
+                return calls
+
+            assert await taken(1.0, None, 3) == 3
+            assert await taken(0.0, None, 3) == 0
+            assert 10 < await taken(0.5, None, 40) < 30
+            assert await taken(0.0, "01", 3) == 3, "whoever calls has decided it"
+            assert await taken(1.0, "00", 3) == 0
+
+    run(scenario())
 
 
 def test_the_log_says_who_did_what_to_which_database_and_no_values(

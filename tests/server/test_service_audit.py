@@ -233,6 +233,9 @@ CLIENTS: dict[str, tuple[str, ...]] = {
     "C22 a server for users' tests": (
         "server/test_fake.py::test_clients_have_databases_of_their_own_and_what_is_committed_outlives_a_stop",
     ),
+    "C25 what will go is announced": (
+        f"{ROWS}::test_c25_who_uses_what_will_go_is_told_until_when_and_what_takes_its_place",
+    ),
     "C26 compression": (f"{ROWS}::test_c26_replies_are_compressed_for_those_who_accept_it_from_a_size_on",),
     "C27 explain": (f"{QUERY}::test_an_explanation_says_which_index_and_what_it_took",),
     "C28 large messages": (
@@ -318,6 +321,7 @@ OPERATORS: dict[str, tuple[str, ...]] = {
     ),
     "O12 tracing": (
         f"{GUARDED}::test_a_call_is_a_span_under_its_callers",
+        f"{GUARDED}::test_a_share_of_the_calls_has_spans_and_every_call_of_a_caller_who_traces",
         f"{OBSERVING}::test_spans_nest_and_the_engine_is_handed_the_span_of_each_attempt",
     ),
     "O13 logs": (
@@ -329,6 +333,12 @@ OPERATORS: dict[str, tuple[str, ...]] = {
         f"{GUARDED}::test_the_audit_log_has_a_line_for_every_administrative_action",
         "server/security/test_audit.py::test_lines_are_added_whole_and_stay",
         "server/test_admin.py::test_each_method_needs_the_right_and_is_audited",
+    ),
+    "O15 stacks on a signal, trace files of the client": (
+        "server/test_command.py::test_a_signal_lets_a_server_say_where_everything_is",
+        "server/test_command.py::test_foundationdbs_client_is_told_where_its_trace_files_go",
+        "server/test_command.py::test_foundationdbs_client_writes_trace_files",
+        f"{CONNECTIONS}::test_connections_calls_and_watches_are_listed_and_ended",
     ),
     "O16 admin": (
         "server/test_admin.py::test_stores_are_listed_looked_at_locked_and_unlocked",
@@ -515,10 +525,8 @@ OPEN = {
         "`tests/golden/service/promised.txt` what the protocol is"
     ),
     "C24 gRPC-Web or JSON": "gRPC alone; a proxy in front makes either of it",
-    "C25 what will go is announced": "nothing was ever taken away: there is nothing to announce yet",
     "O05 a setting for the least version of TLS": "it is 1.2, as gRPC has it, whose Python has no setting for more",
-    "O12 which traces are taken": "by OpenTelemetry's own settings; the service has none",
-    "O15 channelz, stacks on a signal": "the methods about connections and calls show what runs; stacks are for py-spy",
+    "O15 channelz": "a package of its own; Admin's methods about connections and calls show what runs",
     "O17 canaries and a stop rule for schemas": (
         "a schema is active everywhere at once, when every server has it; the library's migrations of one's "
         "own stores have canaries"

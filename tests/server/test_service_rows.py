@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable
-from datetime import timedelta
+from datetime import date, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from recordlayer.world import World
 from recordlayer_server import statuses
 from recordlayer_server.config import Address, Config, Security, Showing, StoreFormats
 from recordlayer_server.databases import Databases
+from recordlayer_server.deprecations import Going
 from recordlayer_server.limits import Limits
 from recordlayer_server.operation.around import around_of
 from recordlayer_server.places import DEVELOPMENT, PUBLIC, Tenant
@@ -785,6 +786,53 @@ def test_c26_replies_are_compressed_for_those_who_accept_it_from_a_size_on() -> 
             await caller.create("some", hash=b"words " * 20_000)
             request = records_pb2.LookupRequest(context=caller.context, names=[record_name("some")])
             assert (await answered(lookup, request, "gzip"))[0][0] is False, "it was switched off"
+
+    run(scenario())
+
+
+def test_c25_who_uses_what_will_go_is_told_until_when_and_what_takes_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listing, zone = "/recordlayer.v1.Zones/List", "recordlayer.v1.RecordName.zone"
+    table = {
+        listing: Going(sunset=date(2031, 2, 1), instead="/recordlayer.v1.Zones/Search"),
+        zone: Going(sunset=date(2030, 1, 31), instead="zones"),
+        "recordlayer.v1.Filter.comparison": Going(sunset=date(2032, 1, 1), instead="compare"),
+    }
+    monkeypatch.setattr("recordlayer_server.deprecations.SOON", table)
+    of_zone = [("deprecated", f"{zone}; sunset=2030-01-31; instead=zones"), ("sunset", "Thu, 31 Jan 2030 00:00:00 GMT")]
+
+    async def told(call: Any) -> list[tuple[str, str]]:
+        trailing = await call.trailing_metadata()
+        return [(name, value) for name, value in trailing if name in ("deprecated", "sunset")]
+
+    async def scenario() -> None:
+        async with photos() as (server, _), calling(server) as channel:
+            caller = Caller(channel)
+            call = caller.zones.List(zones_pb2.ListZonesRequest(context=caller.context))
+            await call
+            assert await told(call) == [
+                ("deprecated", f"{listing}; sunset=2031-02-01; instead=/recordlayer.v1.Zones/Search"),
+                ("sunset", "Sat, 01 Feb 2031 00:00:00 GMT"),
+            ]
+            for name, expected in ((types_pb2.RecordName(name="p"), []), (record_name("p", "nowhere"), of_zone)):
+                call = caller.records.Lookup(records_pb2.LookupRequest(context=caller.context, names=[name]))
+                with contextlib.suppress(grpc_aio.AioRpcError):
+                    await call
+                assert await told(call) == expected, "also where the call fails"
+            condition = where("rating", "GREATER_THAN", 1)
+            request = records_pb2.QueryRequest(context=caller.context, record_types=["Photo"], filter=condition)
+            stream = caller.records.QueryStream(request)
+            _ = [reply async for reply in stream]
+            assert [name for name, _ in await told(stream)] == ["deprecated", "sunset"]
+            kind = records_pb2.ModifyStreamRequest
+            said = [kind(open=kind.Open(context=caller.context))]
+            for number, name in enumerate(("", "nowhere", "")):
+                batch = kind.Batch(sequence=number + 1, operations=[operation("FORCE_UPDATE", "p", zone=name)])
+                said.append(kind(batch=batch))
+            changes = caller.records.ModifyStream(iter(said))
+            assert len([reply async for reply in changes]) == 3
+            assert await told(changes) == of_zone, "of one message of a stream"
 
     run(scenario())
 

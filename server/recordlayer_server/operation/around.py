@@ -88,7 +88,7 @@ def around_of(config: Config) -> Around:
         if tenants is None
         else Late(tenants, seconds=load.tenant_delay, streams=config.max_concurrent_streams),
         metrics=metrics,
-        tracing=Tracing() if showing.tracing else None,
+        tracing=Tracing(share=showing.tracing_share) if showing.tracing else None,
         audit=None if showing.audit is None else AuditLog(showing.audit),
         streams=load.streams,
     )
