@@ -348,11 +348,14 @@ class RecordStore:
 
     def explain(self, query: Query, *, counting: bool = False) -> Explanation:
         """What a query will do and why: print it. `counting`: what `count(query)` will do. Reads nothing."""
-        from recordlayer.query.execute import count_plan, explained
+        from recordlayer.query.counting import count_plan
+        from recordlayer.query.execute import explained, planned
         from recordlayer.query.explain import explain_plan
 
         if counting and isinstance(query, RecordQuery):
-            return explain_plan(count_plan(self._core, query), {}, query=str(query))
+            return explain_plan(
+                count_plan(self._core, query, lambda asked: planned(self._core, asked).plan), {}, query=str(query)
+            )
         return explained(self._core, query)
 
     def analyze(

@@ -5,11 +5,9 @@ Source  Record Layer, RecordQueryPlan.execute, ExecuteProperties
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from recordlayer.cursor.limits import NO_LIMITS, Limits, budget_of
 from recordlayer.cursor.pipeline import Prefetch
@@ -17,10 +15,10 @@ from recordlayer.cursor.step import Batch, Cursor
 from recordlayer.cursor.transform import Limit, Skip
 from recordlayer.errors import BadContinuation, ExpiredContinuation, RecordLayerError, UsageError, WrongType
 from recordlayer.kv.engine import Chunk
-from recordlayer.metadata import RecordMetaData
 from recordlayer.options import as_limits
 from recordlayer.query import identity
 from recordlayer.query.budget import keeps, limits_of, over_budget, within
+from recordlayer.query.counting import count_plan
 from recordlayer.query.direct_page import DirectPage
 from recordlayer.query.envelope import Envelope, opened
 from recordlayer.query.explain import Explanation, explain_plan, reasons
@@ -29,17 +27,14 @@ from recordlayer.query.hiding import count_visible, run_visible
 from recordlayer.query.join import JoinQuery
 from recordlayer.query.measuring import Measured
 from recordlayer.query.observing import QueryWatch
-from recordlayer.query.plan.aggregate import CountFromIndex, CountRows
 from recordlayer.query.plan.base import Plan, Run
 from recordlayer.query.plan.filter import keeper
 from recordlayer.query.planned import Planned
-from recordlayer.query.planner import cache_key, keep, plan, readable_indexes
+from recordlayer.query.planner import plan
 from recordlayer.query.problem import Problem, problem_of
 from recordlayer.query.query import Query, RecordQuery
-from recordlayer.query.rules.count import count_from_index
 from recordlayer.query.rules.grouping import plan_groups
 from recordlayer.query.rules.joining import plan_join, side_to_help
-from recordlayer.query.shape import Key
 from recordlayer.query.slot import Unlike
 from recordlayer.query.statistics import known
 from recordlayer.store.store import RecordStore
@@ -286,28 +281,6 @@ class Enveloped(Cursor[Any]):
         return self._marks.sealed(self._plan, self._skip, place)
 
 
-def count_plan(store: RecordStore, query: RecordQuery) -> CountFromIndex | CountRows:
-    """How records of a query are counted: from an index that counts them, else one by one."""
-    if not isinstance(query, RecordQuery):
-        raise WrongType(query=query, hint='make one with query("Order").where(...)')
-    if query.sort:
-        query = replace(query, sort=(), reverse=False, in_memory=0)
-    if store.states.chooses is not None:
-        query = query.of_chosen
-    metadata, state_of = store.metadata, store.states.peek
-    kept = _COUNTS.setdefault(metadata, OrderedDict())
-    key = cache_key(query, readable_indexes(metadata, state_of))
-    if key is not None and key in kept:
-        return kept[key]
-    counted = count_from_index(problem_of(query, metadata, state_of)) or CountRows(planned(store, query).plan)
-    if key is not None:
-        keep(kept, key, counted)
-    return counted
-
-
-_COUNTS: WeakKeyDictionary[RecordMetaData, OrderedDict[Key, CountFromIndex | CountRows]] = WeakKeyDictionary()
-
-
 async def count(store: RecordStore, query: RecordQuery, *, snapshot: bool = False) -> int:
     """How many records a query has. A count is whole or not at all: where a budget ends, it fails.
 
@@ -316,7 +289,7 @@ async def count(store: RecordStore, query: RecordQuery, *, snapshot: bool = Fals
     """
     if store.visible is not None:
         query = count_visible(store, query)
-    chosen = count_plan(store, query)
+    chosen = count_plan(store, query, lambda asked: planned(store, asked).plan)
     limits = limits_of(store, query)
     if not keeps(chosen, limits, 0):
         raise over_budget(str(query), chosen, limits, 0, _problem(store, query))

@@ -165,9 +165,8 @@ def plan(
         return kept
     cache = _CACHE.get(metadata)
     if cache is None:
-        filtered = [one.predicate for one in metadata.indexes.values() if one.predicate is not None]
-        paths = frozenset([path for predicate in filtered for path in paths_of(predicate)])
-        cache = _CACHE[metadata] = _Cache(OrderedDict(), OrderedDict(), OrderedDict(), bool(filtered), paths)
+        filtered = any(one.predicate is not None for one in metadata.indexes.values())
+        cache = _CACHE[metadata] = _Cache(OrderedDict(), OrderedDict(), OrderedDict(), filtered, filtered_by(metadata))
     shape, values = shape_of(query)
     way = (shape, knowledge, readable)
     templates = cache.templates.get(way)
@@ -351,6 +350,12 @@ class _Cache:
 _CACHE: WeakKeyDictionary[RecordMetaData, _Cache] = WeakKeyDictionary()
 
 
+def filtered_by(metadata: RecordMetaData) -> frozenset[tuple[str, ...]]:
+    """The fields that indexes of some records choose these by."""
+    filtered = [one.predicate for one in metadata.indexes.values() if one.predicate is not None]
+    return frozenset([path for predicate in filtered for path in paths_of(predicate)])
+
+
 def keep(kept: OrderedDict[Key, T], key: Key, value: T) -> None:
     kept[key] = value
     if len(kept) > _CACHED:
@@ -360,10 +365,3 @@ def keep(kept: OrderedDict[Key, T], key: Key, value: T) -> None:
 def readable_indexes(metadata: RecordMetaData, state_of: StateOf) -> tuple[str, ...]:
     """The indexes that plans may use: part of what a plan is kept under."""
     return tuple([index.name for index in metadata.indexes.values() if state_of(index).is_readable])
-
-
-def cache_key(query: RecordQuery, readable: Key) -> Key | None:
-    """What tells a query from all others: its shape and its values. None if a value cannot be hashed."""
-    shape, values = shape_of(query)
-    told = values_key(values)
-    return None if told is None else (shape, readable, told)

@@ -18,6 +18,7 @@ from recordlayer.query.direct import Direct, direct_of
 from recordlayer.query.evaluate import all_of, any_of, comparing, compiled, resolve
 from recordlayer.query.facts import names
 from recordlayer.query.normal import normalized
+from recordlayer.query.plan.aggregate import CountFromIndex
 from recordlayer.query.plan.base import Plan
 from recordlayer.query.plan.covering import Cover
 from recordlayer.query.plan.fetch import Fetch
@@ -100,20 +101,19 @@ class Template:
             return False
         return True
 
-    def fill(self, values: Values) -> Plan | None:
+    def fill(self, values: Values) -> Any:
         """The plan for these values, which it is for; None if they are no values of the columns that they bound."""
         try:
-            plan: Plan = self._make(values)
+            return self._make(values)
         except (Unlike, RecordLayerError):
             return None
-        return plan
 
 
 def template_of(
     problem: Problem,
-    planned: Plan,
+    planned: Plan | CountFromIndex,
     values: Values,
-    rule: Callable[[Problem], list[Plan]],
+    rule: Callable[[Problem], list[Any]],
     *,
     looked_at: frozenset[tuple[str, ...]] = frozenset(),
 ) -> Template | None:
@@ -134,7 +134,7 @@ def template_of(
         condition, slots = with_slots(query.filter, literal, constraints, slotted=slotted)
         try:
             found = rule(_symbolic(problem, condition))
-            plan = min(found, key=lambda one: (one.estimate.cost, one.line))
+            plan: Any = min(found, key=lambda one: (one.estimate.cost, one.line))
             maker = _Maker(types)
             make = maker.of(plan)
         except LookedAt as looked:
@@ -175,13 +175,15 @@ class _Maker:
         self._types = types
         self.places: set[int] = set()
 
-    def of(self, node: Plan) -> Make:
+    def of(self, node: Plan | CountFromIndex) -> Make:
         """The function for a node and all below it.  Raises  NoTemplate."""
-        kind = type(node)
+        kind: type[Any] = type(node)
         if kind is ScanIndex or kind is ScanRecords:
             return self._scan(node)
         if kind is LoadRecords:
             return self._load(node)
+        if kind is CountFromIndex:
+            return self._count(node)
         if kind is FilterRecords:
             return self._filter(node, self._types, lambda each: each)
         if kind is FilterEntries:
@@ -198,7 +200,7 @@ class _Maker:
             return self._above(node)
         raise NoTemplate(kind)
 
-    def _above(self, node: Plan) -> Make:
+    def _above(self, node: Any) -> Make:
         """A node that has no values itself."""
         kind = type(node)
         (below,) = [self.of(child) for child in node.children]
@@ -258,6 +260,17 @@ class _Maker:
             own["ranges"] = tuple([each(values) for each in ranges]) if only is None else (only(values),)
             own["_answered"] = [Worded(one, values) for one in answered]
             return _node(kind, own)
+
+        return make
+
+    def _count(self, node: Any) -> Make:
+        ranges = [self.bounds(bounds) for bounds in node.ranges]
+        like = _kept(node)
+
+        def make(values: Values) -> Any:
+            own = like.copy()
+            own["ranges"] = tuple([each(values) for each in ranges])
+            return _node(CountFromIndex, own)
 
         return make
 
@@ -337,7 +350,7 @@ def _kept(node: Plan) -> dict[str, Any]:
     return {name: value for name, value in own if not isinstance(getattr(kind, name, None), cached_property)}
 
 
-def _node(kind: type[Plan], own: dict[str, Any]) -> Any:
+def _node(kind: type[Any], own: dict[str, Any]) -> Any:
     new = object.__new__(kind)
     new.__dict__ = own
     return new

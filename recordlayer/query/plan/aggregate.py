@@ -6,6 +6,7 @@ Cost  from an index: 1 read for one group, 1 range read a chunk and range for se
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 from recordlayer.cursor.step import Cursor, Stop
@@ -13,6 +14,7 @@ from recordlayer.errors import BudgetSpent
 from recordlayer.index.bounds import Bounds
 from recordlayer.index.entry import AggregateEntry
 from recordlayer.query.cost import Estimate
+from recordlayer.query.identity import Part, of_ranges
 from recordlayer.query.plan.base import Plan, Run
 from recordlayer.query.plan.scan import Ranges
 from recordlayer.waiting.overlap import gather
@@ -29,15 +31,29 @@ class CountFromIndex:
 
     def __init__(self, index: str, ranges: Ranges, *, groups: float) -> None:
         self.index = index
-        self._ranges = ranges
-        whole = ranges == (Bounds.ALL,)
-        shown = "[all groups]" if whole else " ".join(str(bounds) for bounds in ranges) or "[nothing]"
-        self.title = f"Count from {index} {shown}"
-        self.line = f"Count({index}{shown})"
+        self.ranges = ranges
         self.estimate = Estimate(1, groups, 1)
 
+    @cached_property
+    def title(self) -> str:
+        return f"Count from {self.index} {self._shown}"
+
+    @cached_property
+    def line(self) -> str:
+        return f"Count({self.index}{self._shown})"
+
+    @property
+    def _shown(self) -> str:
+        if self.ranges == (Bounds.ALL,):
+            return "[all groups]"
+        return " ".join(str(bounds) for bounds in self.ranges) or "[nothing]"
+
+    @property
+    def identity(self) -> Part:
+        return ("count", self.index, of_ranges(self.ranges))
+
     async def count(self, run: Run) -> int:
-        each = [self._within(run, bounds) for bounds in self._ranges]
+        each = [self._within(run, bounds) for bounds in self.ranges]
         return sum(await gather(*each)) if len(each) > 1 else await each[0] if each else 0
 
     async def _within(self, run: Run, bounds: Bounds) -> int:

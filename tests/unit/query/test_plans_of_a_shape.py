@@ -17,8 +17,9 @@ from recordlayer.kv.context import Context
 from recordlayer.kv.registry import open_engine
 from recordlayer.metadata import Index, predicate
 from recordlayer.metadata.definitions import text_index
-from recordlayer.query import planner, problem
-from recordlayer.query.execute import run_query
+from recordlayer.query import counting, planner, problem
+from recordlayer.query.counting import count_plan
+from recordlayer.query.execute import count, planned, run_query
 from recordlayer.query.explain import explain
 from recordlayer.query.knowledge import ASSUMED
 from recordlayer.query.plan.base import Run
@@ -355,6 +356,44 @@ def test_a_page_goes_on_with_the_plan_of_another_process(monkeypatch: pytest.Mon
     assert sorted(run_blocking(pages(4))) == expected
     run_blocking(verified(store))
     context.close()
+
+
+COUNTED: dict[str, Any] = {
+    "one group": lambda n: query("Order").where(q.customer == f"c{n}"),
+    "a range of groups": lambda n: query("Order").where(q.customer == "a", q.total > n),
+    "several groups": lambda n: query("Order").where(q.customer.in_([f"c{n}", f"d{n}"])),
+    "rows": lambda n: query("Order").where(q.note == f"n{n}"),
+}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_counts_of_a_shape_are_those_that_each_would_have_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def metadata() -> rl.RecordMetaData:
+        made = builder().index("Order", "per_customer", rl.count(group_by="customer"))
+        return made.index("Order", "per_total", rl.count(group_by=rl.concat("customer", "total"))).build()
+
+    async def ask(of: RecordStore, number: int) -> tuple[str, Any, int]:
+        asked = COUNTED[name](number)
+        chosen = count_plan(of, asked, lambda one: planned(of, one).plan)
+        return chosen.line, chosen.estimate, await count(of, asked)
+
+    made: list[Any] = []
+    make = counting.problem_of
+    monkeypatch.setattr(
+        counting, "problem_of", lambda asked, *how, **more: made.append(asked) or make(asked, *how, **more)
+    )
+    context, fresh = begun(), begun()
+    used = run_blocking(filled(context, metadata()))
+    for number in range(-3, 5):
+        before = len(made)
+        found = run_blocking(ask(used, number))
+        planned_anew = len(made) - before
+        alone = run_blocking(filled(fresh, metadata()))
+        assert found == run_blocking(ask(alone, number))
+        assert name == "rows" or number not in (-1, 3, 4) or not planned_anew
+    run_blocking(verified(used))
+    context.close()
+    fresh.close()
 
 
 GROUPED: dict[str, Any] = {
