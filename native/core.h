@@ -112,10 +112,12 @@ PyObject *make_replace_each(PyObject *module, PyObject *const *args, Py_ssize_t 
 PyObject *make_united(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_shared(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_bytes_of(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *make_record_bytes(PyObject *module, PyObject *const *args, Py_ssize_t count);
 
 extern const char make_pack_doc[], make_unpack_doc[], make_rows_doc[], make_runs_doc[], make_rests_doc[], make_open_all_doc[];
 extern const char make_tuples_doc[], make_entries_doc[], make_changed_doc[], make_step_doc[], make_encode_fields_doc[];
 extern const char make_united_doc[], make_shared_doc[], make_bytes_of_doc[];
+extern const char make_record_bytes_doc[];
 extern const char make_forward_doc[], make_backward_doc[], make_each_chunk_doc[], make_usual_keys_doc[];
 extern const char make_bytes_until_doc[];
 extern const char make_counted_doc[], make_lay_doc[], make_note_reads_doc[], make_replace_each_doc[];

@@ -2,7 +2,7 @@
 
 #include "core.h"
 
-#define REVISION 13 /* what recordlayer/core.py wants: both change when a function comes, goes or is called otherwise */
+#define REVISION 14 /* what recordlayer/core.py wants: both change when a function comes, goes or is called otherwise */
 
 int buffer_grow(Buffer *buffer, Py_ssize_t more)
 {
@@ -60,6 +60,7 @@ static PyMethodDef methods[] = {
     METHOD(make_united),
     METHOD(make_shared),
     METHOD(make_bytes_of),
+    METHOD(make_record_bytes),
     {NULL, NULL, 0, NULL},
 };
 

@@ -161,6 +161,16 @@ class StoredRecord:
         return message
 
     @property
+    def body(self) -> bytes | None:
+        """The bytes of its message as they are stored; None where it was made from something else.
+
+        Raises  CorruptRecord, UnknownEncryptionKey.
+        """
+        if self._type is None:
+            self._look_inside()
+        return self._body
+
+    @property
     def size(self) -> int:
         """Bytes of the record as it was read, or would be written."""
         data = self._body if self._data is None else self._data

@@ -163,7 +163,7 @@ class Calls:
         else:
             behaviour = self._single(handler.unary_unary, method, parse)
         make = _MAKERS[handler.request_streaming, handler.response_streaming]
-        serialize = handler.response_serializer
+        serialize = _in_bytes(handler.response_serializer)
         if self._compress_from:
             serialize = compressing.choosing(serialize, method, self._compress_from)
         return make(behaviour, kept, serialize)
@@ -378,6 +378,13 @@ def _strict(parse: Parse | None) -> Parse | None:
             raise statuses.refusal(code, "BAD_REQUEST", message) from None
 
     return strict
+
+
+def _in_bytes(serialize: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:
+    """The same, where handlers may also give the bytes of a reply."""
+    if serialize is None:
+        return None
+    return lambda reply: reply if type(reply) is bytes else serialize(reply)
 
 
 def _name(code: Any) -> str:

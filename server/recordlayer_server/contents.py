@@ -35,12 +35,19 @@ class Shape:
     form: int
 
 
+WHOLE: Mapping[int, Shape] = {
+    form: Shape(None, form) for form in (types_pb2.FORM_UNSPECIFIED, types_pb2.FIELDS, types_pb2.MESSAGE)
+}
+"""All fields, in each form."""
+
+
 def shape_of(request: Any, limits: Limits) -> Shape:
     """The shape that a request asks for.  Raises  Refusal."""
-    if request.form not in (types_pb2.FORM_UNSPECIFIED, types_pb2.FIELDS, types_pb2.MESSAGE):
+    whole = WHOLE.get(request.form)
+    if whole is None:
         raise bad_request("form", "FIELDS or MESSAGE")
     if not request.HasField("desired_keys"):
-        return Shape(None, request.form)
+        return whole
     names = request.desired_keys.fields
     if len(names) > limits.filter_nodes:
         raise bad_request("desired_keys", f"at most {limits.filter_nodes} fields")
@@ -64,16 +71,18 @@ def zone_of(name: types_pb2.ZoneName, where: str, limits: Limits) -> str:
     """The zone's name, "" for the default zone.  Raises  Refusal."""
     if name.owner:
         raise bad_request(f"{where}.owner", "zones of others are not served yet")
-    if name.name.startswith("$") or "\0" in name.name or len(name.name.encode()) > limits.name_bytes:
+    text: str = name.name
+    if text and (text[0] == "$" or "\0" in text or len(text.encode()) > limits.name_bytes):
         raise bad_request(f"{where}.name", f"at most {limits.name_bytes} bytes, without a $ at the beginning")
-    return str(name.name)
+    return text
 
 
 def key_of(name: types_pb2.RecordName, where: str, limits: Limits) -> tuple[str, str]:
     """The primary key.  Raises  Refusal."""
-    if not name.name or "\0" in name.name or len(name.name.encode()) > limits.name_bytes:
+    text: str = name.name
+    if not text or "\0" in text or len(text.encode()) > limits.name_bytes:
         raise bad_request(f"{where}.name", f"1 to {limits.name_bytes} bytes")
-    return zone_of(name.zone, f"{where}.zone", limits), str(name.name)
+    return (zone_of(name.zone, f"{where}.zone", limits) if name.HasField("zone") else ""), text
 
 
 def name_of(key: tuple[Any, ...]) -> types_pb2.RecordName:
@@ -88,17 +97,24 @@ def outgoing(
 ) -> types_pb2.Record:
     """A stored record as callers get it. `tag`: its change tag, where the stored one is not complete; `into`: an empty
     message of a reply."""
-    message: Any = stored.message
+    if tag is None:
+        tag = b"" if stored.version is None else stored.version.to_bytes()
+    return _outgoing(stored.message, stored.record_type.name, tag, shape, types_pb2.Record() if into is None else into)
+
+
+def whole(message: Message, record_type: str, tag: bytes) -> types_pb2.Record:
+    """A record with all its fields."""
+    return _outgoing(message, record_type, tag, WHOLE[types_pb2.FIELDS], types_pb2.Record())
+
+
+def _outgoing(message: Any, record_type: str, tag: bytes, shape: Shape, made: types_pb2.Record) -> types_pb2.Record:
     system = getattr(message, SYSTEM)
-    made = types_pb2.Record() if into is None else into
     name = made.name
     name.name, zone = system.name, system.zone
     name.zone.SetInParent()
     if zone:
         name.zone.name = zone
-    made.record_type = stored.record_type.name
-    if tag is None:
-        tag = b"" if stored.version is None else stored.version.to_bytes()
+    made.record_type = record_type
     made.change_tag = tag
     _change(made.created, system.created_at, system.created_by, system.created_on)
     _change(made.modified, system.modified_at, system.modified_by, system.modified_on)

@@ -8,16 +8,20 @@ from google.rpc import code_pb2
 
 from recordlayer import StoredRecord
 from recordlayer.aio import RecordStore, Transaction
-from recordlayer.client.pb import records_pb2
+from recordlayer.client.pb import records_pb2, types_pb2
 from recordlayer.errors import CorruptRecord
+from recordlayer.metadata.envelope import varint
 from recordlayer_server import statuses
 from recordlayer_server.contents import Shape, key_of, outgoing
 from recordlayer_server.databases import Databases
 from recordlayer_server.limits import Limits
 from recordlayer_server.places import Tenant
+from recordlayer_server.record_bytes import record_writer
 from recordlayer_server.zone_catalog import missing_zones
 
 _ROOM = 64 << 10  # of a reply, for what is not records
+_RESULT = b"\x12"  # the tag of a LookupReply's results
+_FOUND = b"\x0a\x00\x12"  # a RecordResult with a status that is empty, and the tag of its record
 
 
 Keys = Sequence[tuple[str, str]]
@@ -67,6 +71,38 @@ async def look_up(
         except CorruptRecord:  # one of them: the others are whole
             found = [await _or_damage(store, key, snapshot=snapshot) for key in keys]
     return [Gone if key[0] in gone else one for key, one in zip(keys, found, strict=True)] if gone else found
+
+
+def told(keys: Keys, found: Sequence[Found], shape: Shape, most: int) -> bytes:
+    """The results of `tell` as the bytes of a reply that has nothing else."""
+    whole = _whole(found, most - _ROOM) if shape.wanted is None and shape.form != types_pb2.MESSAGE else None
+    if whole is not None:
+        return whole
+    reply = records_pb2.LookupReply()
+    tell(reply, keys, found, shape, most)
+    return bytes(reply.SerializeToString())
+
+
+def _whole(found: Sequence[Found], room: int) -> bytes | None:
+    """Results with all fields of records, if they are there, can be read and have room."""
+    parts: list[bytes] = []
+    for stored in found:
+        if type(stored) is not StoredRecord:
+            return None
+        try:
+            body, version = stored.body, stored.version
+            if body is None:
+                return None
+            record = record_writer(stored.record_type)(body, b"" if version is None else version.to_bytes())
+        except CorruptRecord:
+            return None
+        size = len(record)
+        room -= size + 16
+        if room < 0:
+            return None
+        end = _FOUND + varint(size)
+        parts += (_RESULT, varint(len(end) + size), end, record)
+    return b"".join(parts)
 
 
 def tell(reply: records_pb2.LookupReply, keys: Keys, found: Sequence[Found], shape: Shape, most: int) -> None:

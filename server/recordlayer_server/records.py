@@ -15,7 +15,7 @@ from recordlayer_server.call import Call, current
 from recordlayer_server.contents import shape_of, zone_of
 from recordlayer_server.databases import Databases
 from recordlayer_server.explaining import explain, partitions
-from recordlayer_server.looking_up import Found, Keys, fit, keys_of, look_up, no_room, tell
+from recordlayer_server.looking_up import Found, Keys, fit, keys_of, look_up, no_room, told
 from recordlayer_server.modify_stream import modify_stream
 from recordlayer_server.operations import FORCED, Names, Operation, checked
 from recordlayer_server.paging import Page, Pages
@@ -48,7 +48,8 @@ class Records(records_pb2_grpc.RecordsServicer):  # type: ignore[misc]  # genera
         self._look_ups = Together(self._find, busy=busy)
         self._saves = Together(self._save, busy=busy)
 
-    async def Lookup(self, request: records_pb2.LookupRequest, _: Any) -> records_pb2.LookupReply:
+    async def Lookup(self, request: records_pb2.LookupRequest, _: Any) -> bytes:
+        """The bytes of a LookupReply: its records are not parsed to be put into one."""
         call, limits = current(), self._limits
         keys = keys_of(request, limits)
         shape = shape_of(request, limits)
@@ -59,8 +60,7 @@ class Records(records_pb2_grpc.RecordsServicer):  # type: ignore[misc]  # genera
             (there,) = await self._find(tenant, ((call, keys),))
         reply = records_pb2.LookupReply()
         reply_context(call, read_version=there.version, cost=there.cost, into=reply.context)
-        tell(reply, keys, there.found, shape, limits.message_bytes)
-        return reply
+        return reply.SerializeToString() + told(keys, there.found, shape, limits.message_bytes)
 
     async def _find(self, tenant: Tenant, asked: Sequence[tuple[Call, Keys]]) -> list[_There]:
         """What is there for each of some calls that may share a transaction."""
