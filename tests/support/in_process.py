@@ -219,6 +219,9 @@ class _Context:
     def set_trailing_metadata(self, metadata: Metadata) -> None:
         self._trailing = metadata
 
+    def disable_next_message_compression(self) -> None:
+        """Nothing is compressed here."""
+
     def code(self) -> grpc.StatusCode | None:
         return self._code
 
