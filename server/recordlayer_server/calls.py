@@ -28,7 +28,7 @@ from grpc import aio
 
 from recordlayer.client.pb import context_pb2
 from recordlayer.errors import Overloaded
-from recordlayer_server import call_lines, compressing, deprecations, statuses
+from recordlayer_server import call_lines, compressing, deprecations, statuses, wire
 from recordlayer_server.call import WORD, Call, ahead_of, context_of, enter
 from recordlayer_server.deadlines import Deadlines
 from recordlayer_server.limits import DEFAULT, Limits
@@ -44,7 +44,6 @@ from recordlayer_server.security.identity import ANONYMOUS
 
 REQUEST_ID = "x-request-id"
 
-Parse = Callable[[bytes], Any]
 
 _HEALTH = "/grpc.health.v1.Health/"
 _OURS, _SERVER = "/recordlayer.v1.", "/recordlayer.v1.Server/"
@@ -154,7 +153,7 @@ class Calls:
 
     def wrapped(self, handler: grpc.RpcMethodHandler, method: str) -> grpc.RpcMethodHandler:
         """The handler of a method with what happens around its calls."""
-        parse, kept = deprecations.noticing(_strict(handler.request_deserializer), method), None
+        parse, kept = deprecations.noticing(wire.strict(handler.request_deserializer), method), None
         if handler.request_streaming:  # a handler of a stream may read by itself: grpc parses for it
             parse, kept = None, parse
         if handler.unary_unary is None:
@@ -163,12 +162,14 @@ class Calls:
         else:
             behaviour = self._single(handler.unary_unary, method, parse)
         make = _MAKERS[handler.request_streaming, handler.response_streaming]
-        serialize = _in_bytes(handler.response_serializer)
+        serialize = wire.or_bytes(handler.response_serializer)
         if self._compress_from:
             serialize = compressing.choosing(serialize, method, self._compress_from)
         return make(behaviour, kept, serialize)
 
-    def _single(self, behaviour: Callable[..., Any], method: str, parse: Parse | None) -> Callable[..., Awaitable[Any]]:
+    def _single(
+        self, behaviour: Callable[..., Any], method: str, parse: wire.Parse | None
+    ) -> Callable[..., Awaitable[Any]]:
         about, identify = _about(method), self._asks.identify
         admission = None if about.health or method in _PATIENT else self._asks.admission
         audit = self._asks.audit if is_audited(method) else None
@@ -214,7 +215,7 @@ class Calls:
         return call
 
     def _streaming(
-        self, behaviour: Callable[..., Any], method: str, parse: Parse | None
+        self, behaviour: Callable[..., Any], method: str, parse: wire.Parse | None
     ) -> Callable[..., Awaitable[Any]]:
         about, identify = _about(method, endless=True), self._asks.identify
         audit = self._asks.audit if is_audited(method) else None
@@ -353,7 +354,7 @@ async def _abort(context: aio.ServicerContext, call: Call, status: status_pb2.St
     await context.abort(statuses.CODES[status.code], status.message, trailing)
 
 
-def _parsed(request: Any, parse: Parse | None, call: Call) -> Any:
+def _parsed(request: Any, parse: wire.Parse | None, call: Call) -> Any:
     """The request as a message, and the call bound to what it says of itself.  Raises  Refusal."""
     if parse is None:
         return request
@@ -362,29 +363,6 @@ def _parsed(request: Any, parse: Parse | None, call: Call) -> Any:
     if said is not None:
         call.bind(said)
     return parsed
-
-
-def _strict(parse: Parse | None) -> Parse | None:
-    """The same, where bytes that are no message are the caller's mistake. Left to grpc, they would be answered with the
-    parser's own words, and in a stream as an error of the server's own."""
-    if parse is None:
-        return None
-
-    def strict(data: bytes) -> Any:
-        try:
-            return parse(data)
-        except Exception:  # whatever a parser raises, the caller sent it
-            code, message = code_pb2.INVALID_ARGUMENT, "these bytes are not a message of this method"
-            raise statuses.refusal(code, "BAD_REQUEST", message) from None
-
-    return strict
-
-
-def _in_bytes(serialize: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:
-    """The same, where handlers may also give the bytes of a reply."""
-    if serialize is None:
-        return None
-    return lambda reply: reply if type(reply) is bytes else serialize(reply)
 
 
 def _name(code: Any) -> str:
