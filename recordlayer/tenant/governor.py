@@ -4,6 +4,9 @@ A transaction is let in while its tenant's account has something left; what it r
 taken then, so an account may go below nothing, and pays that back before anybody else is let in. What transactions of a
 tenant usually use is taken when they are let in, so that many who wait do not all come at once.
 
+Those who wait are let in one after the other, as what they need flows in, in about the order in which they came: all at
+once, whenever something has been leased, they would be in the way of everybody else.
+
 Once in half a second the account is settled with the bucket in the database: see `bucket`. New limits are seen then,
 and what was used is added to the tenant's counters there. Tenants without limits are settled every few seconds.
 
@@ -39,6 +42,8 @@ UNLIMITED_SECONDS = 2.0
 """How long it takes until new limits are seen for a tenant that had none, or has nothing left."""
 _BETWEEN_SECONDS = 0.25
 _LONGEST_NAP = 1.0
+_SAVED = 1.0  # seconds' worth that only a tenant has left that was quiet: while it has more nobody waits
+_SLACK = 0.05  # seconds by which those who wait may be behind their times, and make up for it
 _NONE: Amounts = [0.0] * len(RESOURCES)
 _REFUSED = len(RESOURCES) + 1
 _TRANSACTIONS = len(RESOURCES)
@@ -58,7 +63,9 @@ class Account:
         "balance",
         "clear_at",
         "limits",
+        "next_at",
         "place",
+        "queue",
         "settled_at",
         "settling",
         "text",
@@ -77,6 +84,8 @@ class Account:
         self.again_at = 0.0  # no earlier settlement
         self.clear_at = 0.0  # when the bucket will have something again
         self.settling = False
+        self.next_at = 0.0  # when the next one of those who wait may go
+        self.queue: dict[object, None] = {}  # those who wait, in the order in which they came
 
     def may_go(self) -> bool:
         """Whether something of everything that is limited is left."""
@@ -84,6 +93,17 @@ class Account:
         if limits is None:
             return self.settled_at is not None
         return all(rate is None or left > 0.0 for rate, left in zip(limits.rates, self.balance, strict=True))
+
+    @property
+    def rates(self) -> list[float | None]:
+        """What flows in a second; nothing without limits."""
+        return [] if self.limits is None else self.limits.rates
+
+    @property
+    def left(self) -> float:
+        """For how many seconds what is left would last at the rates of the limits."""
+        left = [left / rate for rate, left in zip(self.rates, self.balance, strict=False) if rate]
+        return max(0.0, min(left, default=0.0))
 
     def is_due(self, now: float) -> bool:
         """Whether it is time to settle."""
@@ -94,19 +114,28 @@ class Account:
 
     def seconds_left(self, now: float) -> float:
         """How long it takes until there is something again, at least."""
-        rates = [] if self.limits is None else self.limits.rates
-        owed = max([-left / rate for rate, left in zip(rates, self.balance, strict=False) if rate], default=0.0)
+        owed = max([-left / rate for rate, left in zip(self.rates, self.balance, strict=False) if rate], default=0.0)
         return max(0.01, self.clear_at - now, self.again_at - now, owed)
 
-    def refusal(self, beginning: Beginning, now: float) -> TenantOverLimit:
+    @property
+    def gap(self) -> float:
+        """Seconds in which there flows in what a transaction usually takes."""
+        needed = [min(usual / rate, 1.0) for rate, usual in zip(self.rates, self.usual, strict=False) if rate]
+        return max(needed, default=0.0)
+
+    def ahead_of(self, one: object) -> int:
+        """How many have waited for longer."""
+        return list(self.queue).index(one)
+
+    def refusal(self, beginning: Beginning, wait: float) -> TenantOverLimit:
         """What is told to somebody who is not let in."""
-        wait = self.seconds_left(now)
         self.unsaid[_REFUSED] += 1
         _tell(beginning, TenantRefused(tenant=self.text, retry_after=timedelta(seconds=wait)))
         return TenantOverLimit(tenant=self.text, retry_after_seconds=round(wait, 3))
 
-    def reserve(self) -> Amounts:
+    def reserve(self, now: float) -> Amounts:
         """Take what a transaction usually needs."""
+        self.next_at = (max(self.next_at, now - _SLACK) if self.queue else now) + self.gap / (1.0 + self.left)
         taken = list(self.usual)
         for place, amount in enumerate(taken):
             self.balance[place] -= amount
@@ -204,19 +233,26 @@ class Governor:
         """
         clock = beginning.world.clock
         began = now = clock.monotonic()
-        while True:
-            may_go = account.may_go()
-            if not account.settling and (account.is_due(now) or not may_go) and now >= account.again_at:
-                await self.settle(beginning, account)
-                may_go, now = account.may_go(), clock.monotonic()
-            if may_go:
-                return account.reserve()
-            wait = account.seconds_left(now)
-            late = most is not None and now + wait - began > most.total_seconds()
-            if overload is Overload.FAIL or late:
-                raise account.refusal(beginning, now)
-            await sleep(max(0.01, min(account.again_at - now, _LONGEST_NAP)), beginning.world)
-            now = clock.monotonic()
+        me = object()
+        try:
+            while True:
+                may_go = account.may_go()
+                if not account.settling and (account.is_due(now) or not may_go) and now >= account.again_at:
+                    await self.settle(beginning, account)
+                    may_go, now = account.may_go(), clock.monotonic()
+                paced = overload is Overload.WAIT and account.queue and now < account.next_at and account.left <= _SAVED
+                if may_go and not paced:
+                    return account.reserve(now)
+                left = account.next_at - now if may_go else account.seconds_left(now)
+                if overload is Overload.FAIL or (most is not None and now + left - began > most.total_seconds()):
+                    raise account.refusal(beginning, left)
+                account.queue[me] = None
+                begins = account.next_at if may_go else account.again_at
+                nap = begins - now + account.ahead_of(me) * account.gap
+                await sleep(max(0.01, min(nap, _LONGEST_NAP)), beginning.world)
+                now = clock.monotonic()
+        finally:
+            account.queue.pop(me, None)
 
 
 class Gate:
@@ -237,7 +273,7 @@ class Gate:
             account = self._account = self._governor.known(self._path)
             now = self._beginning.world.clock.monotonic()
             if account is not None and now < account.again_at and not account.may_go():
-                raise account.refusal(self._beginning, now)
+                raise account.refusal(self._beginning, account.seconds_left(now))
 
     async def admit(self) -> None:
         """Raises  TenantOverLimit."""
