@@ -52,6 +52,7 @@ static PyMethodDef methods[] = {
     METHOD(make_backward),
     METHOD(make_each_chunk),
     METHOD(make_usual_keys),
+    METHOD(make_look),
     METHOD(make_bytes_until),
     METHOD(make_counted),
     METHOD(make_lay),

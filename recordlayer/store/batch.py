@@ -9,18 +9,19 @@ Cost    save: 1 range read a record (+ 1 for each entry of a unique index), 1 ro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recordlayer.index.maintainer import Verdict
 from recordlayer.kv.mutations import Write, perform
 from recordlayer.store.expect import Expect, VersionBehavior
+from recordlayer.store.reading import ReadingMany
 from recordlayer.store.record import StoredRecord
 from recordlayer.store.split import RawRecord
 from recordlayer.store.store import RecordStore
 from recordlayer.store.synthesis import Synthesis
-from recordlayer.store.upkeep import Change, claim_all, writes_of
+from recordlayer.store.upkeep import Change, Kept, claim_all, writes_of
 from recordlayer.tuples import Versionstamp
 
 if TYPE_CHECKING:
@@ -59,7 +60,19 @@ async def save_many(
     news = [store.identify(message) for message in given]
     taken = await _take_turns(store, [new.primary_key_bytes for new in news])
     try:
-        plans = await _plan(store, news, expect, version_behavior)
+        found: dict[bytes, RawRecord | None] | None = None
+        if version_behavior is VersionBehavior.DEFAULT and (kept := store.plainly_kept(news)) is not None:
+            keys = _keys_of(news)
+            reading = store.records.begin_all(keys, exact=True)
+            try:
+                found = await _found(store, keys, reading)
+            finally:
+                reading.cancel()
+            writes = _plain_writes(store, news, found, kept, expect)
+            if writes is not None:
+                store.write_all(writes)
+                return news
+        plans = await _plan(store, news, expect, version_behavior, found=found)
         synthesis = await Synthesis.begun(store, [(plan.old, plan.new) for plan in plans])
         try:
             made = writes_of(synthesis.changes)
@@ -71,6 +84,27 @@ async def save_many(
         return news
     finally:
         _leave_turns(store, taken)
+
+
+def _plain_writes(
+    store: RecordStore,
+    news: list[StoredRecord],
+    found: Mapping[bytes, RawRecord | None],
+    kept: Mapping[str, Kept],
+    expect: Expect,
+) -> list[Write] | None:
+    """All that is to be written where that is little; None where there is more to one of the records."""
+    if len(found) < len(news):
+        return None  # one comes twice
+    only = next(iter(kept.values())) if len(kept) == 1 else None
+    writes: list[Write] = []
+    for new in news:
+        keeps = kept[new.record_type.name] if only is None else only
+        more = store.plain_writes(new, found[new.primary_key_bytes], keeps, expect)
+        if more is None:
+            return None
+        writes += more
+    return writes
 
 
 async def _write(store: RecordStore, plans: list[Planned]) -> None:
@@ -205,16 +239,19 @@ async def _plan(
     version_behavior: VersionBehavior,
     version: Versionstamp | None = None,
     *,
+    found: dict[bytes, RawRecord | None] | None = None,
     dry: bool = False,
 ) -> list[Planned]:
-    """Everything that can be refused, and what to write; nothing is written yet."""
+    """Everything that can be refused, and what to write; nothing is written yet. `found`: what was read already."""
     records = store.records
-    keys = list(dict.fromkeys([new.primary_key_bytes for new in news]))
-    reading = records.begin_all(keys, exact=True)
+    keys = _keys_of(news)
+    reading = None if found is not None else records.begin_all(keys, exact=True)
     plans: list[Planned] = []
     try:
         begun = [store.upkeep.verdicts(new) for new in news]
-        found: dict[bytes, RawRecord | None] = dict(zip(keys, await records.finish_all(reading), strict=True))
+        if found is None and reading is not None:
+            found = await _found(store, keys, reading)
+        assert found is not None, "it was given, or read"
         latest: dict[bytes, StoredRecord] = {}
         for new, verdicts in zip(news, begun, strict=True):
             key = new.primary_key_bytes
@@ -234,8 +271,17 @@ async def _plan(
             if len(keys) < len(news):  # one comes twice: the second follows upon the first
                 latest[key], found[key] = new, RawRecord(data, new.version, records.shape(new, data))
     finally:
-        reading.cancel()
+        if reading is not None:
+            reading.cancel()
     return plans
+
+
+def _keys_of(news: list[StoredRecord]) -> list[bytes]:
+    return list(dict.fromkeys([new.primary_key_bytes for new in news]))
+
+
+async def _found(store: RecordStore, keys: list[bytes], reading: ReadingMany) -> dict[bytes, RawRecord | None]:
+    return dict(zip(keys, await store.records.finish_all(reading), strict=True))
 
 
 async def _take_turns(store: RecordStore, keys: Iterable[bytes]) -> list[bytes]:

@@ -60,13 +60,14 @@ class DirectWrites:
     def _entries_of(self, record: StoredRecord, prefixes: Sequence[bytes]) -> list[Write] | None:
         message = record.message
         kind = type(message)
-        if kind not in self._functions:
-            self._functions[kind] = compile_entries(
+        function = self._functions.get(kind)
+        if function is None:
+            if kind in self._functions:
+                return None
+            function = self._functions[kind] = compile_entries(
                 self._wanted, kind, name=self._name, key_limit=KEY_LIMIT, value_limit=VALUE_LIMIT
             )
-        function = self._functions[kind]
-        if function is None:
-            return None
+            return None if function is None else self._entries_of(record, prefixes)
         context = self._context if self._context is not None else record.key_context
         return function(message, context, record.primary_key_bytes, prefixes)
 

@@ -24,6 +24,7 @@ from recordlayer.store.record_page import RecordPage
 from recordlayer.store.record_scan import RecordScan
 from recordlayer.store.split import (
     PART,
+    SURE_OF_SIZE,
     UNSPLIT,
     VERSION,
     RawRecord,
@@ -271,18 +272,17 @@ class Records:
 
     def one_pair(self, record: StoredRecord, data: bytes, old: RawRecord | None) -> Write | None:
         """The write that `write` makes where it is one pair in place of none or one, and neither has a version. That is
-        the caller's to perform then; None where there is more to it.  Cost  1 write."""
+        the caller's to perform then; None where there is more to it, or something to refuse.  Cost  1 write."""
         if (
             record.version is not None
             or len(data) > PART
             or not self.splitting.has_suffixes
             or (old is not None and (old.version is not None or old.shape.parts))
+            or len(key := self._layout.records + record.primary_key_bytes + UNSPLIT) > SURE_OF_SIZE
         ):
             return None
-        primary_key = record.primary_key_bytes
         if self._preloaded:
-            self._preloaded.pop(primary_key, None)
-        key = self._layout.records + primary_key + UNSPLIT
+            self._preloaded.pop(record.primary_key_bytes, None)
         record.shape = Shape(0, False, len(key), len(data))
         return SET, key, data
 

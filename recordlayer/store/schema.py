@@ -28,7 +28,7 @@ _MOST_STATES = 1_000
 class Schema:
     """The functions of one metadata."""
 
-    __slots__ = ("_direct", "_indexes_of", "_key_functions", "contexts", "functions", "indexes", "primary_keys")
+    __slots__ = ("_direct", "_indexes_of", "contexts", "functions", "indexes", "key_functions", "primary_keys")
 
     def __init__(self, metadata: RecordMetaData) -> None:
         self.primary_keys = PrimaryKeys(metadata)
@@ -38,7 +38,8 @@ class Schema:
         self.indexes: dict[bytes, Index] = {pack((index.subspace_key,)): index for index in metadata.indexes.values()}
         """By packed subspace key."""
         self.contexts: dict[str, RecordContext] = {name: known.context for name, known in metadata.record_types.items()}
-        self._key_functions: dict[type[Message], Keys] = {}
+        self.key_functions: dict[type[Message], Keys] = {}
+        """What gives the packed primary keys of messages, by their classes; filled by `primary_key`."""
         self._direct: dict[tuple[str, frozenset[str]], DirectWrites] = {}
         self._indexes_of = {name: metadata.indexes_of(name) for name in metadata.record_types}
 
@@ -56,10 +57,10 @@ class Schema:
     def primary_key(self, record_type: RecordType, message: Message) -> bytes:
         """The packed primary key of a record.  Raises  InvalidKeyExpression if there is not exactly one."""
         kind = type(message)
-        function = self._key_functions.get(kind)
+        function = self.key_functions.get(kind)
         if function is None:
             name = f"primary_key_of_{record_type.name}"
-            function = self._key_functions[kind] = compile_keys(record_type.primary_key, kind, name=name)
+            function = self.key_functions[kind] = compile_keys(record_type.primary_key, kind, name=name)
         keys = function(message, self.contexts[record_type.name], b"", b"")
         if len(keys) != 1:
             raise InvalidKeyExpression(expression=record_type.primary_key, rows=len(keys), hint="one row was expected")

@@ -28,6 +28,8 @@ UNSPLIT = pack((0,))
 VERSION = pack((-1,))
 FIRST_PART = pack((1,))
 _SUFFIX_BYTES = 4
+SURE_OF_SIZE = KEY_LIMIT - _SUFFIX_BYTES
+"""No key of a pair up to this length is refused by `check_size`."""
 _STAMP_CODE = b"\x33"
 _VERSION_BYTES = 13
 _STAMP_OFFSET = (1).to_bytes(4, "little")  # the placeholder stands behind the code of the versionstamp
@@ -182,7 +184,7 @@ def write_version(context: Context, base: bytes, version: Versionstamp) -> None:
 
 def pending_version(context: Context, base: bytes) -> Versionstamp | None:
     """The version that this transaction keeps for a record until it commits."""
-    operand = context.stamped_value(base + VERSION)
+    operand = context.stamped_values.get(base + VERSION) if context.stamped_values else None
     return None if operand is None else read_version(base, operand[:-4])
 
 

@@ -87,9 +87,12 @@ class RecordStore:
 
         Raises  UnknownRecordType, WrongType for what is no message.
         """
-        record_type = self.metadata.record_type_of(message)
-        key = self.codec.schema.primary_key(record_type, message)
-        return StoredRecord.of_message(self.codec, record_type, message, key)
+        record_type, codec = self.metadata.record_type_of(message), self.codec
+        schema = codec.schema
+        function = schema.key_functions.get(type(message))
+        keys = () if function is None else function(message, schema.contexts[record_type.name], b"", b"")
+        key = keys[0] if len(keys) == 1 else schema.primary_key(record_type, message)
+        return StoredRecord.of_message(codec, record_type, message, key)
 
     async def save(
         self,
@@ -142,27 +145,58 @@ class RecordStore:
         kept = self.upkeep.kept(new.record_type)
         return None if kept.rest or not self.records.is_plain else kept
 
-    async def _save_plainly(self, new: StoredRecord, base: bytes, kept: Kept, expect: Expect) -> None:
-        """The steps of `save` that are left then: most saves are so."""
+    def plainly_kept(self, news: Iterable[StoredRecord]) -> dict[str, Kept] | None:
+        """`_kept_plainly` for several records, by their types; None where there is more to one of them."""
+        found: dict[str, Kept] = {}
+        for new in news:
+            name = new.record_type.name
+            if name not in found:
+                kept = None if self._stores_versions or self._makes else self._kept_plainly(new)
+                if kept is None:
+                    return None
+                found[name] = kept
+        return found
+
+    def plain_writes(self, new: StoredRecord, raw: RawRecord | None, kept: Kept, expect: Expect) -> list[Write] | None:
+        """All that a save has to write then; None where there is more to it after all.
+
+        Raises  what refuses the record.
+        """
         records = self.records
-        raw = await records.replaced(base)
         old = None if raw is None else records.stored(new.primary_key_bytes, raw)
         if expect is not Expect.ANYTHING:
             expect.check(old, new)
         data = self.codec.encode(new.message)
-        records.check_size(new, data)
-        writes: list[Write] | None = None
-        changes: list[Change] = []
-        if kept.direct is not None and (old is None or old.record_type is new.record_type):
-            writes = kept.direct.between(old, new, kept.prefixes)
-        if writes is None:
-            writes, changes = self.upkeep.prepare(old, new)
         pair = records.one_pair(new, data, raw)
-        if pair is None:
-            self.write_record(new, data, old, raw, None)
-        else:
+        if pair is None or kept.direct is None or (old is not None and old.record_type is not new.record_type):
+            return None
+        writes = kept.direct.between(old, new, kept.prefixes)
+        if writes is not None:
             writes.insert(0, pair)
+        return writes
+
+    async def _save_plainly(self, new: StoredRecord, base: bytes, kept: Kept, expect: Expect) -> None:
+        """The steps of `save` that are left then: most saves are so."""
+        records = self.records
+        raw = await records.replaced(base)
+        writes = self.plain_writes(new, raw, kept, expect)
+        if writes is not None:
+            self.write_all(writes)
+            return
+        old = None if raw is None else records.stored(new.primary_key_bytes, raw)
+        data = self.codec.encode(new.message)
+        records.check_size(new, data)
+        writes, changes = self.upkeep.prepare(old, new)
+        self.write_record(new, data, old, raw, None)
         await self.complete(writes, changes)
+
+    def write_all(self, writes: list[Write]) -> None:
+        """Write all of a record, or of several. Where that fails, nothing can be committed."""
+        try:
+            perform(self.context, writes)
+        except BaseException as error:
+            self.context.doom(error)
+            raise
 
     async def _write(
         self,

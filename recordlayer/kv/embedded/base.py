@@ -31,13 +31,14 @@ from recordlayer.kv.embedded.disk_errors import disk_errors, engine_error
 from recordlayer.kv.embedded.environment import FORMAT, FORMAT_KEY, environment, make_room_for_readers, make_trees
 from recordlayer.kv.embedded.full_scan import EMPTY, every_kind
 from recordlayer.kv.embedded.long_keys import HEAD, MARKER, LongKeys
-from recordlayer.kv.embedded.scanning import KeyValue, backward, each_chunk, forward, key_of
+from recordlayer.kv.embedded.scanning import KeyValue, backward, each_chunk, forward, key_of, look
 from recordlayer.kv.embedded.tree_pages import Pages
 
 T = TypeVar("T")
 
 _NEW_MAP, _LEAST_MAP = 1 << 20, 64 << 20
 _HOLD_SECONDS = 1.0
+_FEW = 10  # pairs that are asked for one by one
 _TRIES = 4  # of a read that the map was moved under
 
 
@@ -178,7 +179,10 @@ class Base:
         self, begin: bytes, end: bytes, limit: int, *, reverse: bool = False, tries: int = _TRIES
     ) -> list[KeyValue]:
         """Up to `limit` pairs of [begin, end), ascending or descending. Fewer means that there are no more."""
+        few = limit <= _FEW and not (reverse or self.has_long or self.has_empty)
         try:
+            if few and 0 < len(begin) <= HEAD and len(end) <= HEAD:
+                return look(self._env.begin, self.data, begin, end, limit)
             txn = self._env.begin(self.data)
             try:
                 if len(begin) <= HEAD and len(end) <= HEAD and (begin or not self.has_empty):

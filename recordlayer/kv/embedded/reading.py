@@ -108,7 +108,7 @@ class Reading(TransactionState):
                 and self._is_plain()
             ):
                 # The usual case of the rows between two keys: selectors do not matter, nor sizes where rows are few.
-                own = self._writes.reaches(begin, end)
+                own = not self._writes.untouched and self._writes.reaches(begin, end)
                 if own or self._point.version is None:
                     view: Snapshot | View = self._reader(snapshot)
                 else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain, islice
 from operator import itemgetter
 from typing import Any
@@ -102,6 +102,22 @@ def _chunk(
 def usual_keys(keys: Sequence[bytes], longest: int) -> bool:
     """Whether all of these are such as most keys are: bytes, not empty, of this length at most, and below ff."""
     return all(type(key) is bytes and 0 < len(key) <= longest and key < b"\xff" for key in keys)
+
+
+@in_c("look", "cursor", "abort", "set_range", "key", "item", "next")
+def look(begin_transaction: Callable[[Any], Any], tree: Any, begin: bytes, end: bytes, limit: int) -> list[KeyValue]:
+    """`forward` for a few pairs, `begin` not empty, in a transaction of its own."""
+    transaction = begin_transaction(tree)
+    try:
+        cursor = transaction.cursor()
+        found: list[KeyValue] = []
+        there = cursor.set_range(begin)
+        while there and cursor.key() < end:
+            found.append(cursor.item())
+            there = len(found) < limit and cursor.next()
+        return found
+    finally:
+        transaction.abort()
 
 
 @in_c("bytes_until")

@@ -204,3 +204,58 @@ def test_scans_leave_nothing_behind(cursor: Any) -> None:
     work()
     gc.collect()
     assert sys.getallocatedblocks() - before < 50
+
+
+class Transaction:
+    """Stands for one of LMDB's, on the cursor of another."""
+
+    def __init__(self, cursor: Any, fails_at_end: bool = False) -> None:
+        self._cursor = cursor
+        self.fails_at_end = fails_at_end
+        self.ended = 0
+
+    def cursor(self) -> Any:
+        if self._cursor is None:
+            raise OSError("no cursor")
+        return self._cursor
+
+    def abort(self) -> None:
+        self.ended += 1
+        if self.fails_at_end:
+            raise OSError("no end")
+
+
+@pytest.mark.parametrize("way", WAYS)
+@given(begin=bounds.filter(bool), end=bounds, limit=st.integers(1, 10))
+def test_a_look_gives_few_pairs_and_ends_its_transaction(
+    cursor: Any, way: int, begin: bytes, end: bytes, limit: int
+) -> None:
+    transaction = Transaction(cursor)
+    there = [(key(number), b"v" * (number % 7)) for number in NUMBERS if begin <= key(number) < end]
+    assert scan("look", way, lambda tree: transaction, "tree", begin, end, limit) == there[:limit]
+    assert transaction.ended == 1
+
+
+class Odd:
+    """Stands for a cursor that is at a key that is none."""
+
+    def set_range(self, key: bytes) -> bool:
+        return True
+
+    def key(self) -> int:
+        return 7
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_goes_wrong_in_a_look_ends_its_transaction_too(cursor: Any, way: int) -> None:
+    for transaction, raised in (
+        (Transaction(None), OSError),
+        (Transaction(Odd()), TypeError),
+        (Transaction(None, fails_at_end=True), OSError),
+        (Transaction(cursor, fails_at_end=True), OSError),
+    ):
+        with pytest.raises(raised):
+            scan("look", way, lambda tree, given=transaction: given, "tree", key(2), b"\xff", 3)
+        assert transaction.ended == 1
+    with pytest.raises(ZeroDivisionError):
+        scan("look", way, lambda tree: 1 // 0, "tree", key(2), b"\xff", 3)
