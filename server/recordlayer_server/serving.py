@@ -31,7 +31,7 @@ from recordlayer_server.methods import Methods
 from recordlayer_server.operation.around import Around, around_of, ended
 from recordlayer_server.operation.libraries import libraries
 from recordlayer_server.operation.metrics import Exposition
-from recordlayer_server.security.certificates import credentials
+from recordlayer_server.security.certificates import credentials, seconds_left
 
 _TURNING_AWAY = timedelta(milliseconds=50)
 _UNRULY = timedelta(seconds=5)  # for handlers that do not end when they are cut off
@@ -150,6 +150,8 @@ class Serving:
         late = self.around.late
         if late is not None:
             metrics.follow("late_refusals", "refusals that are kept back now", lambda: float(late.kept))
+        if (tls := self._config.tls) is not None:
+            metrics.follow("certificate_seconds_left", "until its certificate is over", lambda: seconds_left(tls))
         known = libraries()
         metrics.build(
             version=known.get("recordlayer", ""),

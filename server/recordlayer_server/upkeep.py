@@ -7,7 +7,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from recordlayer.errors import RecordLayerError
@@ -47,9 +49,13 @@ async def upkeep(
         logs.write(logs.server, logging.WARNING, "containers wait for the database", containers=sorted(containers))
         putting.add_done_callback(_say)
     runner = Runner(databases)
-    others = (keep_up(databases), databases.instance.run(), runner.run())
+    done_at = Last()
+    others = (keep_up(databases, last=done_at), databases.instance.run(), runner.run())
     tasks = [putting, *(asyncio.create_task(other) for other in others)]
     if metrics is not None:
+        metrics.follow(
+            "upkeep_age_seconds", "since what is over was forgotten", lambda: time.monotonic() - done_at.time
+        )
         metrics.follow("operations", "operations of Admin that it does", lambda: float(runner.running))
     if databases.hooks is not None:
         dispatch = Dispatch(databases, databases.hooks, poster_of(databases.hooks), authority=authority)
@@ -83,10 +89,17 @@ def _say(putting: asyncio.Task[None]) -> None:
         logs.write(logs.server, level, event, traceback_of=error)
 
 
-async def keep_up(databases: Databases, *, interval: timedelta = INTERVAL) -> None:
+@dataclass(slots=True)
+class Last:
+    """When it was done, on the monotonic clock; at first, when the server began."""
+
+    time: float = field(default_factory=time.monotonic)
+
+
+async def keep_up(databases: Databases, *, interval: timedelta = INTERVAL, last: Last | None = None) -> None:
     """Goes on until it is cancelled. Any number of servers may do it at once. A database that is away is tried again
-    at the next turn."""
-    assets = Collector(databases)
+    at the next turn. `last` is told when a turn has come to its end."""
+    assets, last = Collector(databases), Last() if last is None else last
     while True:
         await asyncio.sleep(interval.total_seconds())
         try:
@@ -98,6 +111,7 @@ async def keep_up(databases: Databases, *, interval: timedelta = INTERVAL) -> No
         except RecordLayerError as error:
             logs.write(logs.server, logging.WARNING, "upkeep failed", error=error.code)
         else:
+            last.time = time.monotonic()
             logs.write(
                 logs.server,
                 logging.DEBUG,

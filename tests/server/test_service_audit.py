@@ -13,6 +13,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
 
+ALERTS = "server/operation/test_alerts.py"
 ADMISSION = "server/operation/test_admission.py"
 BAD_INPUT = "server/test_bad_input.py"
 CONNECTIONS = "server/test_admin_connections.py"
@@ -233,6 +234,11 @@ CLIENTS: dict[str, tuple[str, ...]] = {
     "C22 a server for users' tests": (
         "server/test_fake.py::test_clients_have_databases_of_their_own_and_what_is_committed_outlives_a_stop",
     ),
+    "C23 cases that clients in other languages run": (
+        "server/test_conformance.py::test_a_case_is_answered_as_it_is_written",
+        "server/test_conformance.py::test_a_difference_is_found_wherever_it_is",
+        "node/test_conformance.py::test_every_case_is_answered_to_node_as_it_is_written",
+    ),
     "C25 what will go is announced": (
         f"{ROWS}::test_c25_who_uses_what_will_go_is_told_until_when_and_what_takes_its_place",
     ),
@@ -380,6 +386,11 @@ OPERATORS: dict[str, tuple[str, ...]] = {
         "house/test_docker.py::test_all_files_take_the_same_release_of_foundationdb",
         "house/test_docker.py::test_the_servers_settings_in_the_compose_file_are_settings",
     ),
+    "O23 dashboards, alerts, runbooks": (
+        f"{ALERTS}::test_an_alert_speaks_of_numbers_that_there_are",
+        f"{ALERTS}::test_every_alert_has_a_page_and_every_page_an_alert",
+        f"{ALERTS}::test_every_panel_of_the_dashboard_shows_numbers_that_there_are",
+    ),
     "O24 what runs": (
         f"{ROWS}::test_c16_o24_a_server_tells_its_limits_and_what_it_is",
         f"{METRICS}::test_a_scraper_sees_calls_by_method_and_code",
@@ -520,10 +531,6 @@ SHORT_AND_LONG = {
 S05 is done at random by a simulation of the service, S09 over time by the bench `service_tenants`."""
 
 OPEN = {
-    "C23 cases that clients in other languages run": (
-        "there is no such suite; `tests/node` has a client of Sync in another language, and "
-        "`tests/golden/service/promised.txt` what the protocol is"
-    ),
     "C24 gRPC-Web or JSON": "gRPC alone; a proxy in front makes either of it",
     "O05 a setting for the least version of TLS": "it is 1.2, as gRPC has it, whose Python has no setting for more",
     "O15 channelz": "a package of its own; Admin's methods about connections and calls show what runs",
@@ -534,7 +541,7 @@ OPEN = {
     "O20 consistent with FoundationDB's backup": (
         "a backup of the cluster has everything that a server keeps, but no test restores one"
     ),
-    "O23 dashboards, alerts, runbooks": "numbers are there, and described; nobody has drawn them",
+    "O23 an alert for old clients": "nobody counts callers by the version of their client",
     "O26 load test and objectives": (
         "`python -m bench service` and `service_keys`, with what they found in bench/RESULTS.md; times are "
         "judged by nobody in a test"

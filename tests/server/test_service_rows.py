@@ -177,6 +177,7 @@ def test_o11_pages_are_counted_by_what_ended_them_a_full_reply_too() -> None:
             assert (len(copied.records), copied.more_coming) == (2, True)
             async with Transact(caller) as tx:
                 await tx.step(query=records_pb2.QueryRequest())
+            await refused(caller.create("p0"))
             await server.calls.idle()
             seen = Numbers(await asyncio.to_thread(shown_by, server))
 
@@ -184,6 +185,8 @@ def test_o11_pages_are_counted_by_what_ended_them_a_full_reply_too() -> None:
             labels = {"method": f"/recordlayer.v1.{service}/{method}"}
             return seen.by("recordlayer_server_pages_total", "ended", **labels)
 
+        assert seen.of("recordlayer_server_refusals_total", reason="EXISTS") == 1
+        assert seen.of("recordlayer_server_refusals_total") == 1, "the others are there, and 0"
         assert pages("Records", "Query") == {"reply_full": 1, "record_limit": 1, "scan_limit": 1}
         assert pages("Records", "QueryStream") == {"reply_full": 1, "exhausted": 1}
         assert pages("Sync", "ZoneChanges") == {"reply_full": 1}

@@ -2,6 +2,7 @@
 
     recordlayer_server_calls_total{method, code}       calls ended
     recordlayer_server_call_seconds{method}            how long they took
+    recordlayer_server_refusals_total{reason}          those that were refused or failed, by the reason of the status
     recordlayer_server_running_calls                   that run now; _waiting_calls, _call_limit
     recordlayer_server_sent_away_total{method}         calls that were not begun
     recordlayer_server_pages_total{method, ended}      by what ended them: a limit, exhausted, or reply_full, where
@@ -13,6 +14,8 @@
     recordlayer_server_loop_lag_seconds                how late the event loop was
     recordlayer_server_watches                         zones that callers follow by Watch; _watch_streams
     recordlayer_server_ready                           1 or 0
+    recordlayer_server_upkeep_age_seconds              since what is over was last forgotten
+    recordlayer_server_certificate_seconds_left        until its certificate, as it lies on the disk, is over
     recordlayer_server_build_info{version, ...}        always 1
 
 with those of the library (`recordlayer.observe.prometheus`). Methods that the server does not have count as "unknown",
@@ -27,6 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import prometheus_client
 
+from recordlayer.client.pb import errors_pb2
 from recordlayer.errors import CannotListen
 from recordlayer.observe.prometheus import Prometheus
 from recordlayer_server.places import label
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from recordlayer_server.config import Address
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_REASONS = frozenset(errors_pb2.Reason.keys()[1:])
 OTHER = "other"
 
 
@@ -80,6 +85,9 @@ class Metrics:
         self._seconds = prometheus_client.Histogram(
             f"{name}_call_seconds", "duration of calls", ["method"], buckets=_SECONDS, **more
         )
+        self._refusals = counter(f"{name}_refusals", "calls that were refused or failed", ["reason"], **more)
+        for reason in sorted(_REASONS):
+            self._refusals.labels(reason)  # from the beginning: of what has not been there nobody sees it rise
         self._away = counter(f"{name}_sent_away", "calls that were not begun", ["method"], **more)
         self._pages = counter(f"{name}_pages", "pages by what ended them", ["method", "ended"], **more)
         self._tenant_calls = counter(f"{name}_tenant_calls", "calls of the heaviest tenants", ["tenant"], **more)
@@ -104,6 +112,8 @@ class Metrics:
     def call(self, call: Call, code: str, reason: str, seconds: float) -> None:
         """A call has ended, with the reason of its status if it failed."""
         self.ended(call.method, code, seconds)
+        if reason:
+            self._refusals.labels(reason if reason in _REASONS else OTHER).inc()
         if reason == "OVERLOADED":
             self.sent_away(call.method)
         if call.tenant is not None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import ssl
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import grpc
+from cryptography import x509
 
 from recordlayer_server.security.identity import Identity
 from recordlayer_server.security.kept_file import KeptFiles
@@ -34,6 +37,15 @@ def credentials(tls: Tls) -> grpc.ServerCredentials:
         return given
 
     return grpc.dynamic_ssl_server_credentials(given, changed, require_client_authentication=tls.client_ca is not None)
+
+
+def seconds_left(tls: Tls) -> float:
+    """Until the certificate is over that new connections get; not a number where its file cannot be read just now."""
+    try:
+        over = x509.load_pem_x509_certificate(tls.certificate.read_bytes()).not_valid_after_utc
+    except (OSError, ValueError):
+        return math.nan
+    return (over - datetime.now(UTC)).total_seconds()
 
 
 def _configuration(contents: Sequence[bytes]) -> grpc.ServerCertificateConfiguration:
