@@ -14,11 +14,13 @@ Source  Record Layer, FDBRecordContext: buffered versionstamp mutations, the loc
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
+from operator import itemgetter
 from typing import Any
 
 from recordlayer.errors import Closed, LocalVersionsExhausted, Unreadable
 from recordlayer.kv.counters import Counters
 from recordlayer.kv.engine import METADATA_VERSION_KEY, Chunk, ConflictKind, MutationType, StreamingMode, Transaction
+from recordlayer.kv.mutations import Write, perform
 from recordlayer.kv.observed import ObservedTransaction
 from recordlayer.kv.read_limits import ReadLimits
 from recordlayer.kv.read_version_cache import ReadVersionCache
@@ -378,11 +380,10 @@ class Context:
 
     def _flush_stamped(self) -> None:
         if self._stamped_keys or self.stamped_values or self._want_stamp:
-            pending = [(key, _STAMPED_VALUE, operand) for key, operand in self.stamped_values.items()]
-            pending += [(operand, _STAMPED_KEY, value) for operand, value in self._stamped_keys.items()]
-            pending.sort()
-            for key, kind, operand in pending:
-                self.atomic(kind, key, operand)
+            pending: list[Write] = [(_STAMPED_KEY, operand, value) for operand, value in self._stamped_keys.items()]
+            pending += [(_STAMPED_VALUE, key, operand) for key, operand in self.stamped_values.items()]
+            pending.sort(key=itemgetter(1))
+            perform(self, pending)
             self._stamped_keys, self.stamped_values = {}, {}
             self._stamp = self.transaction.versionstamp()
 

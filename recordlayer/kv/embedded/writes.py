@@ -28,6 +28,7 @@ Stack = list[Operation]
 WriteEntry = bytes | None | Stack
 
 _STAMPED_VALUE = MutationType.SET_VERSIONSTAMPED_VALUE
+_LAST_STAMP = b"\xff" * STAMP_LENGTH
 _FEW = 64  # up to here, putting keys in one by one beats sorting
 _NONE: list[bytes] = []  # of all new sets, most of which stay empty; nobody changes it
 _NO_KEYS: set[bytes] = set()  # likewise
@@ -385,5 +386,6 @@ def stamped(operand: bytes, stamp: bytes) -> bytes:
 
 def stamped_key_range(key: bytes, read_version: int) -> Range:
     """The keys that a versionstamped key may become, given that stamps are above `read_version`."""
-    lowest = read_version.to_bytes(8, "big") + b"\0\0"
-    return stamped(key, lowest), stamped(key, b"\xff" * STAMP_LENGTH) + b"\0"
+    offset = placeholder_offset(key)
+    head, tail = key[:offset], key[offset + STAMP_LENGTH : -4]
+    return head + read_version.to_bytes(8, "big") + b"\0\0" + tail, head + _LAST_STAMP + tail + b"\0"

@@ -23,9 +23,9 @@ from recordlayer.kv.engine import (
 )
 from recordlayer.kv.mutations import CLEAR, SET, Write, write_each
 
-_STAMPED_KEY = MutationType.SET_VERSIONSTAMPED_KEY
-_STAMPED = (_STAMPED_KEY, MutationType.SET_VERSIONSTAMPED_VALUE)
-_PLAIN = {int(kind): kind for kind in MutationType if kind not in _STAMPED}
+_STAMPED_KEY, _STAMPED_VALUE = MutationType.SET_VERSIONSTAMPED_KEY, MutationType.SET_VERSIONSTAMPED_VALUE
+_KINDS = {int(kind): kind for kind in MutationType}
+_PLAIN = {int(kind): kind for kind in MutationType if kind not in (_STAMPED_KEY, _STAMPED_VALUE)}
 
 _SET_BYTES = MUTATION_BYTES + RANGE_BYTES + 1
 _CLEAR_BYTES = 2 * (RANGE_BYTES + 1)
@@ -143,7 +143,7 @@ class Writing(Reading):
 
     def atomic(self, kind: MutationType, key: bytes, operand: bytes) -> None:
         if (
-            (plain := _PLAIN.get(kind)) is not None
+            (known := _KINDS.get(kind)) is not None
             and self._is_plain()
             and type(key) is bytes
             and type(operand) is bytes
@@ -153,8 +153,13 @@ class Writing(Reading):
             and not self._quiet_next
             and not self._watching
         ):
+            if known is _STAMPED_KEY:
+                self._writes.set_stamped_key(key, operand, self._point.version or 0)
+            else:
+                if known is _STAMPED_VALUE:
+                    legal.placeholder_offset(operand)
+                self._writes.atomic(known, key, operand)
             self._size += 3 * len(key) + len(operand) + _SET_BYTES
-            self._writes.atomic(plain, key, operand)
             return
         conflict = self._before_writing()
         legal.check_atomic(kind, key, operand, system=self._settings.write_system_keys)
