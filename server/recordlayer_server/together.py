@@ -2,8 +2,9 @@
 saves of single ones. A transaction, its read version, the opened store and its commit cost more than the record itself.
 
 What comes while the loop has time is done at once, and by itself. While it has none, those that come wait for each
-other, until as many have come as the last time, `MOST` at most, or until none has come for three milliseconds: then
-all who had a reason to come are there. What they read is of a version that was taken after all of them had come.
+other, until as many have come as the last time, `MOST` at most, or until none has come for three milliseconds in which
+the loop could have let them in: then all who had a reason to come are there. What they read is of a version that was
+taken after all of them had come.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ NEAR = 0.01
 _FEWEST = 2
 _GROWING = 8  # times that as many came as were expected, until twice as many are
 _APART = 0.03  # seconds in which calls of a database do not wait, where one waited in vain, or it did not work
+_LATE = 0.0005  # seconds behind its time at which a timer rings in a loop that has had other work
+_LONGEST = 10 * PAUSE  # in which that is heeded, from when the first one waits
 _REMEMBERED = 1_000  # databases
 
 
@@ -69,16 +72,21 @@ class Rest:
 
 
 class _Group(Generic[Asked, Found]):
-    """The calls of one database that wait."""
+    """The calls of one database that wait.
 
-    __slots__ = ("apart_until", "asked", "expected", "last", "often", "timer", "turns")
+    alone        how many are done by themselves just now
+    alone_until  none waits before that, unless several are there: one has waited in vain
+    apart_until  none waits before that: it did not work together
+    """
+
+    __slots__ = ("alone", "alone_until", "apart_until", "asked", "expected", "last", "often", "timer", "turns", "until")
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.turns: list[asyncio.Future[Found]] = []
         self.expected = _FEWEST
-        self.often = 0
-        self.last = self.apart_until = float("-inf")
+        self.often = self.alone = 0
+        self.last = self.alone_until = self.apart_until = self.until = float("-inf")
         self.timer: asyncio.TimerHandle | None = None
 
 
@@ -104,9 +112,14 @@ class Together(Generic[Asked, Found]):
         """What comes out, done at once or with others.  Raises  what doing it raises, for all who share it."""
         loop = asyncio.get_running_loop()
         group, now = self._group(tenant), loop.time()
-        near, group.last = now - group.last < NEAR and now >= group.apart_until, now
+        hopes = now >= group.alone_until or group.alone >= _FEWEST
+        near, group.last = hopes and now - group.last < NEAR and now >= group.apart_until, now
         if not group.asked and not (self._busy() and near):
-            (found,) = await self._do(tenant, (asked,))
+            group.alone += 1
+            try:
+                (found,) = await self._do(tenant, (asked,))
+            finally:
+                group.alone -= 1
             return found
         turn: asyncio.Future[Found] = loop.create_future()
         group.asked.append(asked)
@@ -117,7 +130,8 @@ class Together(Generic[Asked, Found]):
                 group.expected, group.often = min(MOST, 2 * group.expected), 0
             self._begin(tenant, group)
         elif group.timer is None:
-            group.timer = loop.call_at(now + PAUSE, self._ring, tenant, group)
+            group.until = now + _LONGEST
+            self._wait(tenant, group, now + PAUSE)
         return await turn
 
     def apart(self, tenant: Tenant) -> None:
@@ -132,18 +146,23 @@ class Together(Generic[Asked, Found]):
                 self._groups.popitem(last=False)
         return group
 
-    def _ring(self, tenant: Tenant, group: _Group[Asked, Found]) -> None:
+    def _wait(self, tenant: Tenant, group: _Group[Asked, Found], until: float) -> None:
+        group.timer = asyncio.get_running_loop().call_at(until, self._ring, tenant, group, until)
+
+    def _ring(self, tenant: Tenant, group: _Group[Asked, Found], when: float) -> None:
         """Nobody may have come for a while."""
         group.timer = None
         if not group.asked:
             return
-        loop = asyncio.get_running_loop()
-        now, due = loop.time(), group.last + PAUSE
+        now, due = asyncio.get_running_loop().time(), group.last + PAUSE
+        if now - when > _LATE and now < group.until:
+            # The loop had other work meanwhile, and those who have come are behind this in its line: let them in.
+            due = now + PAUSE
         if now < due:
-            group.timer = loop.call_at(due, self._ring, tenant, group)
+            self._wait(tenant, group, due)
             return
         if len(group.asked) == 1:
-            group.apart_until = now + _APART
+            group.alone_until = now + _APART
         group.expected, group.often = max(_FEWEST, len(group.asked)), 0
         self._begin(tenant, group)
 

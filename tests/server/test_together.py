@@ -21,7 +21,7 @@ from recordlayer.observe.events import TransactionBegan
 from recordlayer.world import World
 from recordlayer_server.databases import Databases
 from recordlayer_server.places import DEVELOPMENT, PRIVATE, Tenant
-from recordlayer_server.together import MOST, Rest, Together, worked
+from recordlayer_server.together import MOST, PAUSE, Rest, Together, worked
 from tests.support.in_process import InProcess
 from tests.support.photos import CONTAINER, descriptor_set
 from tests.support.recording import Recording
@@ -107,6 +107,36 @@ def test_who_has_waited_in_vain_does_not_wait_again_soon() -> None:
             waits += not asking.done()
             await asking
         assert waits <= 1 + (loop.time() - before) / 0.03
+
+    run(scenario())
+
+
+def test_several_who_come_where_one_has_waited_in_vain_wait_for_each_other() -> None:
+    async def scenario() -> None:
+        reads = Reads()
+        together = Together(reads, busy=lambda: True)
+        for number in range(2):
+            await together.ask(ONE, number)  # the second one waits in vain
+        await asyncio.gather(*(together.ask(ONE, number) for number in range(6)))
+        assert reads.sizes == [1, 1, 1, 1, 2, 2]
+
+    run(scenario())
+
+
+def test_who_comes_while_the_loop_has_other_work_is_waited_for() -> None:
+    async def scenario() -> None:
+        reads = Reads()
+        together = Together(reads, busy=lambda: True)
+        await together.ask(ONE, 0)
+        first = asyncio.ensure_future(together.ask(ONE, 1))
+        await asyncio.sleep(0)
+        loop = asyncio.get_running_loop()
+        came = loop.create_future()
+        loop.call_soon(time.sleep, 2 * PAUSE)
+        loop.call_soon(came.set_result, None)  # somebody comes meanwhile, who is behind the timer in the loop's line
+        await came
+        assert await asyncio.gather(first, together.ask(ONE, 2)) == [2, 4]
+        assert reads.sizes == [1, 2]
 
     run(scenario())
 
