@@ -1,9 +1,11 @@
 """How many calls run at once, and what becomes of the rest: they wait a little, in order, or are sent away early.
 
     running   up to `most` at once, fewer while the event loop lags: the number halves, and grows again one by one
-    waiting   up to `queue`; interactive calls before those of batches, which also use half of the places at most
-    sent away with Overloaded and the time after which to try again: when the queue is full, a batch call first; and a
-              call that cannot be done by its deadline, as far as the last calls show
+    waiting   up to `queue`; interactive calls before those of batches, which also use half of the places at most.
+              Tenants take turns: a hundred calls of one wait behind each other, and not the next one's behind them
+    sent away with Overloaded and the time after which to try again: when the queue is full, a batch call first, then
+              one of the tenant that has the most waiting; and a call that cannot be done by its deadline, as far as
+              the last calls show
 
 A call that waits has started nothing, so sending it away costs nothing but the answer.
 """
@@ -13,8 +15,8 @@ from __future__ import annotations
 import asyncio
 import enum
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -33,6 +35,62 @@ class Priority(enum.IntEnum):
     BATCH = 1
 
 
+class _Line:
+    """Calls of one priority that wait, by tenant, whose turn it is in order."""
+
+    def __init__(self) -> None:
+        self._by_tenant: OrderedDict[Hashable, deque[asyncio.Future[None]]] = OrderedDict()
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def of(self, tenant: Hashable) -> int:
+        """How many of a tenant wait."""
+        return len(self._by_tenant.get(tenant, ()))
+
+    def ahead_of(self, tenant: Hashable) -> int:
+        """How many go before one that comes now: each tenant has a turn for each that waits of this one."""
+        rounds = self.of(tenant) + 1
+        return min(self._length, rounds * len(self._by_tenant))
+
+    def add(self, tenant: Hashable, turn: asyncio.Future[None]) -> None:
+        self._by_tenant.setdefault(tenant, deque()).append(turn)
+        self._length += 1
+
+    def next(self) -> asyncio.Future[None]:
+        """Whose turn it is: the first of the tenant that has waited for a turn the longest."""
+        tenant, turns = next(iter(self._by_tenant.items()))
+        turn = turns.popleft()
+        self._took_from(tenant, turns)
+        if turns:
+            self._by_tenant.move_to_end(tenant)
+        return turn
+
+    def youngest_of_most(self, *, more_than: int) -> asyncio.Future[None] | None:
+        """The one that came last of the tenant with the most, None if it has no more than this many."""
+        if self._length == len(self._by_tenant) and more_than:
+            return None  # one of each
+        tenant, turns = max(self._by_tenant.items(), key=lambda each: len(each[1]), default=(None, deque()))
+        if len(turns) <= more_than:
+            return None
+        turn = turns.pop()
+        self._took_from(tenant, turns)
+        return turn
+
+    def leave(self, tenant: Hashable, turn: asyncio.Future[None]) -> None:
+        """One does not wait any more, if it still did."""
+        turns = self._by_tenant.get(tenant)
+        if turns is not None and turn in turns:
+            turns.remove(turn)
+            self._took_from(tenant, turns)
+
+    def _took_from(self, tenant: Hashable, turns: deque[asyncio.Future[None]]) -> None:
+        self._length -= 1
+        if not turns:
+            del self._by_tenant[tenant]
+
+
 class Admission:
     """The places of one server."""
 
@@ -42,7 +100,7 @@ class Admission:
         self._clock = clock
         self._limit = most
         self._mean = 0.0
-        self._waiting: tuple[deque[asyncio.Future[None]], deque[asyncio.Future[None]]] = (deque(), deque())
+        self._waiting = (_Line(), _Line())
         self._running = [0, 0]
 
     @property
@@ -68,9 +126,11 @@ class Admission:
             self._wake()
 
     @asynccontextmanager
-    async def place(self, priority: Priority, *, time_left: float | None) -> AsyncIterator[None]:
+    async def place(
+        self, priority: Priority, *, time_left: float | None, tenant: Hashable = None
+    ) -> AsyncIterator[None]:
         """A place for one call; see `enter`."""
-        began = await self.enter(priority, time_left=time_left)
+        began = await self.enter(priority, time_left=time_left, tenant=tenant)
         try:
             yield
         finally:
@@ -83,15 +143,18 @@ class Admission:
         self._running[priority] += 1
         return self._clock()
 
-    async def enter(self, priority: Priority, *, time_left: float | None) -> float:
-        """Take a place for one call; when it was there, for `leave`. `time_left` in seconds until the call's deadline.
+    async def enter(self, priority: Priority, *, time_left: float | None, tenant: Hashable = None) -> float:
+        """Take a place for one call; when it was there, for `leave`.
+
+        time_left  seconds until the call's deadline
+        tenant     whose call it is, None for nobody's
 
         Raises  Overloaded.
         """
         since = self.at_once(priority)
         if since is not None:
             return since
-        await self._turn(priority, time_left)
+        await self._turn(priority, time_left, tenant)
         return self._clock()
 
     def leave(self, priority: Priority, began: float) -> None:
@@ -102,23 +165,24 @@ class Admission:
         if self._waiting[Priority.INTERACTIVE] or self._waiting[Priority.BATCH]:
             self._wake()
 
-    async def _turn(self, priority: Priority, time_left: float | None) -> None:
-        ahead = len(self._waiting[Priority.INTERACTIVE]) + (len(self._waiting[1]) if priority else 0) + 1
-        wait = ahead * self._mean / self._limit
+    async def _turn(self, priority: Priority, time_left: float | None, tenant: Hashable) -> None:
+        line = self._waiting[priority]
+        before = len(self._waiting[Priority.INTERACTIVE]) if priority is Priority.BATCH else 0
+        wait = (before + line.ahead_of(tenant) + 1) * self._mean / self._limit
         if time_left is not None and wait + self._mean > time_left:
             raise self._away("its deadline is nearer than its turn", wait)
-        if self.waiting >= self._queue and not (priority is Priority.INTERACTIVE and self._send_a_batch_away(wait)):
+        if self.waiting >= self._queue and not self._make_room(priority, tenant, wait):
             raise self._away("too many wait already", wait)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[priority].append(turn)
+        line.add(tenant, turn)
         try:
             await turn
         except BaseException:
             if turn.done() and not turn.cancelled() and turn.exception() is None:  # its turn came in the same moment
                 self._running[priority] -= 1
                 self._wake()
-            elif turn in self._waiting[priority]:
-                self._waiting[priority].remove(turn)
+            else:
+                line.leave(tenant, turn)
             raise
 
     def _free(self, priority: Priority) -> bool:
@@ -126,19 +190,28 @@ class Admission:
             return False
         return priority is Priority.INTERACTIVE or self._running[Priority.BATCH] < max(1, self._limit // 2)
 
-    def _send_a_batch_away(self, wait: float) -> bool:
-        """The youngest call of a batch makes room; False if there is none."""
-        queue = self._waiting[Priority.BATCH]
-        if not queue:
-            return False
-        queue.pop().set_exception(self._away("an interactive call took its place", wait))
-        return True
+    def _make_room(self, priority: Priority, tenant: Hashable, wait: float) -> bool:
+        """Send somebody away for one who comes; False if nobody has to make room for it."""
+        if priority is Priority.INTERACTIVE:
+            batch = self._waiting[Priority.BATCH].youngest_of_most(more_than=0)
+            if batch is not None:
+                self._send_away(batch, "an interactive call took its place", wait)
+                return True
+        line = self._waiting[priority]
+        other = line.youngest_of_most(more_than=line.of(tenant) + 1)
+        if other is not None:
+            self._send_away(other, "too many of its database wait already", wait)
+        return other is not None
+
+    def _send_away(self, turn: asyncio.Future[None], why: str, wait: float) -> None:
+        if not turn.done():  # else its caller has left in this moment
+            turn.set_exception(self._away(why, wait))
 
     def _wake(self) -> None:
         for priority in Priority:
-            queue = self._waiting[priority]
-            while queue and self._free(priority):
-                turn = queue.popleft()
+            line = self._waiting[priority]
+            while len(line) and self._free(priority):
+                turn = line.next()
                 if not turn.done():
                     self._running[priority] += 1
                     turn.set_result(None)

@@ -37,11 +37,13 @@ class Callers:
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.let_go: dict[str, asyncio.Event] = {}
 
-    async def call(self, name: str, priority: Priority = INTERACTIVE, time_left: float | None = None) -> None:
+    async def call(
+        self, name: str, priority: Priority = INTERACTIVE, time_left: float | None = None, tenant: str | None = None
+    ) -> None:
         self.let_go[name] = asyncio.Event()
 
         async def hold() -> None:
-            async with self.admission.place(priority, time_left=time_left):
+            async with self.admission.place(priority, time_left=time_left, tenant=tenant):
                 self.begun.append(name)
                 await self.let_go[name].wait()
 
@@ -113,6 +115,76 @@ def test_a_full_queue_sends_away_and_a_batch_makes_room_for_the_interactive() ->
         await callers.end("running")
         await callers.end("first")
         assert callers.begun == ["running", "first", "second"]
+        await callers.end_all()
+
+    run(scenario())
+
+
+def test_tenants_take_turns_and_a_flood_of_one_waits_behind_itself() -> None:
+    async def scenario() -> None:
+        callers = Callers(Admission(most=1, queue=100))
+        for number in range(20):
+            await callers.call(f"greedy {number}", tenant="greedy")
+        for name in ("ana 1", "ana 2", "bo 1"):
+            await callers.call(name, tenant=name.split()[0])
+        for _ in range(8):
+            await callers.end(callers.begun[-1])
+        assert callers.begun == [
+            *("greedy 0", "greedy 1", "ana 1", "bo 1", "greedy 2", "ana 2", "greedy 3", "greedy 4", "greedy 5")
+        ]
+        await callers.end_all()
+        assert len(callers.begun) == 23
+
+    run(scenario())
+
+
+def test_a_full_queue_sends_one_of_the_tenant_away_that_has_the_most_there() -> None:
+    async def scenario() -> None:
+        callers = Callers(Admission(most=1, queue=4))
+        for number in range(5):
+            await callers.call(f"greedy {number}", tenant="greedy")
+        with pytest.raises(Overloaded):
+            async with callers.admission.place(INTERACTIVE, time_left=None, tenant="greedy"):
+                pass
+        await callers.call("ana", tenant="ana")
+        with pytest.raises(Overloaded) as caught:
+            await callers.tasks["greedy 4"]
+        assert caught.value.fields["why"] == "too many of its database wait already"
+        # One that leaves in the moment in which it would be sent away has made room all the same.
+        callers.tasks["greedy 3"].cancel()
+        bo = callers.admission.enter(INTERACTIVE, time_left=None, tenant="bo")
+        bo.send(None)
+        assert callers.admission.waiting == 4
+        bo.close()
+        await settle()
+        assert callers.tasks["greedy 3"].cancelled()
+        await callers.call("bo", tenant="bo")
+        with pytest.raises(Overloaded, match="too many wait already"):
+            async with callers.admission.place(INTERACTIVE, time_left=None, tenant="ana"):
+                pass
+        for _ in range(4):
+            await callers.end(callers.begun[-1])
+        assert callers.begun == ["greedy 0", "greedy 1", "ana", "bo", "greedy 2"]
+        await callers.end_all()
+
+    run(scenario())
+
+
+def test_how_long_a_call_waits_depends_on_those_of_its_own_tenant() -> None:
+    async def scenario() -> None:
+        now = 0.0
+        callers = Callers(Admission(most=1, queue=100, clock=lambda: now))
+        await callers.call("long")
+        now = 2.0
+        await callers.end("long")
+        await callers.call("running")
+        for number in range(10):
+            await callers.call(f"greedy {number}", tenant="greedy")
+        with pytest.raises(Overloaded):
+            async with callers.admission.place(INTERACTIVE, time_left=20.0, tenant="greedy"):
+                pass
+        await callers.call("ana", tenant="ana", time_left=7.0)
+        assert callers.admission.waiting == 11
         await callers.end_all()
 
     run(scenario())
@@ -190,7 +262,8 @@ def test_places_are_never_lost_whoever_comes_and_goes() -> None:
         async def one() -> None:
             nonlocal most
             try:
-                async with admission.place(chance.choice([INTERACTIVE, BATCH]), time_left=None):
+                priority, tenant = chance.choice([INTERACTIVE, BATCH]), chance.choice("abc")
+                async with admission.place(priority, time_left=None, tenant=tenant):
                     most = max(most, admission.running)
                     for _ in range(chance.randrange(4)):
                         await asyncio.sleep(0)
