@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from recordlayer.client.pb import admin_pb2
+from recordlayer.client.pb import admin_pb2, schemas_pb2
 from recordlayer.index.state import IndexState
 from recordlayer.store import upgrade
 from recordlayer_server import statuses
@@ -181,6 +181,78 @@ def test_a_walk_through_all_databases_goes_on_at_its_page(monkeypatch: pytest.Mo
             assert len(set(seen)) == 1, "databases of earlier pages were not looked at again"
             for user in ("", *USERS):
                 assert await state(databases, user, "by_rating") is IndexState.READABLE
+
+    run(scenario())
+
+
+async def dropped(channel: Any, index: str, *users: str) -> None:
+    for user in users:
+        one = await Operator(channel, user=user).ask("DropIndexes", drop={"indexes": [index]})
+        await Operator(channel).ask("WaitOperation", name=one.operation.name)
+
+
+def test_canaries_go_first_and_the_others_when_an_operator_lets_them() -> None:
+    async def scenario() -> None:
+        async with photos() as (server, databases), calling(server) as channel, working(databases):
+            owner, operator = Owner(channel), Operator(channel)
+            await people(channel)
+
+            async def built() -> set[str]:
+                return {user for user in ("", *USERS) if (await state(databases, user, "by_ratio")).is_readable}
+
+            request = schemas_pb2.ApplySchemaRequest(
+                context=owner.context, description=with_ratio(), start_builds=True, canaries=2
+            )
+            made = await owner.stub.Apply(request)
+            paused = await operator.until(made.operation, lambda seen: seen.state == Operation.PAUSED)
+            assert (reason_of(paused), paused.progress.databases) == ("CANARIES_DONE", 2)
+            canaries = await built()
+            assert len(canaries) == 2
+            (canary,) = canaries - {""}
+            rest = set(USERS) - canaries
+            assert not paused.HasField("ended")
+            await operator.ask("ResumeOperation", name=made.operation)
+            done = (await operator.ask("WaitOperation", name=made.operation)).operation
+            assert (done.state, done.progress.databases) == (Operation.SUCCEEDED, 4), "it paused once"
+            assert await built() == {"", *USERS}
+
+            # The stop rule, at the end of the canaries: more than a quarter of them could not be built.
+            await dropped(channel, "by_ratio", "", *USERS)
+            await Operator(channel, user=canary).ask("LockDatabase", kind=READ_ONLY, reason="moving house")
+            build = {"indexes": ["by_ratio"], "canaries": 2, "most_failed": 0.25}
+            started = await operator.ask("BuildIndexes", build=build, everywhere=True)
+            done = (await operator.ask("WaitOperation", name=started.operation.name)).operation
+            assert (done.state, reason_of(done)) == (Operation.FAILED, "BUILD_STOPPED")
+            assert (done.progress.databases, done.progress.databases_failed) == (2, 1)
+            assert await built() == {""}, "the others were left alone"
+            # Half of them may: it goes on behind the canaries, and names at the end what it could not do.
+            build["most_failed"] = 0.5
+            started = await operator.ask("BuildIndexes", build=build, everywhere=True)
+            paused = await operator.until(started.operation.name, lambda seen: seen.state == Operation.PAUSED)
+            assert (reason_of(paused), paused.progress.databases_failed) == ("CANARIES_DONE", 1)
+            await operator.ask("ResumeOperation", name=started.operation.name)
+            done = (await operator.ask("WaitOperation", name=started.operation.name)).operation
+            assert (reason_of(done), done.progress.databases_failed) == ("BUILD_INCOMPLETE", 1)
+            assert await built() == {"", *rest}
+            # None may: it ends at the first one.
+            await dropped(channel, "by_ratio", "", *rest)
+            started = await operator.ask(
+                "BuildIndexes", build={"indexes": ["by_ratio"], "most_failed": 0.0}, everywhere=True
+            )
+            done = (await operator.ask("WaitOperation", name=started.operation.name)).operation
+            assert (reason_of(done), done.progress.databases) == ("BUILD_STOPPED", 2)
+
+            for build, everywhere_ in (
+                ({"canaries": 1}, False),
+                ({"most_failed": 0.5}, False),
+                ({"canaries": -1}, True),
+                ({"most_failed": 1.5}, True),
+                ({"most_failed": float("nan")}, True),
+            ):
+                said = {"build": {"indexes": ["by_ratio"], **build}, "everywhere": everywhere_}
+                assert (await refusal(operator.ask("BuildIndexes", **said)))[1] == "BAD_REQUEST", build
+            request.canaries = -1
+            assert (await refusal(owner.stub.Apply(request)))[1] == "BAD_REQUEST"
 
     run(scenario())
 

@@ -312,16 +312,20 @@ class AdminOperation(_message.Message):
         value: IndexStatus.State
         def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[IndexStatus.State, str]] = ...) -> None: ...
     class Build(_message.Message):
-        __slots__ = ("indexes", "anew", "source", "schema_version")
+        __slots__ = ("indexes", "anew", "source", "schema_version", "canaries", "most_failed")
         INDEXES_FIELD_NUMBER: _ClassVar[int]
         ANEW_FIELD_NUMBER: _ClassVar[int]
         SOURCE_FIELD_NUMBER: _ClassVar[int]
         SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
+        CANARIES_FIELD_NUMBER: _ClassVar[int]
+        MOST_FAILED_FIELD_NUMBER: _ClassVar[int]
         indexes: _containers.RepeatedScalarFieldContainer[str]
         anew: bool
         source: str
         schema_version: int
-        def __init__(self, indexes: _Optional[_Iterable[str]] = ..., anew: _Optional[bool] = ..., source: _Optional[str] = ..., schema_version: _Optional[int] = ...) -> None: ...
+        canaries: int
+        most_failed: float
+        def __init__(self, indexes: _Optional[_Iterable[str]] = ..., anew: _Optional[bool] = ..., source: _Optional[str] = ..., schema_version: _Optional[int] = ..., canaries: _Optional[int] = ..., most_failed: _Optional[float] = ...) -> None: ...
     class Scrub(_message.Message):
         __slots__ = ("indexes", "repair", "anew")
         INDEXES_FIELD_NUMBER: _ClassVar[int]

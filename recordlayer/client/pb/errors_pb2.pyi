@@ -59,6 +59,8 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     BUILD_REFUSED: _ClassVar[Reason]
     BUILD_INCOMPLETE: _ClassVar[Reason]
     ENDED: _ClassVar[Reason]
+    CANARIES_DONE: _ClassVar[Reason]
+    BUILD_STOPPED: _ClassVar[Reason]
     MOVED: _ClassVar[Reason]
 REASON_UNSPECIFIED: Reason
 BAD_REQUEST: Reason
@@ -108,6 +110,8 @@ BUILD_PAUSED: Reason
 BUILD_REFUSED: Reason
 BUILD_INCOMPLETE: Reason
 ENDED: Reason
+CANARIES_DONE: Reason
+BUILD_STOPPED: Reason
 MOVED: Reason
 
 class ConflictInfo(_message.Message):

@@ -182,18 +182,22 @@ class ValidateSchemaReply(_message.Message):
     def __init__(self, context: _Optional[_Union[_context_pb2.ReplyContext, _Mapping[str, _Any]]] = ..., accepted: _Optional[bool] = ..., from_version: _Optional[int] = ..., to_version: _Optional[int] = ..., changes: _Optional[_Iterable[_Union[SchemaChange, _Mapping[str, _Any]]]] = ..., more_changes: _Optional[bool] = ..., builds: _Optional[_Union[SchemaBuilds, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class ApplySchemaRequest(_message.Message):
-    __slots__ = ("context", "description", "allowed", "expected_version", "start_builds")
+    __slots__ = ("context", "description", "allowed", "expected_version", "start_builds", "canaries", "most_failed")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     ALLOWED_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_VERSION_FIELD_NUMBER: _ClassVar[int]
     START_BUILDS_FIELD_NUMBER: _ClassVar[int]
+    CANARIES_FIELD_NUMBER: _ClassVar[int]
+    MOST_FAILED_FIELD_NUMBER: _ClassVar[int]
     context: _context_pb2.RequestContext
     description: bytes
     allowed: Allowed
     expected_version: int
     start_builds: bool
-    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., description: _Optional[bytes] = ..., allowed: _Optional[_Union[Allowed, _Mapping[str, _Any]]] = ..., expected_version: _Optional[int] = ..., start_builds: _Optional[bool] = ...) -> None: ...
+    canaries: int
+    most_failed: float
+    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., description: _Optional[bytes] = ..., allowed: _Optional[_Union[Allowed, _Mapping[str, _Any]]] = ..., expected_version: _Optional[int] = ..., start_builds: _Optional[bool] = ..., canaries: _Optional[int] = ..., most_failed: _Optional[float] = ...) -> None: ...
 
 class ApplySchemaReply(_message.Message):
     __slots__ = ("context", "version", "unchanged", "changes", "more_changes", "builds", "waiting_for", "operation")
@@ -216,18 +220,22 @@ class ApplySchemaReply(_message.Message):
     def __init__(self, context: _Optional[_Union[_context_pb2.ReplyContext, _Mapping[str, _Any]]] = ..., version: _Optional[_Union[SchemaVersion, _Mapping[str, _Any]]] = ..., unchanged: _Optional[bool] = ..., changes: _Optional[_Iterable[_Union[SchemaChange, _Mapping[str, _Any]]]] = ..., more_changes: _Optional[bool] = ..., builds: _Optional[_Union[SchemaBuilds, _Mapping[str, _Any]]] = ..., waiting_for: _Optional[_Iterable[str]] = ..., operation: _Optional[str] = ...) -> None: ...
 
 class PromoteSchemaRequest(_message.Message):
-    __slots__ = ("context", "version", "allowed", "expected_version", "start_builds")
+    __slots__ = ("context", "version", "allowed", "expected_version", "start_builds", "canaries", "most_failed")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     ALLOWED_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_VERSION_FIELD_NUMBER: _ClassVar[int]
     START_BUILDS_FIELD_NUMBER: _ClassVar[int]
+    CANARIES_FIELD_NUMBER: _ClassVar[int]
+    MOST_FAILED_FIELD_NUMBER: _ClassVar[int]
     context: _context_pb2.RequestContext
     version: int
     allowed: Allowed
     expected_version: int
     start_builds: bool
-    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., version: _Optional[int] = ..., allowed: _Optional[_Union[Allowed, _Mapping[str, _Any]]] = ..., expected_version: _Optional[int] = ..., start_builds: _Optional[bool] = ...) -> None: ...
+    canaries: int
+    most_failed: float
+    def __init__(self, context: _Optional[_Union[_context_pb2.RequestContext, _Mapping[str, _Any]]] = ..., version: _Optional[int] = ..., allowed: _Optional[_Union[Allowed, _Mapping[str, _Any]]] = ..., expected_version: _Optional[int] = ..., start_builds: _Optional[bool] = ..., canaries: _Optional[int] = ..., most_failed: _Optional[float] = ...) -> None: ...
 
 class WithdrawSchemaRequest(_message.Message):
     __slots__ = ("context", "version")

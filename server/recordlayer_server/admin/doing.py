@@ -155,7 +155,15 @@ class Doing:
             self._place, self.changed = place, True
 
         progress = self._shown.progress
-        walk = Walk(self._databases, container, environment, place=self._place, progress=progress, moved=moved)
+        walk = Walk(
+            self._databases,
+            container,
+            environment,
+            place=self._place,
+            progress=progress,
+            build=self._shown.build,
+            moved=moved,
+        )
         return await walk.run(build)
 
     def _built(self, report: BuildReport) -> None:

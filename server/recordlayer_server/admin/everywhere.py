@@ -25,6 +25,8 @@ from recordlayer_server.schemas import rollout
 
 USERS_A_PAGE = 50
 MOST_FAILURES = 20
+ENOUGH = 10
+"""Databases of which a share is a share."""
 _OF_ONE = frozenset({"STORE_LOCKED", "BUILD_PAUSED"})
 """Reasons that will pass, but for one database, and nobody knows when."""
 
@@ -46,6 +48,7 @@ class Walk:
 
     place     where it goes on, b"" for the beginning; what `moved` was given last
     progress  what it has seen to is counted here
+    build     what the operation says of it: how many are canaries, and which share may fail
     """
 
     def __init__(
@@ -56,13 +59,22 @@ class Walk:
         *,
         place: bytes,
         progress: Shown.Progress,
+        build: Shown.Build,
         moved: Callable[[bytes], None],
     ) -> None:
         self._databases = databases
         self._where = container, environment
         self._progress = progress
         self._moved = moved
-        self._behind, progress.databases, progress.databases_failed = unpack(place) if place else (None, 0, 0)
+        self._canaries = build.canaries
+        self._most_failed = build.most_failed if build.HasField("most_failed") else 1.0
+        self._page: tuple[bytes | None, int, int] = (None, 0, 0)
+        self._passed = False
+        """Somebody has let it go on behind the canaries, or will have."""
+        if place:
+            behind, databases_, failed, *passed = unpack(place)
+            self._page, self._passed = (behind, databases_, failed), bool(passed and passed[0])
+        self._behind, progress.databases, progress.databases_failed = self._page
         del progress.failures[min(progress.databases_failed, MOST_FAILURES) :]
 
     async def run(self, build: Callable[[Tenant], Awaitable[bool]]) -> bool:
@@ -87,10 +99,25 @@ class Walk:
                     database = context_pb2.Database(scope=scope, user=tenant.user)
                     progress.failures.add(database=database, status=status)
             progress.databases += 1
+            self._stop_if_need_be()
         if progress.databases_failed:
             text, number = "some databases could not be built", progress.databases_failed
             raise statuses.refusal(code_pb2.FAILED_PRECONDITION, "BUILD_INCOMPLETE", text, databases=number)
         return True
+
+    def _stop_if_need_be(self) -> None:
+        """Raises  Refusal where too many have failed, or the canaries are over."""
+        seen, failed = self._progress.databases, self._progress.databases_failed
+        over = not self._passed and 0 < self._canaries <= seen
+        judged = seen >= ENOUGH or over or not self._most_failed
+        if failed > self._most_failed * seen and judged:
+            text = f"{failed} of {seen} databases could not be built, which is more than may be: the others were left"
+            raise statuses.refusal(code_pb2.FAILED_PRECONDITION, "BUILD_STOPPED", text, databases=seen, failed=failed)
+        if over:
+            self._passed = True
+            self._moved(pack((*self._page, True)))
+            text = f"the first {seen} databases were seen to: resume it to go on with the others"
+            raise statuses.refusal(code_pb2.FAILED_PRECONDITION, "CANARIES_DONE", text, databases=seen, failed=failed)
 
     async def _tenants(self) -> AsyncIterator[Tenant]:
         container, environment = self._where
@@ -115,4 +142,5 @@ class Walk:
             if behind is None:
                 return
             self._behind = behind
-            self._moved(pack((behind, self._progress.databases, self._progress.databases_failed)))
+            self._page = behind, self._progress.databases, self._progress.databases_failed
+            self._moved(pack((*self._page, self._passed)))

@@ -146,7 +146,7 @@ class Runner:
             entry.pause()
         elif status is None:
             entry.wait(now)
-        elif reason == "BUILD_PAUSED":
+        elif reason in ("BUILD_PAUSED", "CANARIES_DONE"):
             entry.pause()
             entry.shown.status.CopyFrom(status)
         elif statuses.retry_after(status) is not None:

@@ -46,7 +46,19 @@ def checked_indexes(request: Any, work: str, *, most: int) -> list[str]:
         names.append(said.source)
     if work == "build" and request.everywhere and (said.anew or said.source):
         raise statuses.bad_request("everywhere", "not anew, and not by a source")
+    if work == "build":
+        if not request.everywhere and (said.canaries or said.HasField("most_failed")):
+            raise statuses.bad_request("build.canaries", "for a build everywhere")
+        check_caution(said, "build.")
     return names
+
+
+def check_caution(said: Any, where: str = "") -> None:
+    """What a build everywhere, or what starts one, says of canaries.  Raises  Refusal."""
+    if said.canaries < 0:
+        raise statuses.bad_request(f"{where}canaries", "0 or more databases")
+    if said.HasField("most_failed") and not 0 <= said.most_failed <= 1:
+        raise statuses.bad_request(f"{where}most_failed", "a share of the databases, from 0 to 1")
 
 
 def new(tenant: Tenant, work: str, said: Any, *, name: str, who: str, now: float, rate: int | None = None) -> Entry:
@@ -109,12 +121,24 @@ async def start(tx: Transaction, entry: Entry, *, most: int) -> Entry:
 
 
 async def start_of_schema(
-    tx: Transaction, container: str, environment: int, indexes: Sequence[str], version: int, *, who: str, now: float
+    tx: Transaction,
+    container: str,
+    environment: int,
+    indexes: Sequence[str],
+    version: int,
+    caution: Shown.Build,
+    *,
+    who: str,
+    now: float,
 ) -> str:
     """The name of the operation that builds what a version of a schema needs, in all databases; the one that is there,
-    if it is not over. It waits until the version is active.  Cost  1 read; 1 more and 5 writes for a new one."""
+    if it is not over. It waits until the version is active. `caution`: canaries and what may fail.
+
+    Cost  1 read; 1 more and 5 writes for a new one.
+    """
     tenant = places.everywhere(container, environment)
     build = Shown.Build(indexes=indexes, schema_version=version)
+    build.MergeFrom(caution)
     name = f"schema-{version}"
     there = await journal.load(tx, (container, environment, name))
     if there is not None and not there.is_over:

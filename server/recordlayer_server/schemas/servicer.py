@@ -9,10 +9,10 @@ from google.rpc import code_pb2
 
 from recordlayer import RecordMetaData
 from recordlayer.aio import Transaction
-from recordlayer.client.pb import context_pb2, schemas_pb2, schemas_pb2_grpc
+from recordlayer.client.pb import admin_pb2, context_pb2, schemas_pb2, schemas_pb2_grpc
 from recordlayer.store.metadata_store import StoredMetaData
 from recordlayer_server import places, statuses
-from recordlayer_server.admin.starting import start_of_schema
+from recordlayer_server.admin.starting import check_caution, start_of_schema
 from recordlayer_server.call import Call, current
 from recordlayer_server.databases import Databases
 from recordlayer_server.pb import schemas_pb2 as stored
@@ -89,7 +89,7 @@ class Schema(schemas_pb2_grpc.SchemaServicer):  # type: ignore[misc]  # generate
             origin=stored.VersionOrigin(origin=Version.APPLIED, stored_by=call.identity.name),
             expected=expected if request.HasField("expected_version") else None,
         )
-        return await self._changed(call, wanted, start_builds=request.start_builds)
+        return await self._changed(call, wanted, request)
 
     async def Promote(self, request: schemas_pb2.PromoteSchemaRequest, _: Any) -> schemas_pb2.ApplySchemaReply:
         call = current()
@@ -119,7 +119,7 @@ class Schema(schemas_pb2_grpc.SchemaServicer):  # type: ignore[misc]  # generate
             origin=origin,
             expected=expected if request.HasField("expected_version") else None,
         )
-        return await self._changed(call, wanted, start_builds=request.start_builds)
+        return await self._changed(call, wanted, request)
 
     async def Withdraw(self, request: schemas_pb2.WithdrawSchemaRequest, _: Any) -> schemas_pb2.WithdrawSchemaReply:
         call = current()
@@ -178,10 +178,10 @@ class Schema(schemas_pb2_grpc.SchemaServicer):  # type: ignore[misc]  # generate
             raise statuses.not_found("schema version", str(version))
         return found, Version.REPLACED
 
-    async def _changed(
-        self, call: Call, wanted: changing.Wanted, *, start_builds: bool
-    ) -> schemas_pb2.ApplySchemaReply:
-        if start_builds:
+    async def _changed(self, call: Call, wanted: changing.Wanted, request: Any) -> schemas_pb2.ApplySchemaReply:
+        """Apply or promote; `request` says whether builds are to be started, and how carefully."""
+        check_caution(request)
+        if request.start_builds:
             call.permit_everywhere(method="/recordlayer.v1.Admin/BuildIndexes")
         databases, place = self._databases, (wanted.container, wanted.environment)
         database, instance = databases.database, databases.instance
@@ -193,9 +193,12 @@ class Schema(schemas_pb2_grpc.SchemaServicer):  # type: ignore[misc]  # generate
             more_changes=more,
             builds=await costs.builds_of(databases, *place, done.diff),
         )
-        if start_builds and reply.builds.indexes:
+        if request.start_builds and reply.builds.indexes:
+            caution = admin_pb2.AdminOperation.Build(canaries=request.canaries)
+            if request.HasField("most_failed"):
+                caution.most_failed = request.most_failed
             names, version = list(reply.builds.indexes), done.origin.version
-            reply.operation = await self._building(call, *place, names, version)
+            reply.operation = await self._building(call, *place, names, version, caution)
         over = not done.rollout
         if not over:
             until = call.deadline - min(_LEFT, call.time_left / 2)
@@ -214,12 +217,20 @@ class Schema(schemas_pb2_grpc.SchemaServicer):  # type: ignore[misc]  # generate
         await database.run(work, retry=retry_of(call, idempotent=True))
         return reply
 
-    async def _building(self, call: Call, container: str, environment: int, names: list[str], version: int) -> str:
+    async def _building(
+        self,
+        call: Call,
+        container: str,
+        environment: int,
+        names: list[str],
+        version: int,
+        caution: admin_pb2.AdminOperation.Build,
+    ) -> str:
         """The operation that builds what a version needs, once it is active."""
         databases, who, now = self._databases, call.identity.name, self._databases.instance.now
 
         async def work(tx: Transaction) -> str:
-            return await start_of_schema(tx, container, environment, names, version, who=who, now=now)
+            return await start_of_schema(tx, container, environment, names, version, caution, who=who, now=now)
 
         name = await databases.database.run(work, retry=retry_of(call, idempotent=True))
         databases.operations_due.set()
