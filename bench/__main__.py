@@ -1,5 +1,5 @@
-"""`python -m bench NAME [--engine URL] [--json] [--quick] [--check]`; without NAME, the list of benches; `all` for one
-after the other.
+"""`python -m bench NAME [--engine URL] [--json] [--quick] [--large] [--check]`; without NAME, the list of benches;
+`all` for one after the other.
 
 Exit status: 0 measured, 1 a target was missed and --check was given, 2 wrong use, a library is missing, or the bench
 does not run on this engine.
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--engine", metavar="URL", help=f"where it runs, if it leaves a choice: {_URLS}")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter rounds: seconds, and less certain")
+    parser.add_argument("--large", action="store_true", help="the largest form of a bench that has one: `stores`")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a target is missed")
     options = parser.parse_args(arguments)
     known = benches()
@@ -39,7 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"there is no engine {options.engine!r}; there are: {_URLS}", file=sys.stderr)
         return 2
     settings = Settings(
-        quick=options.quick, engine=options.engine, say=_say if sys.stderr.isatty() else lambda text: None
+        quick=options.quick,
+        large=options.large,
+        engine=options.engine,
+        say=_say if sys.stderr.isatty() else lambda text: None,
     )
     reports: list[Report] = []
     left_out = 0

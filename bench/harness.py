@@ -36,11 +36,13 @@ class Settings:
     """What a bench is told.
 
     quick   a short form, for a look or a build machine
+    large   the largest form of a bench that has one: minutes, and room on the disk
     engine  the URL of an engine that it runs on, None for the one it runs on usually
     say     where progress goes
     """
 
     quick: bool = False
+    large: bool = False
     engine: str | None = None
     say: Callable[[str], None] = _silent
 

@@ -1,11 +1,12 @@
 """The service: one server process and 1, 8 or 64 callers, beside a bare grpc.aio server that gives the same bytes.
 
 One operation is one unary call: `get` looks up one record by name, `save` replaces one record that has three indexes
-and a count, over a file with relaxed durability. The peer, `echo`, gets the same request and gives the same reply
-without looking at either; its time is gRPC's and the callers' own. The callers are tasks of this process.
+and a count, `query` reads a page of eleven by an index, over a file with relaxed durability. The peer, `echo`, gets the
+same request and gives the same reply without looking at either; its time is gRPC's and the callers' own. The callers
+are tasks of this process.
 
-A case with p99 in its name is the time that 99 of 100 calls do not exceed, one with "cpu" the processor time that the
-server process used for a call: what else the machine does hardly disturbs it.
+A case with p50 or p99 in its name is the time that 50 or 99 of 100 calls do not exceed, one with "cpu" the processor
+time that the server process used for a call: what else the machine does hardly disturbs it.
 """
 
 from __future__ import annotations
@@ -23,14 +24,16 @@ from grpc import aio as grpc_aio
 
 from bench.harness import Case, Ops, Report, Settings, Spread
 from bench.service_host import CONTAINER
-from recordlayer.client.pb import records_pb2, types_pb2
+from recordlayer.client.pb import filter_pb2, records_pb2, types_pb2
 
 CALLERS = (1, 8, 64)
 RECORDS = 500
 TARGETS = {"get": 1 / 0.6, "save": 1 / 0.4}
 """Upper bounds of ours / echo at 64 callers: at least 0.6 and 0.4 of its rate."""
 
-LOOKUP, MODIFY = "/recordlayer.v1.Records/Lookup", "/recordlayer.v1.Records/Modify"
+LOOKUP, MODIFY, QUERY = (f"/recordlayer.v1.Records/{name}" for name in ("Lookup", "Modify", "Query"))
+ROWS = 11
+"""Of a page: the size at which as many keys are records and index entries as in the paper's average."""
 
 Work = Callable[[int], Awaitable[Any]]
 Clock = Callable[[], int]
@@ -48,13 +51,17 @@ async def _measure(settings: Settings) -> list[Case]:
         ours, our_clock = await stack.enter_async_context(_channel("ours"))
         echo, echo_clock = await stack.enter_async_context(_channel("echo"))
         await _fill(ours)
-        for job, method, request in (("get", LOOKUP, get_request), ("save", MODIFY, _save)):
+        for job, method, request in (
+            ("get", LOOKUP, get_request),
+            ("save", MODIFY, _save),
+            ("query", QUERY, lambda number: query_request()),
+        ):
             reply = await ours.unary_unary(method)(request(0))
             await echo.unary_unary("/bench.Echo/Learn")(reply)
             call, bare = ours.unary_unary(method), echo.unary_unary("/bench.Echo/Call")
             for callers in CALLERS:
                 settings.say(f"{job}, {callers} callers")
-                target = {"echo": TARGETS[job]} if callers == max(CALLERS) else {}
+                target = {"echo": TARGETS[job]} if callers == max(CALLERS) and job in TARGETS else {}
                 cases += await _compared(
                     f"{job}, {callers} callers",
                     _calling(call, request),
@@ -83,18 +90,18 @@ async def _compared(
     rounds: int,
     target: dict[str, float],
 ) -> Iterator[Case]:
-    """The case of the time of a call, that of what 99 of 100 do not exceed, and that of the server's processor time;
+    """The cases of the time of a call, of what 50 and 99 of 100 do not exceed, and of the server's processor time;
     microseconds."""
-    rows: dict[str, list[tuple[float, float, float]]] = {"ours": [], "echo": []}
+    rows: dict[str, list[tuple[float, float, float, float]]] = {"ours": [], "echo": []}
     for number in range(-1, rounds):
         for who, work in (("ours", ours), ("echo", echo)) if number % 2 else (("echo", echo), ("ours", ours)):
             used = clocks[who]()
-            whole, p99 = await _round(work, callers, calls)
+            whole, p50, p99 = await _round(work, callers, calls)
             used = clocks[who]() - used
             if number >= 0:
-                rows[who].append((whole, p99, used / calls / 1e3))
+                rows[who].append((whole, p50, p99, used / calls / 1e3))
     found = []
-    for column, suffix, bounds in ((0, "", target), (1, ", p99", {}), (2, ", cpu", {})):
+    for column, suffix, bounds in ((0, "", target), (1, ", p50", {}), (2, ", p99", {}), (3, ", cpu", {})):
         mine, theirs = ([row[column] for row in rows[who]] for who in ("ours", "echo"))
         found.append(
             Case(
@@ -114,8 +121,8 @@ def _spread(times: list[float]) -> Spread:
     return Spread(median(times), min(times), max(times))
 
 
-async def _round(work: Work, callers: int, calls: int) -> tuple[float, float]:
-    """Microseconds a call, all callers together, and the time that 99 of 100 calls do not exceed."""
+async def _round(work: Work, callers: int, calls: int) -> tuple[float, float, float]:
+    """Microseconds a call, all callers together, and the times that 50 and 99 of 100 calls do not exceed."""
     took: list[float] = []
 
     async def caller(first: int) -> None:
@@ -127,7 +134,9 @@ async def _round(work: Work, callers: int, calls: int) -> tuple[float, float]:
     began = time.perf_counter()
     await asyncio.gather(*(caller(first) for first in range(callers)))
     whole = time.perf_counter() - began
-    return whole / calls * 1e6, sorted(took)[int(len(took) * 0.99)] * 1e6
+    took.sort()
+    p50, p99 = (took[int(len(took) * share)] * 1e6 for share in (0.5, 0.99))
+    return whole / calls * 1e6, p50, p99
 
 
 def _name(number: int) -> types_pb2.RecordName:
@@ -137,6 +146,15 @@ def _name(number: int) -> types_pb2.RecordName:
 def get_request(number: int) -> bytes:
     request = records_pb2.LookupRequest(names=[_name(number)])
     request.context.container = CONTAINER
+    return bytes(request.SerializeToString())
+
+
+def query_request() -> bytes:
+    request = records_pb2.QueryRequest(record_types=["Order"], limit=ROWS)
+    request.context.container = CONTAINER
+    comparison = request.filter.comparison
+    comparison.field, comparison.comparator = "total", filter_pb2.Comparison.GREATER_THAN_OR_EQUALS
+    comparison.value.integer_value = 100
     return bytes(request.SerializeToString())
 
 

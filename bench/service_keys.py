@@ -13,12 +13,9 @@ import asyncio
 from typing import Any
 
 from bench.harness import Case, Ops, Report, Settings, Spread
-from bench.service import LOOKUP, get_request, serving
-from bench.service_host import CONTAINER
-from recordlayer.client.pb import filter_pb2, records_pb2
+from bench.service import LOOKUP, QUERY, ROWS, get_request, query_request, serving
+from recordlayer.client.pb import records_pb2
 
-QUERY = "/recordlayer.v1.Records/Query"
-ROWS = 11
 KEYS_OF_A_RECORD = 2
 """The record, and its version."""
 
@@ -36,22 +33,13 @@ async def _measure(settings: Settings) -> list[Case]:
     async with serving() as channel:
         for job, method, request, reply in (
             ("get", LOOKUP, get_request(0), records_pb2.LookupReply),
-            ("query", QUERY, _query(), records_pb2.QueryReply),
+            ("query", QUERY, query_request(), records_pb2.QueryReply),
         ):
             settings.say(job)
             call = channel.unary_unary(method, response_deserializer=reply.FromString)
             await call(request)
             cases += _cases(job, await call(request))
     return cases
-
-
-def _query() -> bytes:
-    request = records_pb2.QueryRequest(record_types=["Order"], limit=ROWS)
-    request.context.container = CONTAINER
-    comparison = request.filter.comparison
-    comparison.field, comparison.comparator = "total", filter_pb2.Comparison.GREATER_THAN_OR_EQUALS
-    comparison.value.integer_value = 100
-    return bytes(request.SerializeToString())
 
 
 def _cases(job: str, reply: Any) -> list[Case]:

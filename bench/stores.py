@@ -1,4 +1,5 @@
-"""1 to 100,000 small stores under one key space in one file: opening one and reading a record, against a single one.
+"""1 to 100,000 small stores under one key space in one file, or a million with --large: opening one and reading a
+record, against a single one.
 
 A store has a header, five records and their entries in one index, less than 1 kB together. Tenants are interned names,
 a hundred of them; their stores are told apart by number. One operation is a transaction that opens a store drawn at
@@ -14,6 +15,8 @@ where every application of a cluster has them, so this bench does not run on one
 from __future__ import annotations
 
 import random
+import shutil
+import tempfile
 from collections.abc import Iterator
 from functools import partial
 
@@ -21,7 +24,7 @@ from google.protobuf import descriptor_pb2, message_factory
 
 import recordlayer as rl
 from bench.ground import Ground, ground_for
-from bench.harness import Case, Contender, Ops, Report, Settings, bound, compare, memory
+from bench.harness import CannotRun, Case, Contender, Ops, Report, Settings, bound, compare, memory
 from recordlayer.blocking.database import Database
 from recordlayer.keyspace import InternedDirectory, KeySpace, KeySpaceDirectory, KeySpacePath
 from recordlayer.kv.engine import Engine
@@ -31,7 +34,9 @@ from recordlayer.testing.counting import Counting
 from recordlayer.world import World
 
 ENGINES = ("file", "memory")
-MANY, QUICK = 100_000, 5_000
+MANY, QUICK, LARGE = 100_000, 5_000, 1_000_000
+ROOM = 4 << 30
+"""Bytes of the disk for a file of as many stores as the largest form has."""
 TENANTS, RECORDS = 100, 5
 BATCH = 200  # stores made in one transaction
 FLAT = 1.5
@@ -75,7 +80,11 @@ def cases(settings: Settings, ground: Ground) -> Iterator[Case]:
     world = ManualClock().world()  # transactions stay young however long the machine does something else
     looks: dict[int, Contender] = {}
     sizes: list[Case] = []
-    for many in (1, 100, QUICK) if settings.quick else (1, 100, 10_000, MANY):
+    sizes_of = (1, 100, QUICK) if settings.quick else (1, 100, 10_000, MANY)
+    if settings.large:
+        _check_room(ground)
+        sizes_of = (1, 100, LARGE)
+    for many in sizes_of:
         settings.say(f"making {many:,} stores, and opening each")
         engine = ground.engine(str(many), world=world)
         _fill(Database(engine, world=world), many)
@@ -104,6 +113,12 @@ def cases(settings: Settings, ground: Ground) -> Iterator[Case]:
     yield bound("bytes of a store", "bytes", statistics.total.bytes / statistics.stores, LARGEST_STORE)
     yield bound("of them neither records nor entries", "bytes", statistics.overhead, LARGEST_OVERHEAD)
     yield from sizes
+
+
+def _check_room(ground: Ground) -> None:
+    """Raises  CannotRun."""
+    if ground.kind == "file:" and (free := shutil.disk_usage(tempfile.gettempdir()).free) < ROOM:
+        raise CannotRun(f"{LARGE:,} stores take up to {ROOM >> 30} GiB, and {free >> 30} are free: set TMPDIR")
 
 
 def _fill(db: Database, count: int) -> None:
