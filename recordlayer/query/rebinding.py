@@ -24,7 +24,7 @@ from recordlayer.query.plan.covering import Cover
 from recordlayer.query.plan.fetch import Fetch
 from recordlayer.query.plan.filter import FilterEntries, FilterRecords, FilterTypes
 from recordlayer.query.plan.load import LoadRecords
-from recordlayer.query.plan.merge import IntersectEntries, Ordered, UnionEntries
+from recordlayer.query.plan.merge import IntersectEntries, OneAfterTheOther, Ordered, UnionEntries
 from recordlayer.query.plan.scan import ScanIndex, ScanRecords
 from recordlayer.query.plan.sort import SortRecords
 from recordlayer.query.predicate import And, Compare, Or, Path, Predicate
@@ -191,6 +191,8 @@ class _Maker:
             return self._filter(node, (only,), lambda each: each[only.name])
         if kind is UnionEntries or kind is IntersectEntries:
             return self._merged(node)
+        if kind is OneAfterTheOther:
+            return self._following(node)
         if (
             kind is Cover
             or kind is FilterTypes
@@ -210,6 +212,17 @@ class _Maker:
             own = like.copy()
             own["children"] = (below(values),)
             return _node(kind, own)
+
+        return make
+
+    def _following(self, node: Any) -> Make:
+        below = [self.of(child) for child in node.children]
+        like = _kept(node)
+
+        def make(values: Values) -> Any:
+            own = like.copy()
+            own["children"] = tuple([each(values) for each in below])
+            return _node(OneAfterTheOther, own)
 
         return make
 

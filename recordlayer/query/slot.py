@@ -226,10 +226,12 @@ class SlotList:
 
 
 def each_once(values: Any) -> list[Any]:
-    """The values of a list without those that are the same as one before."""
+    """The values of a list without those that are the same as another; ascending where they have slots, so that their
+    order makes no difference to a plan."""
     if type(values) is SlotList:
         return list(values)
-    return list({(type(value), value): value for value in values}.values())
+    found = listed(Operator.IN, values)
+    return list({(type(value), value): value for value in values}.values()) if found is None else found
 
 
 def ascending(slots: Sequence[Slot], convert: Callable[[Slot], Any]) -> Sequence[Slot]:

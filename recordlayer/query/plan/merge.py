@@ -118,7 +118,6 @@ class OneAfterTheOther:
     def __init__(self, plans: Sequence[Plan]) -> None:
         self.children: tuple[Plan, ...] = tuple(plans)
         self.title = "One after the other"
-        self.line = f"Concat({', '.join(child.line for child in self.children)})"
         below = [child.estimate for child in self.children]
         self.estimate = Estimate(
             sum(one.rows for one in below),
@@ -126,6 +125,10 @@ class OneAfterTheOther:
             sum(one.round_trips for one in below),
             sum(one.fetched for one in below),
         )
+
+    @cached_property
+    def line(self) -> str:
+        return f"Concat({', '.join(child.line for child in self.children)})"
 
     @property
     def identity(self) -> Part:

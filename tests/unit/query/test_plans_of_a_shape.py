@@ -170,6 +170,7 @@ SHAPES: dict[str, Any] = {
     "range and filter": lambda n: query("Order").where(q.customer == f"c{n}", q.total > n, ~(q.note == f"n{n}")),
     "between": lambda n: query("Order").where(q.total.between(n, 2 * n)),
     "beginning": lambda n: query("Order").where(q.customer.starts_with(f"c{n}")),
+    "one after the other": lambda n: query("Order").where((q.customer == f"c{n}") | (q.total > 2 * n)),
     "list": lambda n: query("Order").where(q.customer.in_([f"d{n}", f"c{n}", f"d{n}"])),
     "list behind": lambda n: query("Order").where(q.customer == f"c{n}", q.total.in_([n, n + 100, n + 10])),
     "list of keys": lambda n: query("Order").where(q.id.in_([n + 20, n]), q.note == f"c{n}"),
