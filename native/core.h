@@ -104,6 +104,8 @@ PyObject *make_forward(PyObject *module, PyObject *const *args, Py_ssize_t count
 PyObject *make_backward(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_each_chunk(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_usual_keys(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *make_keys_between(PyObject *module, PyObject *const *args, Py_ssize_t count);
+PyObject *make_add_range(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_look(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_bytes_until(PyObject *module, PyObject *const *args, Py_ssize_t count);
 PyObject *make_counted(PyObject *module, PyObject *const *args, Py_ssize_t count);
@@ -121,7 +123,7 @@ extern const char make_united_doc[], make_shared_doc[], make_bytes_of_doc[];
 extern const char make_record_bytes_doc[];
 extern const char make_forward_doc[], make_backward_doc[], make_each_chunk_doc[], make_usual_keys_doc[];
 extern const char make_bytes_until_doc[];
-extern const char make_look_doc[];
+extern const char make_look_doc[], make_keys_between_doc[], make_add_range_doc[];
 extern const char make_counted_doc[], make_lay_doc[], make_note_reads_doc[], make_replace_each_doc[];
 
 #endif

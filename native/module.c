@@ -2,7 +2,7 @@
 
 #include "core.h"
 
-#define REVISION 14 /* what recordlayer/core.py wants: both change when a function comes, goes or is called otherwise */
+#define REVISION 15 /* what recordlayer/core.py wants: both change when a function comes, goes or is called otherwise */
 
 int buffer_grow(Buffer *buffer, Py_ssize_t more)
 {
@@ -53,6 +53,8 @@ static PyMethodDef methods[] = {
     METHOD(make_each_chunk),
     METHOD(make_usual_keys),
     METHOD(make_look),
+    METHOD(make_keys_between),
+    METHOD(make_add_range),
     METHOD(make_bytes_until),
     METHOD(make_counted),
     METHOD(make_lay),

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 F = TypeVar("F", bound=Callable[..., Any])
 
 PURE: Final = "RECORDLAYER_PURE"
-_REVISION: Final = 14  # that of native/module.c: what is installed may have been built from other sources
+_REVISION: Final = 15  # that of native/module.c: what is installed may have been built from other sources
 
 
 def _found() -> Any:

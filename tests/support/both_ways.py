@@ -18,6 +18,7 @@ _MODULES = (
     "index.entry",
     "kv.embedded.apply",
     "kv.embedded.scanning",
+    "kv.embedded.writes",
     "kv.embedded.writing",
     "kv.mutations",
     "store.direct_writes",

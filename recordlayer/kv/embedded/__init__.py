@@ -14,6 +14,7 @@ may still read it. Modules, from the disk up:
     database.py      the state of an open file
     commit_request.py, gathering.py, conflicts.py, apply.py, publish.py, undisturbed.py, bell.py, commit.py
                      group commit: check, apply, sync, publish
+    range_set.py     sets of keys, as ranges
     writes.py        a transaction's own writes, laid over what it reads
     view.py, read_point.py    one version of the database as a transaction sees it
     ranges.py        chunks of ranges and what they depend on

@@ -13,8 +13,9 @@ from recordlayer.kv.embedded.atomic import add
 from recordlayer.kv.embedded.base_write import BaseWrite
 from recordlayer.kv.embedded.commit_request import CommitRequest
 from recordlayer.kv.embedded.long_keys import HEAD
+from recordlayer.kv.embedded.range_set import RangeSet
 from recordlayer.kv.embedded.window import Pending
-from recordlayer.kv.embedded.writes import RangeSet, WriteEntry, stamped
+from recordlayer.kv.embedded.writes import WriteEntry, stamped
 from recordlayer.kv.engine import MutationType
 
 

@@ -259,7 +259,8 @@ class Committer:
     def _lead(self) -> None:
         group = self._group = self._take()
         if group:
-            self._gathering.taken(len(group))
+            if self._durable:
+                self._gathering.taken(len(group))
             delay = self._commit(group)
             self._group = []
             if delay:

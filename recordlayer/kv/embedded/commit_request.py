@@ -9,11 +9,10 @@ import enum
 from typing import Protocol
 
 from recordlayer.errors import OperationCancelled, RecordLayerError
+from recordlayer.kv.embedded.range_set import Range, RangeSet
 from recordlayer.kv.embedded.readers import Readers
-from recordlayer.kv.embedded.writes import RangeSet, WriteMap
+from recordlayer.kv.embedded.writes import WriteMap
 from recordlayer.waiting.waitable import Promise, Wake
-
-Range = tuple[bytes, bytes]
 
 
 class Stage(enum.Enum):

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from recordlayer.kv.embedded.writes import Range, WriteMap
+from recordlayer.kv.embedded.range_set import Range
+from recordlayer.kv.embedded.writes import WriteMap
 
 # What FoundationDB 7.3 counts for a mutation and for a conflict range beside their bytes.
 MUTATION_BYTES, RANGE_BYTES = 44, 24

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import KeysView
 
 from recordlayer.errors import Conflict, RecordLayerError, TimedOut, TooOld
-from recordlayer.kv.embedded.commit_request import CommitRequest, Range
+from recordlayer.kv.embedded.commit_request import CommitRequest
 from recordlayer.kv.embedded.database import OpenFile
+from recordlayer.kv.embedded.range_set import Range
 from recordlayer.kv.embedded.window import Pending
 
 

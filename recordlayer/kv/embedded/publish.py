@@ -25,7 +25,8 @@ def publish(file: OpenFile, pending: Pending, accepted: Sequence[CommitRequest])
     before = window.size
     with file.lock:
         for request in accepted:
-            request.let_go(readers)
+            if request.reader is not None:
+                request.let_go(readers)
         while file.orphans:
             readers.leave(file.orphans.popleft())
         if not readers.cells and window.holds_nothing and not file.ranges.newest:

@@ -34,11 +34,17 @@ class Readers:
     def leave(self, version: int) -> None:
         """One reader less. Ignored when the version has been given up meanwhile."""
         cell = self.cells.get(version)
-        if cell is not None:
+        if cell is None:
+            return
+        if cell[0] > 1:
             cell[0] -= 1
             self.count -= 1
-            if cell[0] <= 0:
-                self._drop(version)
+        elif self._versions[-1] == version:  # the usual case, in as few steps as it can be: see `_drop`
+            self.count -= 1
+            del self.cells[version]
+            del self._versions[-1]
+        else:
+            self._drop(version)
 
     def expire(self, now: float) -> None:
         """Forget versions whose youngest reader is over five seconds old, however many forgot to leave."""

@@ -11,6 +11,7 @@ from recordlayer.errors import InvalidOperation, WatchesDisabled
 from recordlayer.kv import legal
 from recordlayer.kv.embedded.commit_size import RANGE_BYTES
 from recordlayer.kv.embedded.long_keys import HEAD
+from recordlayer.kv.embedded.range_set import add_range
 from recordlayer.kv.embedded.ranges import bytes_wanted, read_chunk, rows_until, selector_conflict
 from recordlayer.kv.embedded.scanning import KeyValue, usual_keys
 from recordlayer.kv.embedded.sizes import estimated_size, split_points
@@ -108,7 +109,9 @@ class Reading(TransactionState):
                 and self._is_plain()
             ):
                 # The usual case of the rows between two keys: selectors do not matter, nor sizes where rows are few.
-                own = not self._writes.untouched and self._writes.reaches(begin, end)
+                writes = self._writes
+                touched = writes.entries or writes.cleared.starts or writes.unreadable_ranges.starts
+                own = bool(touched) and writes.reaches(begin, end)
                 if own or self._point.version is None:
                     view: Snapshot | View = self._reader(snapshot)
                 else:
@@ -135,7 +138,11 @@ class Reading(TransactionState):
                     if own:
                         self._add_read_range(begin, end)
                     else:
-                        self._read_ranges = self._read_ranges.including(begin, end)
+                        ranges = self._read_ranges
+                        if ranges.starts:
+                            add_range(ranges.starts, ranges.ends, begin, end)
+                        else:
+                            self._read_ranges = ranges.including(begin, end)
                         self._size += len(begin) + len(end) + RANGE_BYTES
                 return Ready(Chunk(rows, more))
             self._check()

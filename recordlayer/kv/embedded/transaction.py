@@ -118,10 +118,11 @@ class EmbeddedTransaction(Writing):
             if self._request is not None and self._request.stage is Stage.QUEUED:
                 self._committer.withdraw(self._request, CANCELLED.again())
             self._point.leave()
-            self._forget_watches(CANCELLED)
+            if self._watching or self._stamps:
+                self._forget_watches(CANCELLED)
 
     def close(self) -> None:
-        if not isinstance(self._trouble, Closed):
+        if self._trouble is None or not isinstance(self._trouble, Closed):
             self.cancel()
             self._trouble = _CLOSED
 

@@ -18,10 +18,11 @@ from recordlayer.kv.embedded.commit import Committer
 from recordlayer.kv.embedded.commit_request import CommitRequest
 from recordlayer.kv.embedded.database import Handle
 from recordlayer.kv.embedded.options import Settings
+from recordlayer.kv.embedded.range_set import NO_RANGES, RangeSet
 from recordlayer.kv.embedded.read_point import ReadPoint
 from recordlayer.kv.embedded.view import Snapshot, View
 from recordlayer.kv.embedded.watches import Watch
-from recordlayer.kv.embedded.writes import NO_RANGES, RangeSet, WriteMap
+from recordlayer.kv.embedded.writes import WriteMap
 from recordlayer.waiting.waitable import Failed, Promise
 
 FIRST_BACKOFF = 0.01

@@ -25,6 +25,7 @@ from contextlib import AbstractContextManager
 from itertools import islice
 
 from recordlayer.kv.embedded.key_blocks import KeyBlocks
+from recordlayer.kv.embedded.range_set import NO_RANGES, RangeSet
 from recordlayer.kv.embedded.readers import Readers
 from recordlayer.kv.embedded.undo_chain import (
     CURRENT,
@@ -39,7 +40,6 @@ from recordlayer.kv.embedded.undo_chain import (
     newest_of,
     with_last,
 )
-from recordlayer.kv.embedded.writes import NO_RANGES, RangeSet
 
 # Bytes counted for a key beside itself and its chain. With everything Python keeps a key takes about twice as much, so
 # that a full window of the smallest values is twice its budget, and one of large values hardly more.

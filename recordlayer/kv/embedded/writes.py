@@ -13,16 +13,15 @@ Source  FoundationDB's client, WriteMap and ReadYourWrites: the same coalescing,
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from bisect import bisect_left, insort
 from itertools import islice
-from operator import lt
 
+from recordlayer.core import in_c
 from recordlayer.kv.embedded.atomic import ATOMIC
+from recordlayer.kv.embedded.range_set import NO_RANGES, Range, RangeSet
 from recordlayer.kv.engine import MutationType
 from recordlayer.kv.legal import STAMP_LENGTH, placeholder_offset
 
-Range = tuple[bytes, bytes]
 Operation = tuple[MutationType | None, bytes]  # None: a plain set inside a stack
 Stack = list[Operation]
 WriteEntry = bytes | None | Stack
@@ -35,107 +34,26 @@ _NO_KEYS: set[bytes] = set()  # likewise
 _NO_STAMPS: list[tuple[bytes, bytes]] = []
 
 
-class RangeSet:
-    """Disjoint, sorted, non-empty ranges of keys."""
-
-    __slots__ = ("ends", "starts")
-
-    def __init__(self) -> None:
-        self.starts = self.ends = _NONE
-
-    def including(self, begin: bytes, end: bytes) -> RangeSet:
-        """What to keep in place of this set: itself, with the range added."""
-        self.add(begin, end)
-        return self
-
-    def including_all(self, begins: list[bytes], ends: list[bytes]) -> RangeSet:
-        """`including` for several at once, which are quick to add if they ascend and lie behind all others. The lists
-        are this set's from now on."""
-        if begins and all(map(lt, ends, begins[1:])) and (not self.starts or self.ends[-1] < begins[0]):
-            if self.starts:
-                self.starts += begins
-                self.ends += ends
-            else:
-                self.starts, self.ends = begins, ends
-            return self
-        for begin, end in zip(begins, ends, strict=True):
-            self.add(begin, end)
-        return self
-
-    def add(self, begin: bytes, end: bytes) -> None:
-        starts, ends = self.starts, self.ends
-        if not starts:
-            self.starts, self.ends = [begin], [end]
-            return
-        if begin > ends[-1]:
-            starts.append(begin)
-            ends.append(end)
-            return
-        low = bisect_left(ends, begin)  # first range that ends at or behind begin: touches or overlaps
-        high = bisect_right(starts, end)
-        if low < high:
-            begin, end = min(begin, starts[low]), max(end, ends[high - 1])
-        starts[low:high] = [begin]
-        ends[low:high] = [end]
-
-    def remove(self, begin: bytes, end: bytes) -> None:
-        starts, ends = self.starts, self.ends
-        low = bisect_right(ends, begin)
-        high = bisect_left(starts, end)
-        if low >= high:
-            return
-        new_starts, new_ends = [], []
-        if starts[low] < begin:
-            new_starts.append(starts[low])
-            new_ends.append(begin)
-        if ends[high - 1] > end:
-            new_starts.append(end)
-            new_ends.append(ends[high - 1])
-        starts[low:high] = new_starts
-        ends[low:high] = new_ends
-
-    def covers(self, key: bytes) -> bool:
-        at = bisect_right(self.starts, key) - 1
-        return at >= 0 and key < self.ends[at]
-
-    def touches(self, key: bytes, *, before: bool) -> bool:
-        """Whether the set holds the key, or with `before` what lies directly before it."""
-        if not before:
-            return self.covers(key)
-        at = bisect_left(self.starts, key) - 1
-        return at >= 0 and key <= self.ends[at]
-
-    def overlapping(self, begin: bytes, end: bytes) -> list[Range]:
-        """The parts of the set inside [begin, end)."""
-        low = bisect_right(self.ends, begin)
-        high = bisect_left(self.starts, end)
-        return [(max(begin, self.starts[i]), min(end, self.ends[i])) for i in range(low, high)]
-
-    def __bool__(self) -> bool:
-        return bool(self.starts)
-
-    def __iter__(self) -> Iterator[Range]:
-        return zip(self.starts, self.ends, strict=True)
+@in_c("keys_between")
+def keys_between(entries: dict[bytes, WriteEntry], keys: list[bytes], begin: bytes, end: bytes) -> list[bytes]:
+    """The keys of `entries` in [begin, end), ascending. `keys` has the first of them in order, and all afterwards."""
+    take_new(entries, keys)
+    return keys[bisect_left(keys, begin) : bisect_left(keys, end)]
 
 
-class _NoRanges(RangeSet):
-    """The empty set that stands wherever there is no range, which is nearly everywhere."""
+def take_new(entries: dict[bytes, WriteEntry], keys: list[bytes]) -> None:
+    """Have all keys of `entries` in `keys`, which has the first of them in order.
 
-    __slots__ = ()
-
-    def including(self, begin: bytes, end: bytes) -> RangeSet:
-        ranges = RangeSet()
-        ranges.add(begin, end)
-        return ranges
-
-    def including_all(self, begins: list[bytes], ends: list[bytes]) -> RangeSet:
-        return RangeSet().including_all(begins, ends)
-
-    def add(self, begin: bytes, end: bytes) -> None:
-        raise TypeError("this empty set is everybody's: keep what `including` gives")
-
-
-NO_RANGES = _NoRanges()
+    A transaction that reads and writes in turns has few new keys at a time: it must not sort all of them.
+    """
+    new = len(entries) - len(keys)
+    came = islice(reversed(entries), new)
+    if new < _FEW:
+        for key in came:
+            insort(keys, key)
+    else:
+        keys += came
+        keys.sort()
 
 
 class WriteMap:
@@ -293,26 +211,20 @@ class WriteMap:
     def sorted_keys(self) -> list[bytes]:
         """Keys of `entries`, ascending."""
         keys = self._sorted
-        new = len(self.entries) - len(keys)
-        if not new:
+        if len(self.entries) == len(keys):
             return keys
         if not keys:
             keys = self._sorted = sorted(self.entries)
         else:
-            # A transaction that reads and writes in turns has few new keys at a time: it must not sort all of them.
-            came = islice(reversed(self.entries), new)
-            if new < _FEW:
-                for key in came:
-                    insort(keys, key)
-            else:
-                keys += came
-                keys.sort()
+            take_new(self.entries, keys)
         return keys
 
     def keys_in(self, begin: bytes, end: bytes) -> list[bytes]:
         """Keys of `entries` in [begin, end), ascending."""
-        keys = self.sorted_keys()
-        return keys[bisect_left(keys, begin) : bisect_left(keys, end)]
+        keys = self._sorted
+        if not keys:
+            keys = self._sorted = sorted(self.entries)
+        return keys_between(self.entries, keys, begin, end)
 
     def is_unreadable(self, key: bytes) -> bool:
         return key in self.unreadable or (bool(self.unreadable_ranges) and self.unreadable_ranges.covers(key))

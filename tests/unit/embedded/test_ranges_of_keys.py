@@ -7,8 +7,8 @@ from itertools import pairwise
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from recordlayer.kv.embedded.range_set import NO_RANGES, RangeSet
 from recordlayer.kv.embedded.range_versions import RangeVersions
-from recordlayer.kv.embedded.writes import NO_RANGES, RangeSet
 
 # Every key and every place between two keys that a range of these bounds can tell apart.
 POINTS = [b"", *sorted(bytes([a]) + rest for a in b"abcdef" for rest in (b"", b"\0", b"m"))]

@@ -16,9 +16,10 @@ from recordlayer.errors import InvalidOperation, OperationFailed, Unreadable
 from recordlayer.kv.embedded.apply import apply
 from recordlayer.kv.embedded.atomic import ATOMIC
 from recordlayer.kv.embedded.commit_request import CommitRequest
+from recordlayer.kv.embedded.range_set import NO_RANGES, RangeSet
 from recordlayer.kv.embedded.view import View
 from recordlayer.kv.embedded.window import Pending
-from recordlayer.kv.embedded.writes import NO_RANGES, RangeSet, WriteMap, stamped, stamped_key_range
+from recordlayer.kv.embedded.writes import WriteMap, stamped, stamped_key_range
 from recordlayer.kv.engine import MutationType
 
 KEYS = [bytes([letter]) for letter in b"abcdefgh"]

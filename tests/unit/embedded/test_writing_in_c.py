@@ -179,3 +179,46 @@ def test_what_entries_replace_is_noted_and_an_error_comes_out(
 def test_what_makes_no_sense_is_refused_in_both(name: str, arguments: tuple[Any, ...]) -> None:
     in_python, in_c = both(name, *arguments)
     assert in_c[0][:2] == in_python[0][:2]
+
+
+some = st.binary(max_size=2)
+
+
+@needs_core
+@given(order=st.lists(some, unique=True, max_size=80), known=st.integers(0, 80), begin=some | st.just("a"), end=some)
+@example(order=[b"%02d" % (7 * number % 99) for number in range(99)], known=3, begin=b"1", end=b"7")
+def test_the_keys_of_a_range_are_found_alike(order: list[bytes], known: int, begin: Any, end: bytes) -> None:
+    in_python, in_c = both("keys_between", dict.fromkeys(order), sorted(order[:known]), begin, end)
+    assert in_c[0][:2] == in_python[0][:2]
+    if in_c[0][0] == "gives":
+        assert in_c[1] == in_python[1]
+        assert in_c[1][1] == sorted(order)
+        assert in_c[0][1] == [key for key in sorted(order) if begin <= key < end]
+
+
+@needs_core
+@given(ranges=st.lists(st.tuples(some, some).map(sorted).filter(lambda pair: pair[0] < pair[1]), max_size=12))
+def test_ranges_are_added_alike(ranges: list[list[bytes]]) -> None:
+    starts: list[bytes] = []
+    ends: list[bytes] = []
+    for begin, end in ranges:
+        in_python, in_c = both("add_range", starts, ends, begin, end)
+        assert in_c == in_python
+        starts, ends = in_c[1][:2]
+    assert starts == sorted(starts)
+    assert all(begin < end for begin, end in zip(starts, ends, strict=True))
+
+
+@needs_core
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("keys_between", ({b"a": b"", "b": b""}, [b"a"], b"a", b"b")),
+        ("keys_between", ({b"a": b""}, ["b"], b"a", b"b")),
+        ("add_range", ([b"a"], ["b"], b"a", b"b")),
+        ("add_range", (["a"], [b"b"], b"a", b"b")),
+    ],
+)
+def test_keys_that_are_no_bytes_are_refused_in_both(name: str, arguments: tuple[Any, ...]) -> None:
+    in_python, in_c = both(name, *arguments)
+    assert in_c[0][:2] == in_python[0][:2] == ("raises", TypeError)
