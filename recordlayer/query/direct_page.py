@@ -152,6 +152,7 @@ class DirectPage(Cursor[Any]):
 
     __slots__ = (
         "_begun",
+        "_first",
         "_keep",
         "_limit",
         "_rest",
@@ -186,6 +187,8 @@ class DirectPage(Cursor[Any]):
         self._rest = rest
         self._then: Cursor[Any] | None = None
         self._begun: Waitable[list[Chunk]] | None = None
+        self._first = 0
+        """How many pairs of a range were asked for at first."""
 
     def expect_all(self) -> None:
         self._wanted = self._wanted or CHUNK
@@ -195,6 +198,9 @@ class DirectPage(Cursor[Any]):
             self._begun = self._begin()
 
     def _begin(self) -> Waitable[list[Chunk]]:
+        self._first = self._size
+        if self._first > FEW and self._way.merge is shared and self._store.context.transaction.local:
+            self._first = FEW  # so few show that a range is short
         return self._read([(scan.begin, scan.end) for scan in self._scans], self._first)
 
     def _read(self, ranges: list[tuple[bytes, bytes]], limit: int) -> Waitable[list[Chunk]]:
@@ -210,12 +216,6 @@ class DirectPage(Cursor[Any]):
     def _size(self) -> int:
         """How many pairs of a range are asked for at most."""
         return min(self._wanted, CHUNK) if self._wanted else CHUNK
-
-    @property
-    def _first(self) -> int:
-        """How many are asked for at first: where a round trip costs nothing, as few as show that a range is short."""
-        size = self._size
-        return min(FEW, size) if self._way.merge is shared and self._store.context.transaction.local else size
 
     async def batch(self) -> Batch[Any]:
         if self._then is not None:
@@ -290,7 +290,7 @@ class DirectPage(Cursor[Any]):
             values = way.cover.page(store, found.entries)
         else:
             keys = found.primary_keys()
-            values = await self._fetched(keys[:limit] if limit and keep is None else keys, found)
+            values = await self._fetched(keys[:limit] if limit and keep is None else keys, found) if keys else []
         places: Sequence[int] = range(len(values))
         if keep is not None:
             places = [place for place, value in enumerate(values) if keep(value)]
@@ -307,8 +307,6 @@ class DirectPage(Cursor[Any]):
         return Batch(values, lambda index: seal(place_of(places[index])), Stop.EXHAUSTED)
 
     async def _fetched(self, keys: list[bytes], found: _One | _Several) -> Sequence[StoredRecord]:
-        if not keys:
-            return []
         records = await fetched(self._store.records, keys, snapshot=self._snapshot)
         if isinstance(records, RecordPage):
             return records

@@ -77,10 +77,12 @@ def run_query(
     Raises  NoPlan; OverBudget; BadContinuation for one of another query, or when its plan is no longer possible;
             UsageError.
     """
-    how: dict[str, Any] = {"limit": limit, "skip": skip, "limits": limits, "snapshot": snapshot, "prefetch": prefetch}
     if store.visible is not None:
-        return run_visible(store, query, _run, resume=resume, **how)
-    return _run(store, query, resume=resume, **how)
+        how: dict[str, Any] = {"limit": limit, "skip": skip, "limits": limits, "snapshot": snapshot}
+        return run_visible(store, query, _run, resume=resume, prefetch=prefetch, **how)
+    return _run(
+        store, query, limit=limit, skip=skip, resume=resume, limits=limits, snapshot=snapshot, prefetch=prefetch
+    )
 
 
 def _run(

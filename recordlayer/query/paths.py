@@ -334,7 +334,23 @@ def _top(name: str) -> FieldPath:
     return FieldPath((PathStep(name),))
 
 
-q = FieldPath()
+class _Record(FieldPath):
+    """The record itself. Its fields are looked up once: a query is made as often as it is run."""
+
+    __slots__ = ("__dict__",)
+
+    def __getattr__(self, name: str) -> FieldPath:
+        found = super().__getattr__(name)
+        if len(self.__dict__) < _MOST_FIELDS:
+            self.__dict__[name] = found
+        return found
+
+    def __reduce__(self) -> str:
+        return "q"
+
+
+_MOST_FIELDS = 1024
+q: FieldPath = _Record()
 """The record: `q.customer` is its field `customer`."""
 
 

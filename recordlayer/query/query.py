@@ -11,7 +11,7 @@ Source  Record Layer, RecordQuery
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Union
@@ -36,6 +36,7 @@ from recordlayer.query.predicate import (
     shown,
     walk,
 )
+from recordlayer.tuples.compiled import define
 
 if TYPE_CHECKING:
     from recordlayer.keys import KeyExpression
@@ -257,17 +258,24 @@ class RecordQuery:
         return " ".join(parts)
 
 
-_PARTS: Any = tuple([(one.name, getattr(RecordQuery, one.name)) for one in fields(RecordQuery) if one.init])
-
-
 def _with(asked: RecordQuery, **changes: Any) -> RecordQuery:
     """`replace`, for less: a query is made as often as it is run."""
     new = object.__new__(RecordQuery)
-    for name, part in _PARTS:
-        part.__set__(new, changes[name] if name in changes else part.__get__(asked))
-    object.__setattr__(new, "kept", None)
+    _copy(asked, new)
+    for name, part in changes.items():
+        object.__setattr__(new, name, part)
     return new
 
+
+def _copier() -> Callable[[RecordQuery, RecordQuery], None]:
+    """A generated function that gives one query all parts of another, save what the planner keeps."""
+    parts = [one.name for one in fields(RecordQuery) if one.init]
+    lines = [*[f"set_{name}(new, asked.{name})" for name in parts], "set_kept(new, None)"]
+    setters = {f"set_{name}": getattr(RecordQuery, name).__set__ for name in (*parts, "kept")}
+    return define(lines, name="copy_query", parameters=("asked", "new"), names=setters)
+
+
+_copy = _copier()
 
 Query = RecordQuery | GroupQuery | JoinQuery
 """What stores can be asked."""

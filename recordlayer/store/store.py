@@ -359,10 +359,13 @@ class RecordStore:
 
     def index_maintainer(self, name: str) -> Maintainer:
         """The index type at work on a readable index.  Raises  UnknownIndex, IndexNotReadable."""
-        index = self.metadata.index(name)
-        self.check_readable(index)
-        maintainer = self.upkeep.maintainer(index)
-        assert maintainer is not None, "a readable index is not disabled"
+        maintainer = self.upkeep.readable.get(name)
+        if maintainer is None:
+            index = self.metadata.index(name)
+            self.check_readable(index)
+            maintainer = self.upkeep.maintainer(index)
+            assert maintainer is not None, "a readable index is not disabled"
+            self.upkeep.readable[name] = maintainer
         return maintainer
 
     def scan_index(self, name: str, bounds: Bounds = Bounds.ALL, options: ScanOptions = FORWARD) -> Cursor[Any]:

@@ -61,7 +61,17 @@ class Kept(NamedTuple):
 class Upkeep:
     """The index types at work on one store in one transaction. They are made when first needed."""
 
-    __slots__ = ("_blueprint", "_by_index", "_by_type", "_context", "_keepings", "_kept", "_metadata", "_states")
+    __slots__ = (
+        "_blueprint",
+        "_by_index",
+        "_by_type",
+        "_context",
+        "_keepings",
+        "_kept",
+        "_metadata",
+        "_states",
+        "readable",
+    )
 
     def __init__(self, context: Context, blueprint: Blueprint, states: IndexStates) -> None:
         self._context = context
@@ -72,11 +82,14 @@ class Upkeep:
         self._kept: dict[str, Kept] = {}
         self._by_index: dict[str, Maintainer | None] = {}
         self._by_type: dict[str, tuple[Maintainer, ...]] = {}
+        self.readable: dict[str, Maintainer] = {}
+        """Those of indexes that were found readable, by name: who changes that conflicts with this transaction."""
         states.told.append(self.forget)
 
     def forget(self) -> None:
         """Look at the states of the indexes again: one has changed."""
         self._by_index.clear()
+        self.readable.clear()
         self._by_type.clear()
         self._kept.clear()
         self._keepings = {}  # those of the blueprint go by other states
