@@ -24,6 +24,8 @@ WIDTH = 256
 """Most reads of one cursor under way together."""
 TURN = 64
 """Inner cursors after which others go first: inner reads that are ready at once would hold up an event loop."""
+INNER = 8
+"""Inner cursors of `FlatMap` that are under way together."""
 
 
 class ReadEach(Cursor[U], Generic[T, R, U]):
@@ -130,7 +132,7 @@ class FlatMap(Cursor[U], Generic[T, U]):
         continuation: bytes | None = None,
         *,
         check: Callable[[T], bytes] | None = None,
-        width: int = 8,
+        width: int = INNER,
         budget: Budget | None = None,
     ) -> None:
         fields = {} if continuation is None else decode_fields(continuation, known=3)

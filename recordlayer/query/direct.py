@@ -1,10 +1,11 @@
 """Plans that are run directly: from the values of a query to its first page, with no cursor in between.
 
-That is for plans of which everything follows from the values at once: one range of an index, or several that are
-equalities and merged by primary key, with their records or without any need of them, with or without a condition on
-these. The reads are those that the plan's cursors would begin with. If they bring all there is, or as much as was asked
-for, the page is made of them in one go; if not, the cursors are made after all and given these reads to begin with. So
-a direct page costs the reads that the cursors cost, gives what they give, and its continuations are theirs.
+That is for plans of which everything follows from the values at once: ranges of an index one after the other, or
+several that are equalities and merged by primary key, with their records or without any need of them, with or without a
+condition on these. The reads are those that the plan's cursors would begin with. If they bring all there is, or as much
+as was asked for, the page is made of them in one go; if not, the cursors are made after all and given these reads to
+begin with. So a direct page costs the reads that the cursors cost, gives what they give, and its continuations are
+theirs.
 
 What several ranges share is had for less where a round trip costs nothing: a few entries of each are read, and if one
 range ends with them, the others are asked for its primary keys only. It then depends on these alone.
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from recordlayer.cursor.merging import shared, united
+from recordlayer.cursor.pipeline import INNER
 from recordlayer.index.bounds import Bounds, End
 from recordlayer.index.page import primary_keys_of
 from recordlayer.index.value import ValueIndex
@@ -80,7 +82,8 @@ class Range:
 class Direct:
     """How a plan is run directly.
 
-    way     what makes one of several ranges, None for one range; in which direction; whether records are read
+    way     what makes one of several ranges, None where they follow each other; in which direction; whether records are
+            read
     decide  gives the functions that decide a condition on the records, None if there is none
     """
 
@@ -122,25 +125,26 @@ def direct_of(plan: Plan, fills: Fills) -> Direct | None:
         return None
     (node,) = node.children
     if type(node) is ScanIndex:
-        only = _range(node, fills)
-        return None if only is None else Direct((only,), Way(None, node.reverse, cover), decide)
+        if not 0 < len(node.ranges) <= INNER:  # no more of them are under way together
+            return None
+        in_turn = [_range(node.index, bounds, fills) for bounds in node.ranges]
+        return Direct(tuple(in_turn[::-1] if node.reverse else in_turn), Way(None, node.reverse, cover), decide)
     if cover is not None or not (type(node) is UnionEntries or type(node) is IntersectEntries):
         return None
     if len(node.children) > MOST_RANGES or any(one.key.of_all is not primary_keys_of for one in node.sources):
         return None
     ranges: list[Range] = []
     for child in node.children:
-        found = _range(child, fills) if type(child) is ScanIndex and child.reverse == node.reverse else None
-        if found is None or found.columns is None:
+        if type(child) is not ScanIndex or child.reverse != node.reverse or len(child.ranges) != 1:
+            return None
+        found = _range(child.index, child.ranges[0], fills)
+        if found.columns is None:
             return None
         ranges.append(found)
     return Direct(tuple(ranges), Way(united if type(node) is UnionEntries else shared, node.reverse, None), decide)
 
 
-def _range(node: ScanIndex, fills: Fills) -> Range | None:
-    if len(node.ranges) != 1:
-        return None
-    (bounds,) = node.ranges
+def _range(index: str, bounds: Bounds, fills: Fills) -> Range:
     if bounds.low and bounds.high is bounds.low and bounds.low_end is bounds.high_end is End.INCLUSIVE:
-        return Range(node.index, len(bounds.low), fills.items(bounds.low))
-    return Range(node.index, None, fills.bounds(bounds))
+        return Range(index, len(bounds.low), fills.items(bounds.low))
+    return Range(index, None, fills.bounds(bounds))

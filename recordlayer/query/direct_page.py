@@ -8,6 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any
 
 from recordlayer.cursor.continuation import encode_fields, wrap_key
@@ -93,6 +94,32 @@ class _One:
 
     def place(self, index: int) -> bytes:
         return self._scan.place(self._rows[index])
+
+
+class _InTurn:
+    """The entries of several ranges of one index, one after the other: see `cursor.pipeline.FlatMap`."""
+
+    __slots__ = ("_behind", "_ended", "_scans", "entries")
+
+    def __init__(self, scans: list[Scan], chunks: list[Chunk], ended: list[bool]) -> None:
+        first = scans[0]
+        self._scans = scans
+        self._ended = ended
+        self._behind = list(accumulate([len(chunk.rows) for chunk in chunks]))
+        self.entries = EntryPage(first.layout, list(chain.from_iterable([chunk.rows for chunk in chunks])), first.start)
+
+    def primary_keys(self) -> list[bytes]:
+        return self.entries.primary_keys()
+
+    def entry(self, place: int) -> IndexEntry:
+        return self.entries[place]
+
+    def place(self, index: int) -> bytes:
+        number = bisect_right(self._behind, index)
+        if self._ended[number] and index == self._behind[number] - 1:
+            return encode_fields({1: (number + 1).to_bytes(4, "big")})
+        before = number.to_bytes(4, "big") if number else None
+        return encode_fields({1: before, 2: self._scans[number].place(self.entries.pairs[index])})
 
 
 class _Several:
@@ -228,10 +255,21 @@ class DirectPage(Cursor[Any]):
                 return await self._page(await self._asked(chunks, ended), ended)
             chunks = await self._gone_on(chunks, size - first)
             ended = [not chunk.more and len(chunk.rows) < size for chunk in chunks]
-        if all(ended) or self._is_enough(chunks, ended):
-            return await self._page(chunks, ended)
+        taken = chunks if self._way.merge is not None else chunks[: self._in_turn(chunks, ended)]
+        if all(ended) or self._is_enough(taken, ended):
+            return await self._page(taken, ended)
         self._then = self._rest(self._wanted, iter([Ready(chunk) for chunk in chunks]))
         return await self._then.batch()
+
+    def _in_turn(self, chunks: list[Chunk], ended: list[bool]) -> int:
+        """How many of the ranges that follow each other are come to: one that goes on is the last, and so is one with
+        which there are enough."""
+        rows, enough = 0, self._limit if self._keep is None else 0
+        for number, (chunk, end) in enumerate(zip(chunks, ended, strict=True), 1):
+            rows += len(chunk.rows)
+            if not end or 0 < enough <= rows:
+                return number
+        return len(chunks)
 
     async def _asked(self, chunks: list[Chunk], ended: list[bool]) -> list[Chunk]:
         """What was read of ranges of which one has ended, and of the others what has the primary keys of that one: they
@@ -267,7 +305,7 @@ class DirectPage(Cursor[Any]):
         """Whether all records that are to be given follow from what was read of ranges that go on."""
         way, limit = self._way, self._limit
         if way.merge is None:
-            return self._keep is None and 0 < limit <= len(chunks[0].rows)
+            return self._keep is None and 0 < limit <= sum([len(chunk.rows) for chunk in chunks])
         if way.merge is united:
             return False
         # What all ranges have ends where the first of them does.
@@ -283,10 +321,16 @@ class DirectPage(Cursor[Any]):
         for chunk in chunks:
             counters.rows_read += len(chunk.rows)
             counters.bytes_read += bytes_of(chunk.rows)
-        found = _One(self._scans[0], chunks[0]) if way.merge is None else _Several(self._scans, chunks, ended, way)
+        found: _One | _InTurn | _Several
+        if way.merge is not None:
+            found = _Several(self._scans, chunks, ended, way)
+        elif len(self._scans) > 1:
+            found = _InTurn(self._scans, chunks, ended)
+        else:
+            found = _One(self._scans[0], chunks[0])
         values: Sequence[StoredRecord]
         if way.cover is not None:
-            assert isinstance(found, _One), "what covers is one range"
+            assert not isinstance(found, _Several), "what covers is of one index"
             values = way.cover.page(store, found.entries)
         else:
             keys = found.primary_keys()
@@ -306,7 +350,7 @@ class DirectPage(Cursor[Any]):
             )
         return Batch(values, lambda index: seal(place_of(places[index])), Stop.EXHAUSTED)
 
-    async def _fetched(self, keys: list[bytes], found: _One | _Several) -> Sequence[StoredRecord]:
+    async def _fetched(self, keys: list[bytes], found: _One | _InTurn | _Several) -> Sequence[StoredRecord]:
         records = await fetched(self._store.records, keys, snapshot=self._snapshot)
         if isinstance(records, RecordPage):
             return records

@@ -5,9 +5,10 @@ Cost  1 range read a chunk and range; the first chunks of several ranges are und
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
 from recordlayer.cursor.pipeline import FlatMap
@@ -16,10 +17,12 @@ from recordlayer.cursor.step import Cursor
 from recordlayer.cursor.transform import ListCursor
 from recordlayer.index.bounds import Bounds
 from recordlayer.index.entry import IndexEntry
+from recordlayer.kv.engine import Chunk
 from recordlayer.query.cost import Estimate
 from recordlayer.query.identity import Part, of_index, of_ranges
 from recordlayer.query.plan.base import Plan, Run
 from recordlayer.store.record import StoredRecord
+from recordlayer.waiting.waitable import Waitable
 
 if TYPE_CHECKING:
     from recordlayer.metadata import Index
@@ -36,14 +39,21 @@ def range_text(conditions: Sequence[object], ranges: Ranges, *, reverse: bool) -
     return f"{text} in reverse" if reverse else text
 
 
-def each(ranges: Ranges, scan: Callable[[Bounds, ScanOptions], Cursor[T]], options: ScanOptions) -> Cursor[T]:
-    """A scan of all the ranges, the last one first in reverse."""
+def each(
+    ranges: Ranges,
+    scan: Callable[[Bounds, ScanOptions], Cursor[T]],
+    options: ScanOptions,
+    *,
+    begun: Iterator[Waitable[Chunk]] | None = None,
+) -> Cursor[T]:
+    """A scan of all the ranges, the last one first in reverse. `begun`: the first reads of those behind the first."""
     if len(ranges) == 1:
         return scan(ranges[0], options)
     ordered = ranges[::-1] if options.reverse else ranges
+    reads = iter(()) if options.begun is None else chain((options.begun,), begun or ())
     return FlatMap(
         lambda continuation: ListCursor(ordered, continuation),
-        lambda bounds, continuation: scan(bounds, replace(options, continuation=continuation)),
+        lambda bounds, continuation: scan(bounds, replace(options, continuation=continuation, begun=next(reads, None))),
         options.continuation,
         budget=options.budget,
     )
@@ -108,4 +118,4 @@ class ScanIndex:
 
     def execute(self, run: Run) -> Cursor[IndexEntry]:
         maintainer = run.store.index_maintainer(self.index)
-        return each(self.ranges, maintainer.scan, run.scan_options(reverse=self.reverse))
+        return each(self.ranges, maintainer.scan, run.scan_options(reverse=self.reverse), begun=run.begun)

@@ -36,6 +36,9 @@ CONDITIONS: dict[str, Any] = {
     "or of three": lambda a, b, n: (q.customer == a) | (q.total == n) | (q.customer == b),
     "and": lambda a, b, n: (q.customer == a) & (q.total == n) & (q.id > 1),
     "and of two indexes": lambda a, b, n: (q.customer == a) & (q.total == n),
+    "in": lambda a, b, n: q.customer.in_([a, b, "c"]),
+    "in and range": lambda a, b, n: q.customer.in_([a, b]) & (q.total > n),
+    "in and filter": lambda a, b, n: q.total.in_([n, 1, 7]) & (q.note != "x"),
     "filter": lambda a, b, n: (q.customer == a) & (q.id != 3) & (q.note != "x"),
     "filter of or": lambda a, b, n: ((q.customer == a) | (q.customer == b)) & (q.note != "x"),
 }
@@ -100,7 +103,7 @@ def test_direct_pages_are_those_of_the_cursors(syntax: str) -> None:
     def agree(data: st.DataObject) -> None:
         name, draw = data.draw(st.sampled_from(sorted(CONDITIONS))), data.draw
         names, number = st.sampled_from(NAMES), draw(st.sampled_from(NUMBERS))
-        order, reverse = draw(st.sampled_from([(), (), ("id",), ("total",)])), draw(st.booleans())
+        order, reverse = draw(st.sampled_from([(), (), ("id",), ("total",), ("customer",)])), draw(st.booleans())
         selected, limit = draw(st.sampled_from([(), ("id", "customer")])), draw(st.sampled_from([0, 0, 1, 2, 3, 5]))
         for _ in range(3):  # the third has a template
             asked = query("Order").where(CONDITIONS[name](draw(names), draw(names), number))
@@ -122,7 +125,9 @@ def test_direct_pages_are_those_of_the_cursors(syntax: str) -> None:
     context.close()
 
 
-@pytest.mark.parametrize("name", ["=", "range", "or", "and of two indexes", "filter", "filter of or"])
+@pytest.mark.parametrize(
+    "name", ["=", "range", "in", "in and filter", "or", "and of two indexes", "filter", "filter of or"]
+)
 @pytest.mark.parametrize("reverse", [False, True])
 def test_reads_that_do_not_bring_all_are_the_first_of_the_cursors(
     name: str, reverse: bool, monkeypatch: pytest.MonkeyPatch
@@ -133,7 +138,8 @@ def test_reads_that_do_not_bring_all_are_the_first_of_the_cursors(
     store = run_blocking(filled(context, metadata))
     for first, number, limit in product(NAMES, NUMBERS, (0, 3)):
         asked = query("Order").where(CONDITIONS[name](first, "b", number))
-        asked = asked.order_by("id", reverse=reverse, in_memory=50)
+        order = {"in": "customer", "in and filter": "total"}.get(name, "id")
+        asked = asked.order_by(order, reverse=reverse, in_memory=50)
         both_ways(store, asked.use_indexes(*INDEXES[name]) if name in INDEXES else asked, limit)
     context.close()
 
