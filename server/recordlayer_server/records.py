@@ -21,11 +21,12 @@ from recordlayer_server.operations import FORCED, Names, Operation, checked
 from recordlayer_server.paging import Page, Pages
 from recordlayer_server.places import Tenant
 from recordlayer_server.replies import reading, reply_context
-from recordlayer_server.together import Together
+from recordlayer_server.together import MOST, Together
 from recordlayer_server.writing import cost_of, shares
 
 NAME = "recordlayer.v1.Records"
 _CHUNK = 1 << 20
+_LOOK_UPS = 2 * MOST  # what they share is more than the part of each
 
 
 class _There(NamedTuple):
@@ -45,7 +46,7 @@ class Records(records_pb2_grpc.RecordsServicer):  # type: ignore[misc]  # genera
     def __init__(self, databases: Databases, *, busy: Callable[[], bool] | None = None) -> None:
         self._databases = databases
         self._limits = databases.limits
-        self._look_ups = Together(self._find, busy=busy)
+        self._look_ups = Together(self._find, busy=busy, most=_LOOK_UPS)
         self._saves = Together(self._save, busy=busy)
 
     async def Lookup(self, request: records_pb2.LookupRequest, _: Any) -> bytes:

@@ -2,9 +2,9 @@
 saves of single ones. A transaction, its read version, the opened store and its commit cost more than the record itself.
 
 What comes while the loop has time is done at once, and by itself. While it has none, those that come wait for each
-other, until as many have come as the last time, `MOST` at most, or until none has come for three milliseconds in which
-the loop could have let them in: then all who had a reason to come are there. What they read is of a version that was
-taken after all of them had come.
+other, until as many have come as the last time, or as many as may, or until none has come for three milliseconds in
+which the loop could have let them in: then all who had a reason to come are there. What they read is of a version that
+was taken after all of them had come.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ Asked = TypeVar("Asked")
 Found = TypeVar("Found")
 
 MOST = 8
-"""Calls that wait for each other. More would spare little: an eighth of what they share is less than their own part."""
+"""Saves that wait for each other. More would spare little: an eighth of what they share is less than their own part."""
 PAUSE = 0.003
 """Seconds without a newcomer after which nobody else is waited for: a save is about a third of it."""
 NEAR = 0.01
 """Seconds within which a database had its last call, if another one may be expected."""
 _FEWEST = 2
-_GROWING = 8  # times that as many came as were expected, until twice as many are
+_GROWING, _SLOWLY = 8, 64
+"""Times that as many came as were expected, until twice as many are: more of them each time that this was in vain."""
 _APART = 0.03  # seconds in which calls of a database do not wait, where one waited in vain, or it did not work
 _LATE = 0.0005  # seconds behind its time at which a timer rings in a loop that has had other work
 _LONGEST = 10 * PAUSE  # in which that is heeded, from when the first one waits
@@ -79,13 +80,27 @@ class _Group(Generic[Asked, Found]):
     apart_until  none waits before that: it did not work together
     """
 
-    __slots__ = ("alone", "alone_until", "apart_until", "asked", "expected", "last", "often", "timer", "turns", "until")
+    __slots__ = (
+        "alone",
+        "alone_until",
+        "apart_until",
+        "asked",
+        "expected",
+        "growing",
+        "grown",
+        "last",
+        "often",
+        "timer",
+        "turns",
+        "until",
+    )
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.turns: list[asyncio.Future[Found]] = []
         self.expected = _FEWEST
         self.often = self.alone = 0
+        self.growing, self.grown = _GROWING, False
         self.last = self.alone_until = self.apart_until = self.until = float("-inf")
         self.timer: asyncio.TimerHandle | None = None
 
@@ -95,6 +110,7 @@ class Together(Generic[Asked, Found]):
 
     do    what comes out for each of those that are done together, in their order
     busy  whether the event loop has no rest
+    most  how many that are
     """
 
     def __init__(
@@ -102,8 +118,10 @@ class Together(Generic[Asked, Found]):
         do: Callable[[Tenant, Sequence[Asked]], Awaitable[Sequence[Found]]],
         *,
         busy: Callable[[], bool] | None = None,
+        most: int = MOST,
     ) -> None:
         self._do = do
+        self._most = most
         self._busy = Rest().is_busy if busy is None else busy
         self._groups: OrderedDict[Tenant, _Group[Asked, Found]] = OrderedDict()
         self._doing: set[asyncio.Task[None]] = set()
@@ -126,8 +144,10 @@ class Together(Generic[Asked, Found]):
         group.turns.append(turn)
         if len(group.asked) >= group.expected:
             group.often += 1
-            if group.often >= _GROWING and group.expected < MOST:
-                group.expected, group.often = min(MOST, 2 * group.expected), 0
+            if group.grown:
+                group.growing, group.grown = _GROWING, False
+            if group.often >= group.growing and group.expected < self._most:
+                group.expected, group.often, group.grown = min(self._most, 2 * group.expected), 0, True
             self._begin(tenant, group)
         elif group.timer is None:
             group.until = now + _LONGEST
@@ -163,6 +183,8 @@ class Together(Generic[Asked, Found]):
             return
         if len(group.asked) == 1:
             group.alone_until = now + _APART
+        if group.grown:
+            group.growing, group.grown = min(_SLOWLY, 2 * group.growing), False
         group.expected, group.often = max(_FEWEST, len(group.asked)), 0
         self._begin(tenant, group)
 

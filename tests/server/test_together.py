@@ -21,7 +21,7 @@ from recordlayer.observe.events import TransactionBegan
 from recordlayer.world import World
 from recordlayer_server.databases import Databases
 from recordlayer_server.places import DEVELOPMENT, PRIVATE, Tenant
-from recordlayer_server.together import MOST, PAUSE, Rest, Together, worked
+from recordlayer_server.together import MOST, PAUSE, Rest, Together, _Group, worked
 from tests.support.in_process import InProcess
 from tests.support.photos import CONTAINER, descriptor_set
 from tests.support.recording import Recording
@@ -74,6 +74,34 @@ def test_those_that_come_without_rest_wait_for_each_other_and_each_gets_its_own(
         )
         assert 2 < max(reads.sizes) <= MOST
         assert len(reads.made) < 2 * MOST * 60 * 0.75
+
+    run(scenario())
+
+
+def test_more_than_come_are_expected_ever_less_often() -> None:
+    async def scenario() -> None:
+        reads = Reads()
+        together = Together(reads, busy=lambda: True)
+
+        async def caller(first: int) -> None:
+            for number in range(first, first + 150):
+                await together.ask(ONE, number)
+
+        async def rounds(callers: int, growing: range) -> _Group[int, int]:
+            for _ in range(50):
+                await asyncio.gather(*(caller(1_000 * each) for each in range(callers)))
+                group = together._groups[ONE]
+                if group.growing in growing:
+                    return group
+                group.alone_until = float("-inf")  # the last of a round may have waited in vain
+            raise AssertionError(f"{group.growing} rounds of {callers}, and then more are waited for")
+
+        usual = (await rounds(1, range(100))).growing
+        patient = await rounds(5, range(usual + 1, 100))  # more than five were waited for in vain
+        assert max(reads.sizes) == 5
+        patient.alone_until = float("-inf")
+        await rounds(2 * MOST, range(usual, usual + 1))  # they came
+        assert max(reads.sizes) == MOST
 
     run(scenario())
 
