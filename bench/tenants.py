@@ -2,8 +2,9 @@
 
 Five tenants share a file that is written without waiting for the disk. Four of them work steadily in a thread each:
 transactions that save a record and query ten, with a pause of some milliseconds. The fifth is limited, and four threads
-ask for a hundred times of what it may: they wait for their turn, or are refused and ask again all the same. The peer is
-the same without the fifth, in turns with it in the same run.
+ask for a hundred times of what it may: they wait for their turn, or are refused and ask again all the same. The peers
+are the same without the fifth, and with four threads in its place that wake up as often as they would ask, and ask for
+nothing: what threads cost each other that share an interpreter. All take turns in the same run.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ TIMES_OVER = 100
 MOVED = 1.2
 """Upper bound of the others' p99 with / without."""
 
+IDLE = "idle"
+_Kind = Overload | str | None
+PEERS: dict[str, _Kind] = {"without it": None, "idle threads": IDLE}
+
 
 def run(settings: Settings) -> Report:
     """Every case on one engine."""
@@ -48,36 +53,38 @@ def cases(settings: Settings, ground: Ground) -> Iterator[Case]:
     db.tenant(("greedy",)).set_limits(TenantLimits(keys_written=LIMIT))
     for overload in Overload:
         settings.say(f"a tenant over its limit: {overload.value}")
-        with_it: list[float] = []
-        without: list[float] = []
-        ratios: list[float] = []
+        kinds: tuple[_Kind, ...] = (overload, None, IDLE)
+        found: dict[_Kind, list[float]] = {kind: [] for kind in kinds}
         asked = used = 0.0
         _phase(db, 1.0, greedy=None)
         for number in range(rounds):
-            pair = {}
-            for greedy in (None, overload) if number % 2 else (overload, None):
+            for greedy in (*kinds[number % 3 :], *kinds[: number % 3]):
                 before = db.tenant(("greedy",)).usage().keys_written
                 latencies, tries = _phase(db, seconds, greedy=greedy)
-                pair[greedy] = quantiles(latencies, n=100)[98] * 1e3
-                if greedy is not None:
+                found[greedy].append(quantiles(latencies, n=100)[98] * 1e3)
+                if greedy is overload:
                     asked += tries / seconds / rounds
                     used += (db.tenant(("greedy",)).usage().keys_written - before) / seconds / rounds
-            with_it.append(pair[overload])
-            without.append(pair[None])
-            ratios.append(pair[overload] / pair[None])
         settings.say(f"it asked for {asked:,.0f} transactions a second, and wrote {used:,.0f} keys a second")
         yield Case(
             case=f"p99 of others beside a tenant at {TIMES_OVER} times its limit: {overload.value}",
             unit="ms",
-            ours=Spread(median(with_it), min(with_it), max(with_it)),
-            peers={"without it": Spread(median(without), min(without), max(without))},
-            ratio={"without it": median(ratios)},
+            ours=_spread(found[overload]),
+            peers={name: _spread(found[kind]) for name, kind in PEERS.items()},
+            ratio={
+                name: median(ours / theirs for ours, theirs in zip(found[overload], found[kind], strict=True))
+                for name, kind in PEERS.items()
+            },
             target={"without it": MOVED},
             ops=Ops(),
         )
 
 
-def _phase(db: Database, seconds: float, *, greedy: Overload | None) -> tuple[list[float], int]:
+def _spread(times: list[float]) -> Spread:
+    return Spread(median(times), min(times), max(times))
+
+
+def _phase(db: Database, seconds: float, *, greedy: _Kind) -> tuple[list[float], int]:
     """The latencies of the others in seconds, and how often the greedy tenant asked."""
     latencies: list[float] = []
     asked: list[int] = []
@@ -104,16 +111,17 @@ def _other(db: Database, number: int, end: float, latencies: list[float]) -> Non
         sleep(PAUSE * numbers.uniform(0.5, 1.5))
 
 
-def _greedy(db: Database, end: float, overload: Overload, asked: list[int]) -> None:
-    """Ask for a hundred times of what the limit allows, whatever the answer."""
+def _greedy(db: Database, end: float, overload: Overload | str, asked: list[int]) -> None:
+    """Ask for a hundred times of what the limit allows, whatever the answer; or for nothing, as often."""
     tries = 0
     tenant = db.tenant(("greedy",))
     between = GREEDY * 3 / (LIMIT * TIMES_OVER)  # a transaction writes three keys
     while (now := perf_counter()) < end:
         tries += 1
         try:
-            with tenant.transaction(overload=overload) as tx:
-                tx.store(ITEMS, path=("greedy",)).save(_item(random.randrange(1_000_000)))
+            if isinstance(overload, Overload):
+                with tenant.transaction(overload=overload) as tx:
+                    tx.store(ITEMS, path=("greedy",)).save(_item(random.randrange(1_000_000)))
         except (Conflict, TenantOverLimit):  # threads that make the store at once conflict
             pass
         sleep(max(0.0, now + between - perf_counter()))
