@@ -35,6 +35,7 @@ TARGETS = {
     "covering range of 100, as tuples": 1.2,
     "union of 2 x 10": 3.0,
     "intersection of 100 and 10": 3.0,
+    "intersection of 100 and 67, 33 in both": 3.0,
     "in of 20 keys": 3.0,
     "in of 5 names": 3.0,
 }
@@ -58,6 +59,7 @@ def metadata() -> rl.RecordMetaData:
         .index("Item", "in_city", "city")
         .index("Item", "by_name", "name")
         .index("Item", "by_price", "price")
+        .index("Item", "by_count", "count")
         .index("Item", "per_city", rl.count(group_by="city"))
         .build()
     )
@@ -114,6 +116,7 @@ class Bench:
         run("create index in_city on item (city)")
         run("create index by_name on item (name)")
         run("create index by_price on item (price)")
+        run("create index by_count on item (count)")
 
     def cases(self) -> Iterator[Case]:
         names = [f"owner {number:05d}" for number in range(OWNERS)]
@@ -165,6 +168,15 @@ class Bench:
             "select * from item where city = ? and name = ?",
             lambda n: (cities[n % CITIES], names[n % OWNERS]),
             Ops(reads=3, round_trips=2),
+        )
+        yield self._query(
+            "intersection of 100 and 67, 33 in both",
+            lambda n: items.where(q.city == cities[n * 31 % CITIES], q.count == n % 300).use_indexes(
+                "in_city", "by_count"
+            ),
+            "select * from item indexed by by_count where city = ? and count = ?",
+            lambda n: (cities[n * 31 % CITIES], n % 300),
+            Ops(reads=35, round_trips=2),
         )
         yield self._query(
             "in of 20 keys",
