@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import grpc
 
+from recordlayer import __version__
 from recordlayer.errors import UsageError
 
 
@@ -28,6 +29,7 @@ class Address:
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 1_000),  # how long an attempt to connect may take
             ("grpc.max_reconnect_backoff_ms", 3_000),
+            ("grpc.primary_user_agent", f"recordlayer/{__version__}"),
             ("grpc.max_receive_message_length", -1),  # servers say how large their messages are
         ]
         if self.credentials is not None:

@@ -341,6 +341,7 @@ class Calls:
             call.ended()
         if asks.metrics is not None and not about.health:
             asks.metrics.call(call, code, one.reason, took)
+            asks.metrics.client(one.shown)
         if one.span is not None and asks.tracing is not None:
             asks.tracing.end(one.span, code, call.request_id)
         if not (call.refused and self._repeated.add(call)):

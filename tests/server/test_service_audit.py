@@ -390,6 +390,7 @@ OPERATORS: dict[str, tuple[str, ...]] = {
     "O23 dashboards, alerts, runbooks": (
         f"{ALERTS}::test_an_alert_speaks_of_numbers_that_there_are",
         f"{ALERTS}::test_every_alert_has_a_page_and_every_page_an_alert",
+        f"{METRICS}::test_clients_are_counted_by_what_they_call_themselves_and_are_few_labels",
         f"{ALERTS}::test_every_panel_of_the_dashboard_shows_numbers_that_there_are",
     ),
     "O24 what runs": (
@@ -542,7 +543,6 @@ OPEN = {
     "O20 consistent with FoundationDB's backup": (
         "a backup of the cluster has everything that a server keeps, but no test restores one"
     ),
-    "O23 an alert for old clients": "nobody counts callers by the version of their client",
     "O26 objectives that a test judges": (
         "`python -m bench service` has p50 and p99 by method and number of callers, `service_keys` the keys that calls "
         "read, with targets and what was found in bench/RESULTS.md; times are judged by nobody in a test"

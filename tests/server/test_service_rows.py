@@ -21,8 +21,9 @@ from google.rpc import status_pb2
 from grpc import aio as grpc_aio
 from prometheus_client.parser import text_string_to_metric_families
 
-from recordlayer import aio
+from recordlayer import __version__, aio
 from recordlayer.aio import Database, Transaction
+from recordlayer.client.aio import connect
 from recordlayer.client.pb import (
     admin_pb2,
     assets_pb2,
@@ -178,6 +179,8 @@ def test_o11_pages_are_counted_by_what_ended_them_a_full_reply_too() -> None:
             async with Transact(caller) as tx:
                 await tx.step(query=records_pb2.QueryRequest())
             await refused(caller.create("p0"))
+            async with connect(f"grpc://{server.address}", container=CONTAINER) as client:
+                await client.zone_names()
             await server.calls.idle()
             seen = Numbers(await asyncio.to_thread(shown_by, server))
 
@@ -185,6 +188,7 @@ def test_o11_pages_are_counted_by_what_ended_them_a_full_reply_too() -> None:
             labels = {"method": f"/recordlayer.v1.{service}/{method}"}
             return seen.by("recordlayer_server_pages_total", "ended", **labels)
 
+        assert seen.of("recordlayer_server_client_calls_total", client=f"recordlayer/{__version__}") >= 1
         assert seen.of("recordlayer_server_refusals_total", reason="EXISTS") == 1
         assert seen.of("recordlayer_server_refusals_total") == 1, "the others are there, and 0"
         assert pages("Records", "Query") == {"reply_full": 1, "record_limit": 1, "scan_limit": 1}

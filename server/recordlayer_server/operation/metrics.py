@@ -3,6 +3,7 @@
     recordlayer_server_calls_total{method, code}       calls ended
     recordlayer_server_call_seconds{method}            how long they took
     recordlayer_server_refusals_total{reason}          those that were refused or failed, by the reason of the status
+    recordlayer_server_client_calls_total{client}      by the first word of their user agent: "recordlayer/1.0.0"
     recordlayer_server_running_calls                   that run now; _waiting_calls, _call_limit
     recordlayer_server_sent_away_total{method}         calls that were not begun
     recordlayer_server_pages_total{method, ended}      by what ended them: a limit, exhausted, or reply_full, where
@@ -24,8 +25,10 @@ and tenants as no more labels than `tenants`: nobody outside can make the number
 
 from __future__ import annotations
 
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import prometheus_client
@@ -42,6 +45,8 @@ if TYPE_CHECKING:
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _REASONS = frozenset(errors_pb2.Reason.keys()[1:])
 OTHER = "other"
+MOST_CLIENTS = 30
+_CLIENT = re.compile(r"[A-Za-z0-9._/+-]{1,64}", re.ASCII)
 
 
 class Heaviest:
@@ -67,6 +72,13 @@ class Heaviest:
             found = self._counts[name] = [inherited, inherited]
         found[0] += 1
         return (name if found[0] > 2 * found[1] else OTHER), gone
+
+
+@lru_cache(maxsize=256)
+def client_of(agent: str) -> str:
+    """The first word of a user agent, such as "grpc-node-js/1.13.0"."""
+    word = agent.partition(" ")[0]
+    return word if _CLIENT.fullmatch(word) else OTHER
 
 
 class Metrics:
@@ -98,6 +110,8 @@ class Metrics:
         self._lag = prometheus_client.Histogram(
             f"{name}_loop_lag_seconds", "how late the event loop was", buckets=_SECONDS, **more
         )
+        self._clients = counter(f"{name}_client_calls", "calls by what clients call themselves", ["client"], **more)
+        self._known_clients = Heaviest(MOST_CLIENTS)
         self._build = gauge(f"{name}_build_info", "what runs", ["version", "revision", "client"], **more)
         self._more = more
 
@@ -118,6 +132,14 @@ class Metrics:
             self.sent_away(call.method)
         if call.tenant is not None:
             self.tenant(label(call.tenant), read=call.keys_read, written=call.keys_written, forced=call.forced)
+
+    def client(self, metadata: Sequence[tuple[str, str | bytes]]) -> None:
+        """A call with this metadata has ended."""
+        named = next((value for name, value in metadata if name == "user-agent"), "")
+        label, gone = self._known_clients.label(client_of(named) if isinstance(named, str) else OTHER)
+        if gone is not None and (gone,) in self._clients._metrics:
+            self._clients.remove(gone)
+        self._clients.labels(label).inc()
 
     def ended(self, method: str, code: str, seconds: float) -> None:
         """A call of a method has ended."""

@@ -9,7 +9,7 @@ import pytest
 from recordlayer.errors import CannotListen
 from recordlayer_server.config import Address
 from recordlayer_server.operation.libraries import libraries
-from recordlayer_server.operation.metrics import Exposition, Heaviest, Metrics
+from recordlayer_server.operation.metrics import MOST_CLIENTS, Exposition, Heaviest, Metrics
 
 
 def shown(metrics: Metrics) -> str:
@@ -65,6 +65,19 @@ def test_the_heaviest_get_labels_of_their_own_even_if_they_come_late() -> None:
     labels = [heaviest.label("late")[0] for _ in range(200)]
     assert labels[0] == "other"
     assert labels[-1] == "late"
+
+
+def test_clients_are_counted_by_what_they_call_themselves_and_are_few_labels() -> None:
+    metrics, name = Metrics(), "recordlayer_server_client_calls_total"
+    for agent in ("recordlayer/1.0 grpc-python/1.85", "grpc-node-js/1.13.0", "", "two\nlines", "x" * 65):
+        metrics.client((("x-other", "y"), ("user-agent", agent)))
+    metrics.client(())
+    clients = ("recordlayer/1.0", "grpc-node-js/1.13.0", "other")
+    assert [metrics.registry.get_sample_value(name, {"client": client}) for client in clients] == [1, 1, 4]
+    for number in range(1_000):
+        metrics.client((("user-agent", f"made-up/{number}"),))
+    lines = [line for line in shown(metrics).splitlines() if line.startswith(name)]
+    assert len(lines) <= MOST_CLIENTS + 1
 
 
 def test_an_address_that_is_taken_is_said_so() -> None:
