@@ -219,11 +219,15 @@ class Calls:
     ) -> Callable[..., Awaitable[Any]]:
         about, identify = _about(method, endless=True), self._asks.identify
         audit = self._asks.audit if is_audited(method) else None
+        late = self._asks.late if method.startswith(_SHARED) and parse is not None else None
         if about.health:
             identify = None
 
         async def answered(made: Call, request: Any, context: aio.ServicerContext) -> Any:
-            answer = behaviour(_parsed(request, parse, made), context)
+            parsed = _parsed(request, parse, made)
+            if late is not None:
+                await late.check(made, context.peer(), len(request))
+            answer = behaviour(parsed, context)
             if not hasattr(answer, "__aiter__"):  # a handler that writes by itself, or has one reply to a stream
                 return await answer
             async with aclosing(answer):

@@ -81,6 +81,29 @@ def test_a_large_request_of_who_was_refused_a_moment_ago_is_not_even_read() -> N
     run(scenario())
 
 
+def test_streams_of_who_was_refused_a_moment_ago_wait_for_their_refusal_too() -> None:
+    async def scenario() -> None:
+        async with photos(load=Load(tenant_rate=ONCE, tenant_delay=3_600)) as (server, _), calling(server) as channel:
+            late = server.around.late
+            assert late is not None
+            greedy = Caller(channel, user="greedy")
+
+            async def stream() -> Any:
+                request = records_pb2.QueryRequest(context=greedy.context, record_types=["Photo"])
+                return [reply async for reply in greedy.records.QueryStream(request)]
+
+            assert await outcome(stream()) == ""
+            flood = [asyncio.create_task(outcome(stream())) for _ in range(60)]
+            async with asyncio.timeout(40):
+                while late.kept < 20:  # noqa: ASYNC110 - nothing in the server is set when one more is kept back
+                    await asyncio.sleep(0.01)
+            late.let_go()
+            await server.drain()
+            assert "THROTTLED" in Counter(await asyncio.gather(*flood))
+
+    run(scenario())
+
+
 @given(st.binary(max_size=40), st.text(max_size=200), st.text(max_size=20))
 def test_what_a_request_says_of_itself_is_found_at_its_beginning(rest: bytes, container: str, device: str) -> None:
     context = context_pb2.RequestContext(container=container)
