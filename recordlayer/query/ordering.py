@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from recordlayer.keys import EMPTY, Field, KeyExpression, Then
 from recordlayer.keys.compiled import Keys, compile_keys
+from recordlayer.keys.compiled_entries import Entries, OneEntry, compile_entries
 from recordlayer.keys.expression import NO_CONTEXT
 from recordlayer.store.record import StoredRecord
 from recordlayer.store.record_page import keyed
@@ -22,6 +23,9 @@ KeyOf = Callable[[StoredRecord], bytes]
 KeysOf = Callable[[Sequence[StoredRecord]], list[bytes]]
 
 _MADE: WeakKeyDictionary[type[Any], dict[tuple[SortKey, ...], Keys]] = WeakKeyDictionary()
+_MADE_AS_ENTRIES: WeakKeyDictionary[type[Any], dict[tuple[SortKey, ...], Entries | None]] = WeakKeyDictionary()
+_NO_PREFIX = (b"",)
+_ANY = 1 << 30  # bytes of a key that is nowhere stored
 
 
 def key_of(paths: tuple[SortKey, ...], types: Mapping[str, RecordType], *, unique: bool) -> KeyOf:
@@ -42,8 +46,8 @@ def key_of(paths: tuple[SortKey, ...], types: Mapping[str, RecordType], *, uniqu
 
 def grouped_by(paths: tuple[SortKey, ...], record_type: RecordType) -> Callable[[Sequence[Message]], list[bytes]]:
     """A function from messages of one type to the packed values of fields."""
-    keys = _keys(paths, record_type)
-    return lambda messages: [keys(message, NO_CONTEXT, b"", b"")[0] for message in messages]
+    packed = _packed(paths, record_type)
+    return lambda messages: packed([(message, b"") for message in messages])
 
 
 def keys_of(paths: tuple[SortKey, ...], types: Mapping[str, RecordType]) -> KeysOf:
@@ -51,10 +55,26 @@ def keys_of(paths: tuple[SortKey, ...], types: Mapping[str, RecordType]) -> Keys
     page at once."""
     if len(types) == 1 and all(isinstance(path, tuple) for path in paths):
         (known,) = types.values()
-        only = _keys(paths, known)
-        return lambda records: [only(message, NO_CONTEXT, b"", key)[0] for message, key in keyed(records)]
+        packed = _packed(paths, known)
+        return lambda records: packed(keyed(records))
     key = key_of(paths, types, unique=True)
     return lambda records: [key(record) for record in records]
+
+
+def _packed(
+    paths: tuple[SortKey, ...], record_type: RecordType
+) -> Callable[[Iterable[tuple[Message, bytes]]], list[bytes]]:
+    """A function from messages and their primary keys to the packed values of fields with these behind them: as entries
+    of an index, which are made in C, or else as `_keys`."""
+    keys, entries = _keys(paths, record_type), _entries(paths, record_type)
+    if entries is None:
+        return lambda pairs: [keys(message, NO_CONTEXT, b"", key)[0] for message, key in pairs]
+    return lambda pairs: [
+        keys(message, NO_CONTEXT, b"", key)[0]
+        if (found := entries(message, NO_CONTEXT, key, _NO_PREFIX)) is None
+        else found[0][1]
+        for message, key in pairs
+    ]
 
 
 def _keys(paths: tuple[SortKey, ...], record_type: RecordType) -> Keys:
@@ -62,10 +82,23 @@ def _keys(paths: tuple[SortKey, ...], record_type: RecordType) -> Keys:
     known = _MADE.setdefault(record_type.message_class, {})
     found = known.get(paths)
     if found is None:
-        expressions = [_expression(path) for path in paths]
-        whole = expressions[0] if len(expressions) == 1 else Then(tuple(expressions)) if expressions else EMPTY
-        found = known[paths] = compile_keys(whole, record_type.message_class)
+        found = known[paths] = compile_keys(_whole(paths), record_type.message_class)
     return found
+
+
+def _entries(paths: tuple[SortKey, ...], record_type: RecordType) -> Entries | None:
+    """The same as entries without a prefix; None if there are no such."""
+    known = _MADE_AS_ENTRIES.setdefault(record_type.message_class, {})
+    if paths not in known:
+        wanted = OneEntry(_whole(paths), 0, b"", None)
+        made = compile_entries([wanted], record_type.message_class, name="ordered", key_limit=_ANY, value_limit=_ANY)
+        known[paths] = made
+    return known[paths]
+
+
+def _whole(paths: tuple[SortKey, ...]) -> KeyExpression:
+    expressions = [_expression(path) for path in paths]
+    return expressions[0] if len(expressions) == 1 else Then(tuple(expressions)) if expressions else EMPTY
 
 
 def _expression(path: SortKey) -> KeyExpression:
