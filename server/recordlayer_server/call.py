@@ -11,10 +11,9 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from google.protobuf.message import DecodeError, Message
 
@@ -36,8 +35,7 @@ Identify = Callable[[Sequence[tuple[str, str | bytes]], Mapping[str, Iterable[by
 """Finds out who calls, from the metadata of the call and what its connection is authenticated by: `Gate.identify`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """What somebody wants to do. `zones` are "" for the default one; none where it is about the whole database.
 
     method  such as "/recordlayer.v1.Records/Query"
@@ -160,9 +158,11 @@ class Call:
             self._label(context.labels)
         if context.priority:
             self.priority = context.priority
-        self.container = context.container
-        if context.container:
-            self.tenant = self._tenant(context)
+        self.container = container = context.container
+        if container:
+            database = context.database
+            user = database.user or self.identity.user
+            self.tenant = _tenant(container, context.environment, database.scope, user, self.limits.name_bytes)
 
     def _label(self, labels: Mapping[str, str]) -> None:
         longest = self.limits.label_bytes
@@ -171,24 +171,6 @@ class Call:
         ):
             raise statuses.bad_request("context.labels", f"at most {self.limits.labels}, of at most {longest} bytes")
         self.labels = labels
-
-    def _tenant(self, context: context_pb2.RequestContext) -> Tenant:
-        container, database = context.container, context.database
-        longest = self.limits.name_bytes
-        if len(container.encode()) > longest or "\0" in container:
-            raise statuses.bad_request("context.container", f"at most {longest} bytes")
-        environment = context.environment or context_pb2.DEVELOPMENT
-        if environment not in (context_pb2.DEVELOPMENT, context_pb2.PRODUCTION):
-            raise statuses.bad_request("context.environment", "DEVELOPMENT or PRODUCTION")
-        scope = database.scope or PUBLIC
-        if scope == PUBLIC:
-            return Tenant(container, environment, PUBLIC, "")
-        if scope != PRIVATE:
-            raise statuses.bad_request("context.database.scope", "PUBLIC or PRIVATE")
-        user = database.user or self.identity.user
-        if not user or len(user.encode()) > longest or "\0" in user:
-            raise statuses.bad_request("context.database.user", f"1 to {longest} bytes: whose database it is")
-        return Tenant(container, environment, PRIVATE, user)
 
     def permit(self, zones: Iterable[str] = (), *, method: str = "", at: Tenant | None = None) -> Tenant:
         """The database that the request is about, if the caller may do this there. `method`: what a step of a longer
@@ -265,6 +247,23 @@ class Call:
             at_least=max(0, asked.minimum_version) if wanted > 0 else 0,
             causal_read_risky=asked.causal_read_risky,
         )
+
+
+@lru_cache(maxsize=10_000)
+def _tenant(container: str, environment: int, scope: int, user: str, longest: int) -> Tenant:
+    """The database that a request names; `user`: whose it is, or who calls.  Raises  Refusal."""
+    if len(container.encode()) > longest or "\0" in container:
+        raise statuses.bad_request("context.container", f"at most {longest} bytes")
+    environment = environment or context_pb2.DEVELOPMENT
+    if environment not in (context_pb2.DEVELOPMENT, context_pb2.PRODUCTION):
+        raise statuses.bad_request("context.environment", "DEVELOPMENT or PRODUCTION")
+    if scope in (PUBLIC, context_pb2.Database.SCOPE_UNSPECIFIED):
+        return Tenant(container, environment, PUBLIC, "")
+    if scope != PRIVATE:
+        raise statuses.bad_request("context.database.scope", "PUBLIC or PRIVATE")
+    if not user or len(user.encode()) > longest or "\0" in user:
+        raise statuses.bad_request("context.database.user", f"1 to {longest} bytes: whose database it is")
+    return Tenant(container, environment, PRIVATE, user)
 
 
 @lru_cache(maxsize=256)

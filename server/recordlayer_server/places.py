@@ -21,6 +21,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from recordlayer.client.pb import context_pb2
@@ -45,6 +46,7 @@ class Tenant(NamedTuple):
     user: str
 
 
+@lru_cache(maxsize=10_000)
 def label(tenant: Tenant) -> str:
     """A database in a word, for logs and numbers."""
     environment = "production" if tenant.environment == PRODUCTION else "development"

@@ -35,16 +35,15 @@ def add_cost(cost: context_pb2.Cost, other: context_pb2.Cost) -> None:
 
 
 def shares(cost: context_pb2.Cost, count: int) -> list[context_pb2.Cost]:
-    """The same in equal shares; the first one has what is left over."""
+    """The same in equal shares; the first one has what is left over, the others are one message: change none."""
     if count == 1:
         return [cost]
-    made = [context_pb2.Cost() for _ in range(count)]
+    first, other = context_pb2.Cost(), context_pb2.Cost()
     for name in _COSTS:
         each, left = divmod(getattr(cost, name), count)
-        for one in made:
-            setattr(one, name, each)
-        setattr(made[0], name, each + left)
-    return made
+        setattr(other, name, each)
+        setattr(first, name, each + left)
+    return [first, *[other] * (count - 1)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
