@@ -56,14 +56,14 @@ class Lines(logging.StreamHandler[TextIO]):
 
         values  as they stand in the line, each with a comma before it
         """
-        self.acquire()
-        try:
-            self.stream.write(f"{_beginning(time.time(), level, name, event)}{values}}}{self.terminator}")
-            self.stream.flush()
-        except Exception:  # what a stream raises is told as logging tells it, and ends no call
-            self.handleError(logging.LogRecord(name, level, "", 0, event, None, None))
-        finally:
-            self.release()
+        lock = self.lock
+        assert lock is not None, "handlers are made with one"
+        with lock:
+            try:
+                self.stream.write(f"{_beginning(time.time(), level, name, event)}{values}}}{self.terminator}")
+                self.stream.flush()
+            except Exception:  # what a stream raises is told as logging tells it, and ends no call
+                self.handleError(logging.LogRecord(name, level, "", 0, event, None, None))
 
 
 def alone() -> Lines | None:

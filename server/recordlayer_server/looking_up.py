@@ -31,6 +31,8 @@ def keys_of(request: records_pb2.LookupRequest, limits: Limits) -> Keys:
     """The primary keys that are asked for.  Raises  Refusal."""
     if not 1 <= len(request.names) <= limits.names_per_request:
         raise statuses.bad_request("names", f"1 to {limits.names_per_request}")
+    if len(request.names) == 1:
+        return (key_of(request.names[0], "names[0]", limits),)
     return [key_of(name, f"names[{place}]", limits) for place, name in enumerate(request.names)]
 
 

@@ -34,14 +34,21 @@ def reply_context(
 ) -> context_pb2.ReplyContext:
     """What a reply says of its call. `into`: the context of the reply, to be filled."""
     made = context_pb2.ReplyContext() if into is None else into
-    made.request_id, made.read_version, made.commit_version = call.request_id, read_version, commit_version
+    made.request_id = call.request_id
+    if read_version:
+        made.read_version = read_version
+    if commit_version:
+        made.commit_version = commit_version
     if cost is not None:
         call.keys_read += cost.keys_read
         call.keys_written += cost.keys_written
         made.cost.CopyFrom(cost)
     time_now, time_left = made.server_time, made.time_left
     time_now.seconds, time_now.nanos = divmod(time.time_ns(), 1_000_000_000)
-    time_left.seconds, time_left.nanos = divmod(max(0, int(call.time_left * 1e9)), 1_000_000_000)
+    left = call.time_left
+    if left > 0:
+        time_left.seconds = seconds = int(left)
+        time_left.nanos = int((left - seconds) * 1e9)
     time_left.SetInParent()
     return made
 
