@@ -31,7 +31,8 @@ _GROWING, _SLOWLY = 8, 64
 """Times that as many came as were expected, until twice as many are: more of them each time that this was in vain."""
 _APART = 0.03  # seconds in which calls of a database do not wait, where one waited in vain, or it did not work
 _LATE = 0.0005  # seconds behind its time at which a timer rings in a loop that has had other work
-_LONGEST = 10 * PAUSE  # in which that is heeded, from when the first one waits
+_BUSY = PAUSE / 2  # that it has worked since the timer was set
+_AGAIN = 5  # times that that is heeded, while one waits: the loop may have other work for ever
 _REMEMBERED = 1_000  # databases
 
 
@@ -81,6 +82,7 @@ class _Group(Generic[Asked, Found]):
     """
 
     __slots__ = (
+        "again",
         "alone",
         "alone_until",
         "apart_until",
@@ -92,16 +94,17 @@ class _Group(Generic[Asked, Found]):
         "often",
         "timer",
         "turns",
-        "until",
+        "used",
     )
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.turns: list[asyncio.Future[Found]] = []
         self.expected = _FEWEST
-        self.often = self.alone = 0
+        self.often = self.alone = self.again = 0
         self.growing, self.grown = _GROWING, False
-        self.last = self.alone_until = self.apart_until = self.until = float("-inf")
+        self.last = self.alone_until = self.apart_until = float("-inf")
+        self.used = 0.0
         self.timer: asyncio.TimerHandle | None = None
 
 
@@ -150,7 +153,7 @@ class Together(Generic[Asked, Found]):
                 group.expected, group.often, group.grown = min(self._most, 2 * group.expected), 0, True
             self._begin(tenant, group)
         elif group.timer is None:
-            group.until = now + _LONGEST
+            group.again = 0
             self._wait(tenant, group, now + PAUSE)
         return await turn
 
@@ -167,6 +170,7 @@ class Together(Generic[Asked, Found]):
         return group
 
     def _wait(self, tenant: Tenant, group: _Group[Asked, Found], until: float) -> None:
+        group.used = time.thread_time()
         group.timer = asyncio.get_running_loop().call_at(until, self._ring, tenant, group, until)
 
     def _ring(self, tenant: Tenant, group: _Group[Asked, Found], when: float) -> None:
@@ -175,9 +179,9 @@ class Together(Generic[Asked, Found]):
         if not group.asked:
             return
         now, due = asyncio.get_running_loop().time(), group.last + PAUSE
-        if now - when > _LATE and now < group.until:
+        if group.again < _AGAIN and (now - when > _LATE or time.thread_time() - group.used > _BUSY):
             # The loop had other work meanwhile, and those who have come are behind this in its line: let them in.
-            due = now + PAUSE
+            group.again, due = group.again + 1, now + PAUSE
         if now < due:
             self._wait(tenant, group, due)
             return
