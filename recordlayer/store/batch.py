@@ -111,18 +111,18 @@ async def _write(store: RecordStore, plans: list[Planned]) -> None:
     ready: list[Write] = []  # and not written yet: what belongs to a record goes together
     try:
         for plan in plans:
-            pair = store.one_write(plan.new, plan.data, plan.raw)
-            if pair is not None and not plan.changes:
-                ready.append(pair)
-                ready += plan.writes
-                continue
-            if pair is not None:
-                await store.complete([*ready, pair, *plan.writes], plan.changes)
-            else:
+            pair = store.records.one_pair(plan.new, plan.data, plan.raw)
+            if pair is None:
                 perform(store.context, ready)
-                store.write_record(plan.new, plan.data, plan.old, plan.raw, plan.place)
-                await store.complete(plan.writes, plan.changes)
-            ready = []
+                store.records.write(plan.new, plan.data, plan.raw)
+                ready = []
+            else:
+                ready.append(pair)
+            store.write_beside(plan.new, plan.data, plan.old, plan.raw, plan.place)
+            ready += plan.writes
+            if plan.changes:
+                await store.complete(ready, plan.changes)
+                ready = []
         perform(store.context, ready)
     except BaseException as error:
         store.context.doom(error)

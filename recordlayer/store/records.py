@@ -271,19 +271,20 @@ class Records:
         self._write_version(base, record.version, had_version=old is not None and old.version is not None)
 
     def one_pair(self, record: StoredRecord, data: bytes, old: RawRecord | None) -> Write | None:
-        """The write that `write` makes where it is one pair in place of none or one, and neither has a version. That is
-        the caller's to perform then; None where there is more to it, or something to refuse.  Cost  1 write."""
+        """What `write` does but for the write of the record itself, where that is one pair in place of none or one: it
+        is the caller's to perform then. None where there is more to it, or something to refuse.  Cost  as `write`."""
+        version = record.version
         if (
-            record.version is not None
-            or len(data) > PART
-            or not self.splitting.has_suffixes
-            or (old is not None and (old.version is not None or old.shape.parts))
+            len(data) > PART
+            or not self._is_plain
+            or (old is not None and (old.shape.parts or (version is None and old.version is not None)))
             or len(key := self._layout.records + record.primary_key_bytes + UNSPLIT) > SURE_OF_SIZE
         ):
             return None
-        if self._preloaded:
-            self._preloaded.pop(record.primary_key_bytes, None)
-        record.shape = Shape(0, False, len(key), len(data))
+        self._preloaded.pop(record.primary_key_bytes, None)
+        record.shape = self.splitting.shape(key[:-1], len(data), versioned=version is not None)
+        if version is not None:
+            write_version(self._context, key[:-1], version)
         return SET, key, data
 
     def _write_version(self, base: bytes, version: Versionstamp | None, *, had_version: bool) -> None:

@@ -187,7 +187,7 @@ class RecordStore:
         data = self.codec.encode(new.message)
         records.check_size(new, data)
         writes, changes = self.upkeep.prepare(old, new)
-        self.write_record(new, data, old, raw, None)
+        records.write(new, data, raw)
         await self.complete(writes, changes)
 
     def write_all(self, writes: list[Write]) -> None:
@@ -210,25 +210,23 @@ class RecordStore:
         data = self.codec.encode(new.message)
         self.records.check_size(new, data)
         writes, changes = self.upkeep.prepare(old, new, synthesis.changes)
-        place = None if self.feed is None else self.feed.claim()
+        feed = self.header.feed
+        place = None if feed is None else feed.claim()
         if verdicts or synthesis.verdicts:
             claim_all(self.context, [*verdicts, *synthesis.verdicts])
-        pair = self.one_write(new, data, raw)
+        pair = self.records.one_pair(new, data, raw)
         if pair is None:
-            self.write_record(new, data, old, raw, place)
+            self.records.write(new, data, raw)
+        self.write_beside(new, data, old, raw, place)
         await self.complete(writes if pair is None else [pair, *writes], changes)
 
-    def one_write(self, new: StoredRecord, data: bytes, raw: RawRecord | None) -> Write | None:
-        """The write of a record where one pair is all there is to it; None where `write_record` does more."""
-        return self.records.one_pair(new, data, raw) if self.feed is None and self.counts is None else None
-
-    def write_record(
+    def write_beside(
         self, new: StoredRecord, data: bytes, old: StoredRecord | None, raw: RawRecord | None, place: int | None
     ) -> None:
-        """Write a record, its change and its count; what its indexes need is to be written behind it."""
-        self.records.write(new, data, raw)
-        if self.feed is not None and place is not None:
-            self.feed.saved(place, new, data, old, raw)
+        """Write what comes with a record beside its indexes: its change and its count."""
+        feed = self.header.feed
+        if feed is not None and place is not None:
+            feed.saved(place, new, data, old, raw)
         if old is None and self.counts is not None:
             self.counts.added(new)
 

@@ -40,7 +40,9 @@ class Versionstamp:
     @classmethod
     def incomplete(cls, user_version: int = 0) -> Versionstamp:
         """A stamp whose transaction has not committed yet."""
-        return cls(None, user_version)
+        if type(user_version) is not int or not 0 <= user_version <= 0xFFFF:
+            return cls(None, user_version)
+        return cls.from_bytes(_UNSET + user_version.to_bytes(2, "big"))
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Versionstamp:

@@ -176,6 +176,8 @@ def carry(source: Any, target: Any, name: str) -> None:
 
 def _fields(message: Message, wanted: Wanted | None, into: types_pb2.Fields) -> None:
     into.SetInParent()
+    if wanted is not None and not wanted:
+        return
     fields = into.fields
     for field, held in message.ListFields():
         name = field.name

@@ -195,6 +195,8 @@ def result_of(done: Done, shape: Shape, stamp: bytes) -> records_pb2.RecordResul
     else:
         result.status.SetInParent()
         version = done.saved.version
-        tag = b"" if version is None else (version.completed(stamp) if stamp else version).to_bytes()
+        tag = b"" if version is None else version.to_bytes()
+        if tag and stamp:
+            tag = stamp + tag[len(stamp) :]
         outgoing(done.saved, shape, tag=tag, into=result.record)
     return result

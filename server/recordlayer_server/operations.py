@@ -37,10 +37,7 @@ class Operation:
     said: records_pb2.Operation
     key: tuple[str, str]
     where: str
-
-    @property
-    def type(self) -> int:
-        return int(self.said.type)
+    type: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,27 +76,28 @@ def checked(
     seen: set[tuple[str, str]] = set()
     for place, one in enumerate(said):
         here = f"{where}[{place}]"
-        record = one.record
-        if one.type == Type.TYPE_UNSPECIFIED or one.type not in _TYPES:
+        record, kind = one.record, int(one.type)
+        if kind == Type.TYPE_UNSPECIFIED or kind not in _TYPES:
             raise bad_request(f"{here}.type", "say what to do")
-        if one.type in CREATING and not record.name.name:
-            zone = zone_of(record.name.zone, f"{here}.record.name.zone", limits)
+        name = record.name
+        if kind in CREATING and not name.name:
+            zone = zone_of(name.zone, f"{here}.record.name.zone", limits)
             key = (zone, names.make(place))
         else:
-            key = key_of(record.name, f"{here}.record.name", limits)
+            key = key_of(name, f"{here}.record.name", limits)
         if key in seen:
             raise bad_request(f"{here}.record.name", "one operation for each record")
         seen.add(key)
-        if one.type in TAGGED and not record.change_tag:
+        if kind in TAGGED and not record.change_tag:
             raise bad_request(f"{here}.record.change_tag", "give the tag of the record that you know, or use FORCE_...")
-        if one.type in DELETING and (one.transforms or record.WhichOneof("content")):
+        if kind in DELETING and (one.transforms or record.WhichOneof("content")):
             raise bad_request(here, "a deletion has a name and a tag only")
-        if one.type not in DELETING and not record.record_type:
+        if kind not in DELETING and not record.record_type:
             raise bad_request(f"{here}.record.record_type", "name the record type")
-        for several, count in (("transforms", len(one.transforms)), ("given_fields", len(one.given_fields))):
-            if count > limits.filter_nodes:
+        for several in ("transforms", "given_fields"):
+            if len(getattr(one, several)) > limits.filter_nodes:
                 raise bad_request(f"{here}.{several}", f"at most {limits.filter_nodes}")
-        found.append(Operation(one, key, here))
+        found.append(Operation(one, key, here, kind))
     return found
 
 

@@ -82,8 +82,8 @@ class Records(records_pb2_grpc.RecordsServicer):  # type: ignore[misc]  # genera
     async def Modify(self, request: records_pb2.ModifyRequest, _: Any) -> records_pb2.ModifyReply:
         call = current()
         outcome = await self.modify(call, request)
-        context = reply_context(call, commit_version=outcome.commit_version, cost=outcome.cost)
-        reply = records_pb2.ModifyReply(context=context, results=outcome.results, replayed=outcome.replayed)
+        reply = records_pb2.ModifyReply(results=outcome.results, replayed=outcome.replayed)
+        reply_context(call, commit_version=outcome.commit_version, cost=outcome.cost, into=reply.context)
         fit(reply, self._limits)
         return reply
 
@@ -91,18 +91,18 @@ class Records(records_pb2_grpc.RecordsServicer):  # type: ignore[misc]  # genera
         """Apply a ModifyRequest, or what has the same fields.  Raises  Refusal."""
         key = request.idempotency_key
         check_key(key, f"{where}idempotency_key")
-        for place, one in enumerate(request.operations):
-            check_key(one.idempotency_key, f"{where}operations[{place}].idempotency_key")
+        keyed = [place for place, one in enumerate(request.operations) if one.idempotency_key]
+        for place in keyed:
+            check_key(request.operations[place].idempotency_key, f"{where}operations[{place}].idempotency_key")
         names = Names(key.encode())
         operations: list[Operation] = checked(request.operations, self._limits, names, where=f"{where}operations")
-        call.forced += sum(one.type in FORCED for one in operations)
+        call.forced += sum([one.type in FORCED for one in operations])
         shape = shape_of(request, self._limits)
         tenant = call.permit({one.key[0] for one in operations})
         atomic = request.atomic or not request.HasField("atomic")
-        for place, one in enumerate(request.operations):
-            if atomic and one.idempotency_key:
-                text = "an atomic batch has one key, that of the request"
-                raise statuses.bad_request(f"{where}operations[{place}].idempotency_key", text)
+        if keyed and atomic:
+            text = "an atomic batch has one key, that of the request"
+            raise statuses.bad_request(f"{where}operations[{keyed[0]}].idempotency_key", text)
         change = Change.of(call, operations, shape, key=key)
         if change is None:
             return await apply(self._databases, call, tenant, operations, shape, atomic=atomic, key=key)
