@@ -76,6 +76,7 @@ class Rest:
 class _Group(Generic[Asked, Found]):
     """The calls of one database that wait.
 
+    again        how often those who wait now were let wait longer, as the loop had other work
     alone        how many are done by themselves just now
     alone_until  none waits before that, unless several are there: one has waited in vain
     apart_until  none waits before that: it did not work together
@@ -153,7 +154,6 @@ class Together(Generic[Asked, Found]):
                 group.expected, group.often, group.grown = min(self._most, 2 * group.expected), 0, True
             self._begin(tenant, group)
         elif group.timer is None:
-            group.again = 0
             self._wait(tenant, group, now + PAUSE)
         return await turn
 
@@ -195,7 +195,7 @@ class Together(Generic[Asked, Found]):
     def _begin(self, tenant: Tenant, group: _Group[Asked, Found]) -> None:
         """Do it for those that are there, in a task of its own: none of them takes it along when it leaves."""
         asked, turns = group.asked, group.turns
-        group.asked, group.turns = [], []
+        group.asked, group.turns, group.again = [], [], 0
         task = asyncio.get_running_loop().create_task(self._answer(tenant, asked, turns))
         self._doing.add(task)
         task.add_done_callback(self._doing.discard)
