@@ -170,7 +170,7 @@ OptionValue = bytes | str | int | None
 KeyValue = tuple[bytes, bytes]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one is made for each read, and frozen ones take three times as long
 class Chunk:
     """Part of a range: its pairs in the order asked for, and whether the range goes on behind the last of them.
 

@@ -7,6 +7,9 @@ Source  Record Layer, FDBMetaDataStore as a RecordMetaDataProvider
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import Any
+
 from recordlayer.errors import StaleMetaData
 from recordlayer.kv.context import Context
 from recordlayer.metadata import RecordMetaData
@@ -15,16 +18,20 @@ from recordlayer.store.open import DEFAULT_OPEN, OpenOptions, open_store
 from recordlayer.store.store import RecordStore
 
 
-async def open_attached(
+def open_attached(
     context: Context, source: RecordMetaData | StoredMetaData, prefix: bytes, options: OpenOptions = DEFAULT_OPEN
-) -> RecordStore:
-    """The store whose keys begin with `prefix`, with metadata that is given, or kept in the database.
+) -> Coroutine[Any, None, RecordStore]:
+    """The store whose keys begin with `prefix`, with metadata that is given, or kept in the database: to be awaited.
 
     Cost    of `open_store`, and of loading the metadata: nothing if it is known.
     Raises  as `open_store`; MetaDataMissing.
     """
     if not isinstance(source, StoredMetaData):
-        return await open_store(context, source, prefix, options)
+        return open_store(context, source, prefix, options)
+    return _open(context, source, prefix, options)
+
+
+async def _open(context: Context, source: StoredMetaData, prefix: bytes, options: OpenOptions) -> RecordStore:
     kept = MetaDataStore(context, source)
     metadata, remembered = await kept.known()
     if not remembered:

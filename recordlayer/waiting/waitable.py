@@ -149,7 +149,8 @@ class Promise(Waitable[T]):
             return False
         self._value = value
         self._done = True
-        ring(self._wakes)
+        if self._wakes:  # who comes from here on sees that it is done
+            ring(self._wakes)
         return True
 
     def fail(self, error: BaseException) -> bool:

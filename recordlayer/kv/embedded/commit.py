@@ -321,7 +321,10 @@ class Committer:
         if accepted and self._syncs and not self._dirty:
             self._dirty = self._newly_dirty = True
         for request in accepted:
-            tell(request.resolve, None)
+            try:  # as `tell` does, in fewer steps
+                request.resolve(None)
+            except Exception as error:
+                report(error)
         for request, reason in refused:
             self._end(request, reason)
         if accepted and file.watches.any:

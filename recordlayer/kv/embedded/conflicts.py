@@ -22,8 +22,8 @@ def refusal(file: OpenFile, request: CommitRequest, pending: Pending) -> RecordL
     if request.deadline is not None and file.world.clock.monotonic() >= request.deadline:
         return TimedOut()
     version = request.read_version
-    if version is None or (version == file.published and pending.untouched):
-        return None
+    if version is None or (version == file.published and not pending.undo and not pending.ranges.starts):
+        return None  # nothing was written since, nor before it in its group
     if not file.readers.reads(version):
         return TooOld(read_version=version)
     conflicting: list[Range] = []

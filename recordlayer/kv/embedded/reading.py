@@ -106,7 +106,10 @@ class Reading(TransactionState):
                 and type(begin) is bytes
                 and type(end) is bytes
                 and begin < end <= END_OF_KEYS
-                and self._is_plain()
+                and self._trouble is None  # `_is_plain`
+                and not self._committing
+                and self._handle.failure is None
+                and not self._settings.timeout
             ):
                 # The usual case of the rows between two keys: selectors do not matter, nor sizes where rows are few.
                 writes = self._writes

@@ -66,11 +66,6 @@ class Pending:
         self._checked: list[bytes] = []
         self._sorted: list[bytes] | None = None
 
-    @property
-    def untouched(self) -> bool:
-        """Whether nothing was written so far."""
-        return not self.undo and not self.ranges.starts
-
     def written(self, key: bytes) -> bool:
         return (key in self.undo and key not in self.silent) or (bool(self.ranges) and self.ranges.covers(key))
 
