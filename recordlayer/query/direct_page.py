@@ -274,7 +274,8 @@ class DirectPage(Cursor[Any]):
     async def _asked(self, chunks: list[Chunk], ended: list[bool]) -> list[Chunk]:
         """What was read of ranges of which one has ended, and of the others what has the primary keys of that one: they
         are asked for these, not read on."""
-        short = min([number for number, end in enumerate(ended) if end], key=lambda number: len(chunks[number].rows))
+        shorts = [number for number, end in enumerate(ended) if end]
+        short = shorts[0] if len(shorts) == 1 else min(shorts, key=lambda number: len(chunks[number].rows))
         found, wanted = list(chunks), _own(self._scans[short], chunks[short])
         for number, scan in enumerate(self._scans):
             if ended[number] or not wanted:

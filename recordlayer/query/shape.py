@@ -6,7 +6,7 @@ from typing import Any
 
 from recordlayer.query.hints import NO_HINTS
 from recordlayer.query.pattern import Pattern
-from recordlayer.query.predicate import Compare, CompareKey, CompareRank, IsType, Matches, Near, Predicate
+from recordlayer.query.predicate import And, Compare, CompareKey, CompareRank, IsType, Matches, Near, Or, Predicate
 from recordlayer.query.query import RecordQuery
 from recordlayer.query.slot import listed, told_apart
 from recordlayer.query.words import Words
@@ -50,7 +50,9 @@ def _add(one: Predicate, parts: list[object], values: list[Any], lists: list[Any
             parts += one.path, one.operator, _kind(value) if elements is None else _kind_of(elements)  # type: ignore[attr-defined]
             lists += elements or ()
         return
-    if isinstance(one, CompareKey):
+    if kind is And or kind is Or:
+        pass  # of these only what they are made of
+    elif isinstance(one, CompareKey):
         parts += (one.expression, one.any, one.operator, _kind(one.value))
         values.append(one.value)
     elif isinstance(one, CompareRank):
