@@ -128,7 +128,11 @@ class Policy:
         return Decision(False, "no rule")
 
     def judge_any(self, request: Request) -> Decision:
-        """Whether any rule grants a request for some of its zones, whatever it names."""
+        """Whether any rule grants a request for some zones, whichever it turns out to be about, and none denies it for
+        all of them."""
+        for number, rule in enumerate(self.deny, 1):
+            if rule.zones is None and rule.fits(request):
+                return Decision(False, f"deny {number}")
         for number, rule in enumerate(self.allow, 1):
             if rule.fits(request):
                 return Decision(True, f"allow {number}")

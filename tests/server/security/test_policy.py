@@ -94,6 +94,16 @@ def test_a_denial_wins_and_holds_for_the_whole_database_too() -> None:
     assert judged(zones=("vault",), right=Right.WRITE, method="/x.Y/Z") == "allow 1"
 
 
+def test_who_is_denied_all_zones_is_refused_before_the_zones_are_known() -> None:
+    def any_judged(**given: Any) -> str:
+        return read_policy([RULES]).judge_any(request(**given, zones=())).rule
+
+    assert any_judged() == "allow 1", "all but the vault may be read"
+    assert any_judged(identity=Identity("jwt:mallory", "mallory", frozenset({"writer"}))) == "deny 1"
+    assert any_judged(scope="private", user="bo", method="/recordlayer.v1.Records/Query") == "allow 2"
+    assert any_judged(identity=Identity("jwt:bo", "bo")) == "no rule"
+
+
 def test_patterns_fit_names_as_a_whole() -> None:
     ops = {"right": Right.ADMIN, "scope": "private", "user": "bo"}
     assert judged(**ops, identity=Identity("certificate:one.ops.example")) == "allow 3"
