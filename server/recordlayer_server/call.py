@@ -133,8 +133,8 @@ class Call:
         """How many zones it watches."""
         self.announces: tuple[tuple[str, str], ...] = ()
         """Metadata that goes with the answer, about what it uses that will go."""
-        self.begun = False
-        """Whether it counts among the calls of its tenant."""
+        self.begun: Tenant | None = None
+        """Among whose calls it counts; another database that it turns to later does not count it."""
         self.refused = False
         """Whether it is refused because its tenant has too many: it may be a while until that is told."""
         self.keys_read = self.keys_written = 0
@@ -180,9 +180,9 @@ class Call:
         if at is not None:
             self.tenant = at
         self._authority.check(Asked(self.identity, self.tenant, tuple(zones), method or self.method))
-        if self._tenants is not None and not self.begun:
+        if self._tenants is not None and self.begun is None:
             self._tenants.begin(self.tenant, None if at is not None or method else Who(self.identity, self.method))
-            self.begun = True
+            self.begun = self.tenant
         return self.tenant
 
     def permit_any(self) -> Tenant:
@@ -218,9 +218,9 @@ class Call:
 
     def ended(self) -> None:
         """The call has ended: another one of its tenant may begin."""
-        if self.begun and self._tenants is not None and self.tenant is not None:
-            self.begun = False
-            self._tenants.end(self.tenant)
+        if self._tenants is not None and self.begun is not None:
+            self._tenants.end(self.begun)
+            self.begun = None
 
     @property
     def time_left(self) -> float:

@@ -341,7 +341,7 @@ class Calls:
         if self._running.discard(one.task):
             self._idle.set()
         code, took = one.code or _name(one.context.code()), time.monotonic() - one.began
-        if call.begun:
+        if call.begun is not None:
             call.ended()
         if asks.metrics is not None and not about.health:
             asks.metrics.call(call, code, one.reason, took)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from recordlayer_server import statuses
+from recordlayer_server.call import Asked, Call, Everybody
+from recordlayer_server.limits import DEFAULT
 from recordlayer_server.operation.tenant_calls import TenantCalls, Throttled, Who
 from recordlayer_server.places import DEVELOPMENT, PRIVATE, Tenant
 from recordlayer_server.security.identity import Identity
@@ -103,3 +105,19 @@ def test_only_who_asks_far_more_often_than_it_is_told_to_is_refused_too_often(ra
     while (refused := shares.refused(ANA)) is None:
         pass
     assert not refused.often, "it has been quiet since"
+
+
+def test_a_call_ends_for_the_database_for_which_it_began_whichever_it_turns_to() -> None:
+    class OnlyAnas(Everybody):
+        def check(self, asked: Asked) -> None:
+            if asked.tenant != ANA:
+                raise statuses.forbidden()
+
+    shares = TenantCalls(rate=0, concurrent=1)
+    for _ in range(2):
+        call = Call("Move", "1", LOOKUP.identity, deadline=0, limits=DEFAULT, authority=OnlyAnas(), tenants=shares)
+        call.tenant = ANA
+        assert call.permit() == ANA
+        with pytest.raises(statuses.Refusal):
+            call.permit(at=BO)
+        call.ended()
