@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import timedelta
 from functools import lru_cache
@@ -193,6 +193,15 @@ class Call:
             raise statuses.bad_request("context.container", "name the container")
         self._authority.check_any(Asked(self.identity, self.tenant, (), self.method))
         return self.tenant
+
+    @property
+    def line(self) -> Hashable:
+        """With whom it waits for its turn: with the calls of its database, or with its caller's own, if that one may do
+        nothing there. Else strangers would take the turns of a database by naming it."""
+        try:
+            return None if self.tenant is None else self.permit_any()
+        except statuses.Refusal:
+            return self.identity
 
     def permit_everywhere(self, *, method: str = "") -> tuple[str, int]:
         """The container and environment that the request is about, if the caller may do this in all databases there,

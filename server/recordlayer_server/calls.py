@@ -195,7 +195,7 @@ class Calls:
                         priority = Priority.BATCH
                     since = admission.at_once(priority)
                     if since is None:
-                        since = await admission.enter(priority, time_left=made.time_left, tenant=made.tenant)
+                        since = await admission.enter(priority, time_left=made.time_left, tenant=made.line)
                 try:
                     answer = behaviour(parsed, context)
                     result = await (answer if audit is None else audit.around(made, parsed, answer))

@@ -31,6 +31,7 @@ from recordlayer.observe import OpenTelemetry
 from recordlayer.tenant import TenantLimits
 from recordlayer.world import World
 from recordlayer_server.config import Address, Load, Security, Showing, Tls
+from recordlayer_server.operation.admission import Priority
 from recordlayer_server.operation.tracing import Tracing
 from recordlayer_server.places import DEVELOPMENT, PRIVATE, Tenant, of_database
 from recordlayer_server.security.authority import RIGHTS
@@ -369,6 +370,32 @@ def test_numbers_tell_of_calls_and_tenants() -> None:
             written = f'recordlayer_server_tenant_keys_total{{kind="written",tenant="{tenant}"}}'
             (line,) = [line for line in text.splitlines() if line.startswith(written)]
             assert float(line.rpartition(" ")[2]) > 0
+
+    run(scenario())
+
+
+def test_strangers_who_name_a_database_do_not_wait_in_its_line(security: Security) -> None:
+    """Else they would fill it, and its own callers would be sent away."""
+
+    async def scenario() -> None:
+        load = Load(running=1, waiting=4)
+        async with (
+            photos(security=security, load=load) as (server, _),
+            Bearer.calling(server, "writer") as writer,
+            Bearer.calling(server, "nobody") as stranger,
+        ):
+            admission = server.around.admission
+            assert admission is not None
+            async with asyncio.timeout(30), admission.place(Priority.INTERACTIVE, time_left=None):
+                flood = [asyncio.create_task(refusal(stranger.lookup("a"))) for _ in range(4)]
+                while admission.waiting < 4:  # noqa: ASYNC110 - nothing is set when one more waits
+                    await asyncio.sleep(0.001)
+                call = asyncio.create_task(writer.lookup("a"))
+                while not any(task.done() for task in (call, *flood)):  # noqa: ASYNC110
+                    await asyncio.sleep(0.001)
+            assert len(await call) == 1
+            told = Counter(why for _, why in await asyncio.gather(*flood))
+            assert told == {"OVERLOADED": 1, "FORBIDDEN": 3}
 
     run(scenario())
 
