@@ -57,6 +57,10 @@ class Judge {
         const same = new Judge(new Map(this.kept)).differences(written.$not, found, where).length === 0
         return same ? [`${where}: ${found} is what it must not be`] : []
       }
+      if ('$set' in written) {
+        const unset = found === undefined || found === null ? [`${where}: it is not set`] : []
+        return unset.concat(this.differences(written.$set, found, where))
+      }
       return Object.entries(written).flatMap(([name, value]) => {
         const inner = isMap(found) ? found[name] : undefined
         const inside = `${where}.${name}`

@@ -106,6 +106,9 @@ def test_a_difference_is_found_wherever_it_is() -> None:
         ({"tag": "$first", "a": {"$not": "$first"}}, 0),
         ({"tag": {"$not": "AAAA"}}, 1),
         ({"a": "$same", "tag": "$same"}, 1),
+        ({"a": {"$set": 1}, "list": [{"b": {"$set": True}}]}, 0),
+        ({"c": {"d": ""}}, 0),
+        ({"c": {"d": {"$set": ""}}}, 1),
     ):
         assert len(list(Judge().differences(written, reply))) == there, written
 

@@ -69,6 +69,10 @@ class Judge:
             case {"$not": other}:
                 if not list(Judge(dict(self.kept)).differences(other, found)):
                     yield f"{where}: {found!r} is what it must not be"
+            case {"$set": value}:
+                if found is None:
+                    yield f"{where}: it is not set"
+                yield from self.differences(value, found, where)
             case dict():
                 for name, value in written.items():
                     inner = found.get(name) if isinstance(found, Mapping) else None
