@@ -11,12 +11,11 @@ from recordlayer.aio import RecordStore, Transaction
 from recordlayer.client.pb import records_pb2, types_pb2
 from recordlayer.errors import CorruptRecord
 from recordlayer.metadata.envelope import varint
-from recordlayer_server import statuses
-from recordlayer_server.contents import Shape, key_of, outgoing
+from recordlayer_server import record_bytes, statuses
+from recordlayer_server.contents import WHOLE, Shape, key_of, outgoing
 from recordlayer_server.databases import Databases
 from recordlayer_server.limits import Limits
 from recordlayer_server.places import Tenant
-from recordlayer_server.record_bytes import record_writer
 from recordlayer_server.zone_catalog import missing_zones
 
 _ROOM = 64 << 10  # of a reply, for what is not records
@@ -92,10 +91,7 @@ def _whole(found: Sequence[Found], room: int) -> bytes | None:
         if type(stored) is not StoredRecord:
             return None
         try:
-            body, version = stored.body, stored.version
-            if body is None:
-                return None
-            record = record_writer(stored.record_type)(body, b"" if version is None else version.to_bytes())
+            record = record_bytes.told(stored, WHOLE[types_pb2.FIELDS])
         except CorruptRecord:
             return None
         size = len(record)

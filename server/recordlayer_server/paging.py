@@ -21,6 +21,7 @@ from recordlayer.aio import RecordStore, Transaction
 from recordlayer.client.pb import context_pb2, records_pb2, types_pb2
 from recordlayer.cursor.sealing import ContinuationSeal, Tenant
 from recordlayer.errors import BadContinuation, ExpiredContinuation
+from recordlayer.metadata.envelope import varint
 from recordlayer.query.predicate import Predicate
 from recordlayer.tuples import pack, unpack
 from recordlayer_server import places, statuses
@@ -28,12 +29,14 @@ from recordlayer_server.contents import Shape, outgoing, shape_of, zone_of
 from recordlayer_server.databases import Databases
 from recordlayer_server.filters import query_of
 from recordlayer_server.limits import Limits
+from recordlayer_server.record_bytes import told
 from recordlayer_server.schema import SYSTEM
 from recordlayer_server.unreadable import builds_are_told
 from recordlayer_server.writing import cost_of
 from recordlayer_server.zone_catalog import missing_zones, zone_names
 
 _ROOM = 64 << 10  # of a reply, for what is not records
+_RECORD = b"\x12"  # the tag of a reply's records
 _REASONS = {
     Stop.EXHAUSTED: context_pb2.EXHAUSTED,
     Stop.LIMIT_REACHED: context_pb2.RECORD_LIMIT,
@@ -45,16 +48,21 @@ _REASONS = {
 
 @dataclass(slots=True)
 class Page:
-    """One page. `too_large` is the message of a last record that does not fit into a reply; `full` says that the page
-    ended since the reply had no room."""
+    """One page. `records` are serialised; `too_large` is the message of a last record that does not fit into a reply;
+    `full` says that the page ended since the reply had no room."""
 
-    records: list[types_pb2.Record] = field(default_factory=list)
+    records: list[bytes] = field(default_factory=list)
     continuation: bytes = b""
     end_reason: context_pb2.EndReason = context_pb2.EXHAUSTED
     read_version: int = 0
     cost: context_pb2.Cost = field(default_factory=context_pb2.Cost)
     too_large: bytes = b""
     full: bool = False
+
+    @property
+    def in_reply(self) -> bytes:
+        """The records as the bytes of a QueryReply or a QueryStreamReply that has nothing else."""
+        return b"".join([part for record in self.records for part in (_RECORD, varint(len(record)), record)])
 
 
 class Sealing:
@@ -180,16 +188,17 @@ class Pages:
                 query, limit=room.records, limits=limits, resume=inner or None, snapshot=self._snapshot
             )
             async for stored in cursor.records():
-                record = outgoing(stored, self.shape)
-                if not room.takes(record.ByteSize() + 8):
+                record = told(stored, self.shape)
+                if not room.takes(len(record) + 8):
                     page.full = True
                     if page.records:
                         cursor.give_back()
                         return context_pb2.RECORD_LIMIT, cursor.continuation if cursor.begun else inner
                     page.too_large = outgoing(stored, Shape(self.shape.wanted, types_pb2.MESSAGE)).message
-                    record.ClearField("content")
-                    record.chunked = True
-                    page.records.append(record)
+                    without = types_pb2.Record.FromString(record)
+                    without.ClearField("content")
+                    without.chunked = True
+                    page.records.append(without.SerializeToString())
                     return context_pb2.RECORD_LIMIT, cursor.continuation
                 page.records.append(record)
         except ExpiredContinuation as error:

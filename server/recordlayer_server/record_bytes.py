@@ -11,13 +11,15 @@ from functools import lru_cache
 
 from google.protobuf.descriptor import FieldDescriptor as Types
 
+from recordlayer import StoredRecord
 from recordlayer.client.pb import types_pb2
 from recordlayer.core import made_in_c
+from recordlayer.errors import CorruptRecord
 from recordlayer.keys.access import is_repeated
 from recordlayer.metadata import RecordType
 from recordlayer.metadata.envelope import parse
 from recordlayer.pb.types import FieldDescriptor
-from recordlayer_server.contents import whole
+from recordlayer_server.contents import Shape, outgoing, whole
 from recordlayer_server.schema import SYSTEM_NUMBER
 
 Writer = Callable[[bytes, bytes], bytes]
@@ -54,6 +56,18 @@ def record_writer(record_type: RecordType) -> Writer:
     )
     head = types_pb2.Record(record_type=record_type.name).SerializeToString()
     return made_in_c("record_bytes", record_bytes, SYSTEM_NUMBER, plan, head)
+
+
+def told(stored: StoredRecord, shape: Shape) -> bytes:
+    """A stored record as callers get it, serialised.  Raises  as reading its message does."""
+    if shape.wanted is None and shape.form != types_pb2.MESSAGE:
+        try:
+            body, version = stored.body, stored.version
+            if body is not None:
+                return record_writer(stored.record_type)(body, b"" if version is None else version.to_bytes())
+        except CorruptRecord:
+            pass  # the record itself says which one it is
+    return bytes(outgoing(stored, shape).SerializeToString())
 
 
 def _key(field: FieldDescriptor) -> bytes:

@@ -127,22 +127,20 @@ class Records(records_pb2_grpc.RecordsServicer):  # type: ignore[misc]  # genera
     ) -> AsyncIterator[records_pb2.ModifyStreamReply]:
         return modify_stream(self.modify, current(), requests, self._limits)
 
-    async def Query(self, request: records_pb2.QueryRequest, _: Any) -> records_pb2.QueryReply:
+    async def Query(self, request: records_pb2.QueryRequest, _: Any) -> bytes:
+        """The bytes of a QueryReply, as of a LookupReply above."""
         call = current()
         pages = await self._pages(call, request)
         page = await self._page(call, pages, request.continuation)
         if page.too_large:
             raise no_room(self._limits.message_bytes)
-        return records_pb2.QueryReply(
-            context=reply_context(call, read_version=page.read_version, cost=page.cost),
-            records=page.records,
-            continuation=page.continuation,
-            end_reason=page.end_reason,
-        )
+        reply = records_pb2.QueryReply(continuation=page.continuation, end_reason=page.end_reason)
+        reply_context(call, read_version=page.read_version, cost=page.cost, into=reply.context)
+        return bytes(reply.SerializeToString()) + page.in_reply
 
     async def QueryStream(
         self, request: records_pb2.QueryRequest, _: Any
-    ) -> AsyncIterator[records_pb2.QueryStreamReply]:
+    ) -> AsyncIterator[records_pb2.QueryStreamReply | bytes]:
         """A page is read when the one before is on its way: grpc's flow control holds a slow caller's reads back."""
         call = current()
         left = request.limit  # of the whole stream, 0 for all
@@ -156,15 +154,15 @@ class Records(records_pb2_grpc.RecordsServicer):  # type: ignore[misc]  # genera
             last = not continuation or (left <= 0 < request.limit)
             reply = records_pb2.QueryStreamReply(
                 context=reply_context(call, read_version=page.read_version, cost=page.cost),
-                records=page.records,
                 continuation=b"" if page.too_large else continuation,
                 end_reason=page.end_reason if last else context_pb2.END_REASON_UNSPECIFIED,
             )
             if page.too_large:
+                reply.MergeFromString(page.in_reply)
                 for chunk in _chunks(reply, page, continuation):
                     yield chunk
             else:
-                yield reply
+                yield bytes(reply.SerializeToString()) + page.in_reply
             if last:
                 return
 

@@ -60,7 +60,9 @@ class Steps:
         self.call.page_ended(page.end_reason, full=page.full)
         if page.too_large:
             raise no_room(self.databases.limits.message_bytes)
-        return records_pb2.QueryReply(records=page.records, continuation=page.continuation, end_reason=page.end_reason)
+        reply = records_pb2.QueryReply(continuation=page.continuation, end_reason=page.end_reason)
+        reply.MergeFromString(page.in_reply)
+        return reply
 
     async def modify(self, said: transactions_pb2.TransactRequest.Modify) -> records_pb2.ModifyReply:
         """Raises  BatchFailed: then a part of it may be there, and the transaction is of no use; Refusal."""
