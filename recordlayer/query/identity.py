@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import fields, is_dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from recordlayer.tuples import pack
@@ -57,30 +58,37 @@ def of_ranges(ranges: tuple[Bounds, ...]) -> Part:
 
 def parts_of(value: Any) -> Any:
     """A value as what a tuple may hold."""
+    kind: Any = type(value)
+    if kind is str or kind is bool or kind is float or kind is bytes or value is None:
+        return value
     if isinstance(value, enum.Enum):
         return ("enum", value.name)
-    if is_dataclass(value) and not isinstance(value, type):
-        named = [(field.name, parts_of(getattr(value, field.name))) for field in fields(value) if _tells(field, value)]
-        return (type(value).__name__, *named)
+    told = _told(kind)
+    if told is not None:
+        named = [
+            (name, parts_of(held))
+            for name, default in told
+            if type(held := getattr(value, name)) is not type(default) or held != default
+        ]
+        return (kind.__name__, *named)
     if isinstance(value, (tuple, list)):
         return ("list", *[parts_of(one) for one in value])
     if isinstance(value, (frozenset, set)):
         return ("set", *sorted([parts_of(one) for one in value], key=lambda part: pack((part,))))
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 1 << 63:
         return ("int", str(value))
-    if value is None or isinstance(value, (bool, int, float, str, bytes)):
+    if isinstance(value, (bool, int, float, str, bytes)):
         return value
     return _other(value)
 
 
-def _tells(field: Any, value: Any) -> bool:
-    if not field.compare:
-        return False  # what does not make two values different, such as the code of a function
-    default = field.default
-    if default is MISSING:
-        return True
-    held = getattr(value, field.name)
-    return type(held) is not type(default) or bool(held != default)
+@lru_cache(maxsize=1_000)
+def _told(kind: Any) -> tuple[tuple[str, Any], ...] | None:
+    """The fields of a class that tell its values apart, with their defaults, or `MISSING`, which no value is; None if
+    it is no dataclass. What does not make two values different, such as the code of a function, does not count."""
+    if not is_dataclass(kind):
+        return None
+    return tuple([(field.name, field.default) for field in fields(kind) if field.compare])
 
 
 def _other(value: Any) -> Any:

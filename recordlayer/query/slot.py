@@ -188,13 +188,15 @@ class SlotList:
     """The place of a list of values.
 
     place     which of the query's values it is
+    value     the one at hand
     elements  the places of its values, ascending
     """
 
-    __slots__ = ("elements", "place")
+    __slots__ = ("elements", "place", "value")
 
-    def __init__(self, place: int, elements: Sequence[Slot]) -> None:
+    def __init__(self, place: int, value: tuple[Any, ...], elements: Sequence[Slot]) -> None:
         self.place = place
+        self.value = value
         self.elements = tuple(elements)
 
     @property  # type: ignore[misc]  # it passes for the list
@@ -208,7 +210,7 @@ class SlotList:
         return iter(self.elements)
 
     def __repr__(self) -> str:
-        return repr(tuple([one.value for one in self.elements]))
+        return repr(self.value)
 
     def __hash__(self) -> int:
         return 0
@@ -226,12 +228,16 @@ class SlotList:
 
 
 def each_once(values: Any) -> list[Any]:
-    """The values of a list without those that are the same as another; ascending where they have slots, so that their
-    order makes no difference to a plan."""
-    if type(values) is SlotList:
-        return list(values)
-    found = listed(Operator.IN, values)
-    return list({(type(value), value): value for value in values}.values()) if found is None else found
+    """The values of a list in its order, without those that are the same as one before. The order makes a difference to
+    plans that are made of them: slots have it only where it is the ascending one, for other values as well."""
+    if type(values) is not SlotList:
+        return list({(type(value), value): value for value in values}.values())
+    elements, place = values.elements, values.place
+    if values.value != tuple([one.value for one in elements]):
+        raise LookedAt(*elements)
+    first, behind = elements[0].place, elements[-1].place + 1
+    elements[0].note(lambda given: tuple(given[first:behind]) == given[place])
+    return list(elements)
 
 
 def ascending(slots: Sequence[Slot], convert: Callable[[Slot], Any]) -> Sequence[Slot]:
@@ -290,7 +296,7 @@ def with_slots(
                     return one
                 made = [Slot(each, value, constraints) for each, value in zip(places, elements, strict=True)]
                 slots.update(zip(places, made, strict=True))
-                slots[here] = listing = SlotList(here, made)
+                slots[here] = listing = SlotList(here, one.value, made)
                 return Compare(one.path, one.operator, listing)
             if here in literal or one.operator not in _SLOTTED or type(one.value) not in _TYPES:
                 return one

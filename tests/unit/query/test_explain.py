@@ -97,8 +97,8 @@ def test_a_plan_is_a_tree_with_its_cost_and_the_reasons_against_other_indexes() 
         (
             query("Order").where(q.customer.in_(["bo", "ana"])).order_by("total", reverse=True),
             (
-                "Fetch(Union(Scan(by_customer_and_total[customer = 'ana'] in reverse), "
-                "Scan(by_customer_and_total[customer = 'bo'] in reverse) by total, primary key))"
+                "Fetch(Union(Scan(by_customer_and_total[customer = 'bo'] in reverse), "
+                "Scan(by_customer_and_total[customer = 'ana'] in reverse) by total, primary key))"
             ),
         ),
         (
