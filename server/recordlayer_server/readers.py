@@ -36,7 +36,7 @@ Reader = Callable[[Any, types_pb2.Value], bool]
 wrong with a value."""
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=1_000)  # each may be all that keeps an old schema, a quarter of a megabyte; another is made quickly
 def readers_of(descriptor: Descriptor) -> Mapping[str, Reader]:
     """Those of the fields of a message that hold one number, one text, one true or false, by the fields' names."""
     found = ((field.name, _reader(field)) for field in descriptor.fields)

@@ -39,7 +39,7 @@ _KINDS = {
 }
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=1_000)  # each may be all that keeps an old schema, a quarter of a megabyte; another is made quickly
 def record_writer(record_type: RecordType) -> Writer:
     """What gives the serialised `Record` of a record of this type, with all its fields, from the bytes of its message
     and its change tag.  Raises  CorruptRecord."""
