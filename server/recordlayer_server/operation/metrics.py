@@ -137,7 +137,7 @@ class Metrics:
         """A call with this metadata has ended."""
         named = next((value for name, value in metadata if name == "user-agent"), "")
         label, gone = self._known_clients.label(client_of(named) if isinstance(named, str) else OTHER)
-        if gone is not None and (gone,) in self._clients._metrics:
+        if gone not in (None, OTHER) and (gone,) in self._clients._metrics:  # others are counted there, too
             self._clients.remove(gone)
         self._clients.labels(label).inc()
 

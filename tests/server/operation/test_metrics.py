@@ -74,8 +74,11 @@ def test_clients_are_counted_by_what_they_call_themselves_and_are_few_labels() -
     metrics.client(())
     clients = ("recordlayer/1.0", "grpc-node-js/1.13.0", "other")
     assert [metrics.registry.get_sample_value(name, {"client": client}) for client in clients] == [1, 1, 4]
+    others: list[float] = []
     for number in range(1_000):
         metrics.client((("user-agent", f"made-up/{number}"),))
+        others.append(metrics.registry.get_sample_value(name, {"client": "other"}) or 0.0)
+    assert others == sorted(others), "the number of all others only rises"
     lines = [line for line in shown(metrics).splitlines() if line.startswith(name)]
     assert len(lines) <= MOST_CLIENTS + 1
 
