@@ -88,7 +88,7 @@ def converter(field: FieldDescriptor | None) -> Convert:
     convert = value_converter(field)
     if field.has_presence or access.is_repeated(field):
         return convert
-    default = field.default_value
+    default = convert(field.default_value)
 
     def without_presence(value: Any) -> Any:
         element = convert(value)

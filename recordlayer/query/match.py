@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from recordlayer.errors import WrongType
 from recordlayer.index.bounds import Bounds, End
+from recordlayer.index.columns import value_converter
 from recordlayer.query.columns import Column, Null
 from recordlayer.query.comparison import TESTS, Operator
 from recordlayer.query.predicate import Compare, CompareKey, Path, Predicate
@@ -241,7 +242,7 @@ def _with_default(
 ) -> tuple[tuple[Items, End] | None, bool]:
     """The lower end when nulls stand for the default, and whether the range then answers the conditions exactly."""
     assert column.field is not None, "only columns with a field are compared"
-    default = column.field.field.default_value
+    default = value_converter(column.field.field)(column.field.field.default_value)
     wanted = all(_holds(column, condition, default) for condition in used)
     if low is None and not wanted:
         return (null, End.EXCLUSIVE), True

@@ -231,7 +231,7 @@ def each_once(values: Any) -> list[Any]:
     """The values of a list in its order, without those that are the same as one before. The order makes a difference to
     plans that are made of them: slots have it only where it is the ascending one, for other values as well."""
     if type(values) is not SlotList:
-        return list({(type(value), value): value for value in values}.values())
+        return list({(type(value), told_apart(value)): value for value in values}.values())
     elements, place = values.elements, values.place
     if values.value != tuple([one.value for one in elements]):
         raise LookedAt(*elements)
