@@ -191,6 +191,38 @@ async def dropped(channel: Any, index: str, *users: str) -> None:
         await Operator(channel).ask("WaitOperation", name=one.operation.name)
 
 
+def test_canaries_whose_pause_was_not_put_down_are_paused_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How far it is may be noted, and then the server dies before it says that it has paused."""
+    settle = running.Runner._settle
+    lost: list[str] = []
+
+    def forgetful(self: Any, doing: Any, status: Any, entry: Any) -> None:
+        if not lost:
+            lost.append("" if status is None else statuses.reason_of(status))
+            doing.note(entry)
+        else:
+            settle(self, doing, status, entry)
+
+    async def scenario() -> None:
+        async with photos() as (server, databases), calling(server) as channel, working(databases):
+            operator = Operator(channel)
+            await people(channel)
+            await dropped(channel, "by_title", "", *USERS)
+            monkeypatch.setattr(running.Runner, "_settle", forgetful)
+            build = {"indexes": ["by_title"], "canaries": 2}
+            started = await operator.ask("BuildIndexes", build=build, everywhere=True)
+            seen = await operator.until(
+                started.operation.name, lambda seen: seen.state in (Operation.PAUSED, Operation.SUCCEEDED)
+            )
+            assert lost == ["CANARIES_DONE"]
+            assert (seen.state, reason_of(seen), seen.progress.databases) == (Operation.PAUSED, "CANARIES_DONE", 2)
+            await operator.ask("ResumeOperation", name=started.operation.name)
+            done = (await operator.ask("WaitOperation", name=started.operation.name)).operation
+            assert (done.state, done.progress.databases) == (Operation.SUCCEEDED, 4)
+
+    run(scenario())
+
+
 def test_canaries_go_first_and_the_others_when_an_operator_lets_them() -> None:
     async def scenario() -> None:
         async with photos() as (server, databases), calling(server) as channel, working(databases):

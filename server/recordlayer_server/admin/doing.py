@@ -56,6 +56,7 @@ class Doing:
         self._shown = entry.shown
         self._base = Shown.Progress.FromString(entry.shown.progress.SerializeToString())
         self._begun, self._place = entry.row.begun, entry.row.place
+        self._held = b""
         self._before = 0
         self._rate: int | None = None
         self._stopped = False
@@ -83,6 +84,12 @@ class Doing:
             entry.row.place = self._place
         entry.shown.MergeFrom(Shown(index_states=self._shown.index_states))
         self.changed = False
+
+    def hold(self, entry: Entry) -> None:
+        """Put down where it goes on once somebody lets it: with the pause and not before, or a server that begins with
+        it again would go on by itself."""
+        if self._held:
+            entry.row.place = self._held
 
     async def do(self) -> None:
         """Do it, to its end or until it is stopped.  Raises  what the library says to it, Refusal."""
@@ -154,6 +161,9 @@ class Doing:
         def moved(place: bytes) -> None:
             self._place, self.changed = place, True
 
+        def held(place: bytes) -> None:
+            self._held = place
+
         progress = self._shown.progress
         walk = Walk(
             self._databases,
@@ -163,6 +173,7 @@ class Doing:
             progress=progress,
             build=self._shown.build,
             moved=moved,
+            held=held,
         )
         return await walk.run(build)
 

@@ -49,6 +49,7 @@ class Walk:
     place     where it goes on, b"" for the beginning; what `moved` was given last
     progress  what it has seen to is counted here
     build     what the operation says of it: how many are canaries, and which share may fail
+    held      is given the place where it goes on behind the canaries, if somebody lets it
     """
 
     def __init__(
@@ -61,16 +62,17 @@ class Walk:
         progress: Shown.Progress,
         build: Shown.Build,
         moved: Callable[[bytes], None],
+        held: Callable[[bytes], None],
     ) -> None:
         self._databases = databases
         self._where = container, environment
         self._progress = progress
-        self._moved = moved
+        self._moved, self._held = moved, held
         self._canaries = build.canaries
         self._most_failed = build.most_failed if build.HasField("most_failed") else 1.0
         self._page: tuple[bytes | None, int, int] = (None, 0, 0)
         self._passed = False
-        """Somebody has let it go on behind the canaries, or will have."""
+        """Somebody has let it go on behind the canaries."""
         if place:
             behind, databases_, failed, *passed = unpack(place)
             self._page, self._passed = (behind, databases_, failed), bool(passed and passed[0])
@@ -114,8 +116,7 @@ class Walk:
             text = f"{failed} of {seen} databases could not be built, which is more than may be: the others were left"
             raise statuses.refusal(code_pb2.FAILED_PRECONDITION, "BUILD_STOPPED", text, databases=seen, failed=failed)
         if over:
-            self._passed = True
-            self._moved(pack((*self._page, True)))
+            self._held(pack((*self._page, True)))
             text = f"the first {seen} databases were seen to: resume it to go on with the others"
             raise statuses.refusal(code_pb2.FAILED_PRECONDITION, "CANARIES_DONE", text, databases=seen, failed=failed)
 

@@ -147,6 +147,7 @@ class Runner:
         elif status is None:
             entry.wait(now)
         elif reason in ("BUILD_PAUSED", "CANARIES_DONE"):
+            doing.hold(entry)
             entry.pause()
             entry.shown.status.CopyFrom(status)
         elif statuses.retry_after(status) is not None:
