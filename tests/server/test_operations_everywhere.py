@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,18 @@ async def dropped(channel: Any, index: str, *users: str) -> None:
     for user in users:
         one = await Operator(channel, user=user).ask("DropIndexes", drop={"indexes": [index]})
         await Operator(channel).ask("WaitOperation", name=one.operation.name)
+
+
+@pytest.mark.parametrize(("failed", "stops"), [(28, False), (29, False), (30, True)])
+def test_as_large_a_share_as_may_fail_may_fail(failed: int, stops: bool) -> None:
+    progress, build = Operation.Progress(), Operation.Build(most_failed=0.29)
+    unused: Any = None
+    walk = everywhere.Walk(
+        unused, CONTAINER, DEVELOPMENT, place=b"", progress=progress, build=build, moved=unused, held=unused
+    )
+    progress.databases, progress.databases_failed = 100, failed
+    with pytest.raises(statuses.Refusal, match=f"{failed} of 100") if stops else contextlib.nullcontext():
+        walk._stop_if_need_be()
 
 
 def test_canaries_whose_pause_was_not_put_down_are_paused_at_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,7 @@ class Walk:
         seen, failed = self._progress.databases, self._progress.databases_failed
         over = not self._passed and 0 < self._canaries <= seen
         judged = seen >= ENOUGH or over or not self._most_failed
-        if failed > self._most_failed * seen and judged:
+        if failed / seen > self._most_failed and judged:  # a product would round 0.29 of 100 down
             text = f"{failed} of {seen} databases could not be built, which is more than may be: the others were left"
             raise statuses.refusal(code_pb2.FAILED_PRECONDITION, "BUILD_STOPPED", text, databases=seen, failed=failed)
         if over:
