@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from recordlayer.errors import UnknownIndex, UnknownRecordType
 from recordlayer.keys import KeyExpression
@@ -70,6 +70,8 @@ class RecordMetaData:
         self._synthetic_indexes = _over_synthetic(self)
         self.refusals: Mapping[str, tuple[Refusal, ...]] = MappingProxyType(refusals(self))
         """for each record type that we only read, the reasons; a store refuses to write such records"""
+        self.kept: dict[str, Any] = {}
+        """what others have worked out for it, plans for example, which know it: kept here, they go when it goes"""
         self._envelopes = Envelopes(self.record_types.values())
         self._indexes_of = _by_type(self.record_types, self.indexes)
         # Hot: attributes, so that no frame is between.

@@ -45,6 +45,9 @@ class RecordType:
     unknown: bytes = field(default=b"", repr=False)
     """what its stored form holds beyond what we know"""
 
+    kept: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
+    """what others have worked out for it, functions of its messages for example: they go when it goes"""
+
     @property
     def context(self) -> RecordContext:
         """What key expressions need to know of a record of this type that has no version."""

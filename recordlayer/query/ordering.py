@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING
 
 from recordlayer.keys import EMPTY, Field, KeyExpression, Then
 from recordlayer.keys.compiled import Keys, compile_keys
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 KeyOf = Callable[[StoredRecord], bytes]
 KeysOf = Callable[[Sequence[StoredRecord]], list[bytes]]
 
-_MADE: WeakKeyDictionary[type[Any], dict[tuple[SortKey, ...], Keys]] = WeakKeyDictionary()
-_MADE_AS_ENTRIES: WeakKeyDictionary[type[Any], dict[tuple[SortKey, ...], Entries | None]] = WeakKeyDictionary()
 _NO_PREFIX = (b"",)
 _ANY = 1 << 30  # bytes of a key that is nowhere stored
 
@@ -79,8 +76,8 @@ def _packed(
 
 def _keys(paths: tuple[SortKey, ...], record_type: RecordType) -> Keys:
     """Made once: that takes a millisecond."""
-    known = _MADE.setdefault(record_type.message_class, {})
-    found = known.get(paths)
+    known = record_type.kept.setdefault("keys", {})
+    found: Keys | None = known.get(paths)
     if found is None:
         found = known[paths] = compile_keys(_whole(paths), record_type.message_class)
     return found
@@ -88,7 +85,7 @@ def _keys(paths: tuple[SortKey, ...], record_type: RecordType) -> Keys:
 
 def _entries(paths: tuple[SortKey, ...], record_type: RecordType) -> Entries | None:
     """The same as entries without a prefix; None if there are no such."""
-    known = _MADE_AS_ENTRIES.setdefault(record_type.message_class, {})
+    known: dict[tuple[SortKey, ...], Entries | None] = record_type.kept.setdefault("entries", {})
     if paths not in known:
         wanted = OneEntry(_whole(paths), 0, b"", None)
         made = compile_entries([wanted], record_type.message_class, name="ordered", key_limit=_ANY, value_limit=_ANY)

@@ -15,7 +15,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
-from weakref import WeakKeyDictionary
 
 from recordlayer.errors import NoPlan
 from recordlayer.index.state import IndexState
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from recordlayer.query.problem import StateOf
 
 _CACHED = 256
+PLANS = "plans"
 _TEMPLATES = 4
 """So many templates are looked for for one shape: values that a plan depends on may lead to several."""
 
@@ -163,10 +163,11 @@ def plan(
         kept: Planned = known
         kept.cached = True
         return kept
-    cache = _CACHE.get(metadata)
+    cache: _Cache | None = metadata.kept.get(PLANS)
     if cache is None:
         filtered = any(one.predicate is not None for one in metadata.indexes.values())
-        cache = _CACHE[metadata] = _Cache(OrderedDict(), OrderedDict(), OrderedDict(), filtered, filtered_by(metadata))
+        cache = _Cache(OrderedDict(), OrderedDict(), OrderedDict(), filtered, filtered_by(metadata))
+        metadata.kept[PLANS] = cache
     shape, values = shape_of(query)
     way = (shape, knowledge, readable)
     templates = cache.templates.get(way)
@@ -345,9 +346,6 @@ class _Cache:
     templates: OrderedDict[Key, Templates]
     filtered: bool
     filtered_by: frozenset[tuple[str, ...]]
-
-
-_CACHE: WeakKeyDictionary[RecordMetaData, _Cache] = WeakKeyDictionary()
 
 
 def filtered_by(metadata: RecordMetaData) -> frozenset[tuple[str, ...]]:

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 from recordlayer.errors import NoPlan
 from recordlayer.query.advice import missing_index
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
 MOST_PERMUTED = 3
 """So many columns are tried in every order: groups come together in any of them."""
+_PLANS = "plans of groups"
 
 
 def plan_groups(
@@ -53,9 +53,9 @@ def plan_groups(
     shape, values = shape_of(bare.source)
     told = values_key(values)
     way = (shape, bare.columns, bare.aggregates, bare.in_memory, knowledge, readable)
-    cache = _CACHE.get(metadata)
+    cache: _Cache | None = metadata.kept.get(_PLANS)
     if cache is None:
-        cache = _CACHE[metadata] = _Cache(OrderedDict(), OrderedDict())
+        cache = metadata.kept[_PLANS] = _Cache(OrderedDict(), OrderedDict())
     key = None if told is None else (way, told)
     found = None if key is None else cache.plans.get(key)
     if found is None:
@@ -208,6 +208,3 @@ class _Cache:
 
     plans: OrderedDict[Key, Planned]
     choices: OrderedDict[Key, _Choice]
-
-
-_CACHE: WeakKeyDictionary[RecordMetaData, _Cache] = WeakKeyDictionary()

@@ -125,7 +125,7 @@ def test_a_plan_that_was_filled_is_the_one_that_the_query_would_have_alone(synta
     @settings(max_examples=100, deadline=None)
     @given(data=st.data())
     def agree(data: st.DataObject) -> None:
-        planner._CACHE.pop(fresh, None)  # every example is for itself
+        fresh.kept.pop(planner.PLANS, None)  # every example is for itself
         way = data.draw(WAYS)
         order = data.draw(st.sampled_from([(), (), ("total",), ("customer", "total")]))
         for _ in range(6):
@@ -349,7 +349,7 @@ def test_a_page_goes_on_with_the_plan_of_another_process(monkeypatch: pytest.Mon
             if resume is None or not batch.values:
                 return found
             if len(found) % 2:
-                planner._CACHE.pop(metadata, None)
+                metadata.kept.pop(planner.PLANS, None)
                 for other in (2, 3):
                     plan(ask(other), metadata, readable)
 
