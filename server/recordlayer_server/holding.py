@@ -28,7 +28,7 @@ def held(message: Any, wanted: str) -> Iterator[tuple[Any, bool]]:
                 yield from ((inner, False) for inner, _ in held(one, wanted))
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=1_000)
 def may_hold(descriptor: Descriptor, wanted: str) -> bool:
     """Whether messages of a type are, or may hold, messages of the wanted one."""
     seen, ahead = {descriptor.full_name}, [descriptor]

@@ -95,7 +95,11 @@ class Context:
         return next(self._requests, grpc_aio.EOF)
 
     async def write(self, message: Any) -> None:
-        message.SerializeToString()
+        if not isinstance(message, bytes):
+            message.SerializeToString()
+
+    def disable_next_message_compression(self) -> None:
+        """Nothing is compressed here."""
 
     async def send_initial_metadata(self, metadata: Any) -> None:
         pass
