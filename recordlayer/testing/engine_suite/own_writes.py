@@ -71,7 +71,7 @@ class OwnWrites(Harness):
             "stamped": lambda tr: tr.atomic(stamp, key(b"v"), bytes(14)),
             "watched": lambda tr: tr.watch(key(b"a")).cancel(),
         }
-        for begin in before.values():
+        for name, begin in before.items():
             found = []
             for together in (True, False):
                 self.commit(lambda tr: tr.clear_range(self.prefix, self.behind))
@@ -79,9 +79,10 @@ class OwnWrites(Harness):
                 tr = self.begun()
                 begin(tr)
                 tr.write_many(writes) if together else write_each(tr, writes)
-                size = self.do(tr.approximate_size())
+                # What a watch reads is counted when the client has read it, which may be later.
+                size = 0 if name == "watched" else self.do(tr.approximate_size())
                 self.do(tr.commit())
-                left = {name: value for name, value in self.stored().items() if name != b"v"}
+                left = {one: value for one, value in self.stored().items() if one != b"v"}
                 found.append((size, left))
             assert found[0] == found[1]
 
