@@ -191,12 +191,11 @@ class _Maker:
             return self._filter(node, (only,), lambda each: each[only.name])
         if kind is UnionEntries or kind is IntersectEntries:
             return self._merged(node)
-        if kind is OneAfterTheOther:
-            return self._following(node)
         if (
             kind is Cover
             or kind is FilterTypes
             or kind is SortRecords
+            or kind is OneAfterTheOther
             or (kind is Fetch and vars(node)["once"] is None)
         ):
             return self._above(node)
@@ -205,24 +204,13 @@ class _Maker:
     def _above(self, node: Any) -> Make:
         """A node that has no values itself."""
         kind = type(node)
-        (below,) = [self.of(child) for child in node.children]
-        like = _kept(node)
-
-        def make(values: Values) -> Any:
-            own = like.copy()
-            own["children"] = (below(values),)
-            return _node(kind, own)
-
-        return make
-
-    def _following(self, node: Any) -> Make:
         below = [self.of(child) for child in node.children]
         like = _kept(node)
 
         def make(values: Values) -> Any:
             own = like.copy()
             own["children"] = tuple([each(values) for each in below])
-            return _node(OneAfterTheOther, own)
+            return _node(kind, own)
 
         return make
 
